@@ -1,0 +1,1 @@
+//! Ids, event records, wire frames, error codes and limits.
