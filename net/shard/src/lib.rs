@@ -1,0 +1,1 @@
+//! One shard: intake, decide, propose, release; generic over runtime and disk.

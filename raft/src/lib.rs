@@ -1,0 +1,1 @@
+//! One Raft group over the shard log. The only crate that names openraft.
