@@ -1,1 +1,18 @@
-//! Ids, event records, wire frames, error codes and limits.
+//! What jobbie says and what it writes down: ids, event records, requests and replies, wire frames,
+//! error codes and limits.
+//!
+//! Nothing here does I/O, reads a clock or is asynchronous, and everything above this crate
+//! means the same thing by the same word because it takes the word from here.
+
+pub mod code;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod reply;
+pub mod request;
+
+pub use code::Code;
+pub use event::Event;
+pub use id::{EventSeq, JobId, JobSeq, LeaseToken, Micros, SessionId, ShardId};
+pub use reply::Reply;
+pub use request::Request;

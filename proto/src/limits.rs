@@ -1,0 +1,76 @@
+//! Every limit a client can meet, in one place. Full is an answer, never growth.
+
+/// Shards of one node.
+pub const SHARDS_MAX: u16 = 1024;
+
+/// Bytes of one wire frame, length prefix not counted.
+pub const FRAME_BYTES_MAX: usize = 4 << 20;
+/// Bytes of the first frame of a connection, before the client has shown who it is.
+pub const HELLO_BYTES_MAX: usize = 4096;
+/// Bytes of one job's payload.
+pub const PAYLOAD_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a job's tags, as the client encoded them.
+pub const TAGS_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a result, a checkpoint or a progress report.
+pub const RESULT_BYTES_MAX: usize = 1 << 20;
+/// Bytes of an error text; the same for its backtrace.
+pub const ERROR_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a queue name, at least 1, no control characters.
+pub const QUEUE_BYTES_MAX: usize = 255;
+/// Bytes of an idempotency key.
+pub const KEY_BYTES_MAX: usize = 255;
+/// Bytes of a worker's name and of its host name.
+pub const WORKER_BYTES_MAX: usize = 255;
+
+/// Operations of one kind in one request.
+pub const OPS_PER_REQUEST_MAX: usize = 10_000;
+/// Jobs one fetch may ask for.
+pub const FETCH_COUNT_MAX: u32 = 10_000;
+/// Queues one fetch may name.
+pub const FETCH_QUEUES_MAX: usize = 256;
+/// How long a fetch may wait, in milliseconds.
+pub const FETCH_WAIT_MS_MAX: u32 = 60_000;
+
+/// Lease lengths, in milliseconds.
+pub const LEASE_MS_MIN: u32 = 100;
+/// See [`LEASE_MS_MIN`].
+pub const LEASE_MS_MAX: u32 = 24 * 3600 * 1000;
+/// A lease when none is asked for, in milliseconds.
+pub const LEASE_MS_DEFAULT: u32 = 60_000;
+
+/// Total attempts of a job when none are asked for.
+pub const ATTEMPTS_DEFAULT: u32 = 3;
+/// Total attempts a job may ask for.
+pub const ATTEMPTS_MAX: u32 = 1_000_000;
+/// First retry delay when none is asked for, in milliseconds.
+pub const BACKOFF_BASE_MS_DEFAULT: u32 = 5_000;
+/// Longest retry delay when none is asked for, in milliseconds.
+pub const BACKOFF_CAP_MS_DEFAULT: u32 = 600_000;
+/// Priority tiers: 0 critical, 1 high, 2 normal.
+pub const PRIORITY_TIERS: u8 = 3;
+/// The tier of a job that names none.
+pub const PRIORITY_DEFAULT: u8 = 2;
+/// How long an idempotency key is remembered when no period is given, in milliseconds.
+pub const KEY_MS_DEFAULT: u64 = 24 * 3600 * 1000;
+/// The longest delay, expiry or key period, in milliseconds (100 years).
+pub const PERIOD_MS_MAX: u64 = 100 * 366 * 24 * 3600 * 1000;
+
+/// Answered requests of one session that are remembered until the client confirms them. A client
+/// with more requests open than this is refused.
+pub const SESSION_REPLIES_MAX: usize = 4096;
+/// Sessions of one shard.
+pub const SESSIONS_MAX: usize = 100_000;
+/// How long a session without a connection is remembered, in milliseconds.
+pub const SESSION_IDLE_MS_MAX: u64 = 15 * 60 * 1000;
+
+/// Queues of one shard.
+pub const QUEUES_MAX: usize = 1_000_000;
+
+/// Body bytes at which a log entry is closed and the next one begun. One request is never split,
+/// so an entry may exceed this by one frame.
+pub const ENTRY_BYTES_SOFT: usize = 1 << 20;
+/// Body bytes of one log entry.
+pub const ENTRY_BYTES_MAX: usize = ENTRY_BYTES_SOFT + 2 * FRAME_BYTES_MAX;
+
+const _: () = assert!(RESULT_BYTES_MAX + 4096 < FRAME_BYTES_MAX);
+const _: () = assert!(PAYLOAD_BYTES_MAX <= RESULT_BYTES_MAX);

@@ -1,0 +1,172 @@
+//! What a client can ask of a shard, decoded and borrowed from the frame that carried it.
+//!
+//! One request holds many operations of several kinds. They are done in the order of the fields below; the request
+//! is done whole or not at all.
+
+use crate::event::BackoffKind;
+use crate::{JobId, LeaseToken, Micros, SessionId};
+
+/// A batch of operations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// The session it belongs to, as the handshake gave it.
+    pub session: SessionId,
+    /// The client's number for it, rising from 1. A repeat of an answered number gets the first
+    /// answer again and does nothing.
+    pub number: u64,
+    /// The client has the answers to all its requests below this number.
+    pub confirmed_below: u64,
+    /// New jobs.
+    pub enqueues: Vec<Enqueue<'a>>,
+    /// Jobs finished.
+    pub acks: Vec<Ack<'a>>,
+    /// Jobs failed.
+    pub fails: Vec<Fail<'a>>,
+    /// Leases to make longer, with progress.
+    pub heartbeats: Vec<Heartbeat<'a>>,
+    /// Make every lease of the session at least this long from now, in milliseconds; 0 is no.
+    pub extend_session_ms: u32,
+    /// Leases to give back unworked.
+    pub releases: Vec<JobRef>,
+    /// Jobs to cancel.
+    pub cancels: Vec<JobId>,
+    /// Jobs to remove.
+    pub deletes: Vec<JobId>,
+    /// Queues to pause or resume.
+    pub queue_controls: Vec<QueueControl<'a>>,
+    /// Jobs wanted.
+    pub fetch: Option<Fetch<'a>>,
+    /// Jobs to look up.
+    pub lookups: Vec<JobId>,
+    /// Which statistics are wanted.
+    pub stats: Stats<'a>,
+}
+
+/// A new job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enqueue<'a> {
+    /// Queue.
+    pub queue: &'a str,
+    /// What the worker gets.
+    pub payload: &'a [u8],
+    /// Anything the client wants to find the job by; opaque here. Empty is none.
+    pub tags: &'a [u8],
+    /// Idempotency key; empty is none. See [`Enqueue::key_ms`].
+    pub key: &'a [u8],
+    /// How long the key is remembered, in milliseconds.
+    pub key_ms: u64,
+    /// Tier, 0 first.
+    pub priority: u8,
+    /// Total attempts; 0 and 1 both mean one.
+    pub max_retries: u32,
+    /// How retries are delayed.
+    pub backoff: BackoffKind,
+    /// Delay unit, in milliseconds.
+    pub backoff_base_ms: u32,
+    /// Longest delay, in milliseconds; 0 is no cap.
+    pub backoff_cap_ms: u32,
+    /// Dies when not finished this long after creation, in milliseconds; 0 is never.
+    pub expire_after_ms: u64,
+    /// Runs not before this; [`When::Now`] is at once.
+    pub when: When,
+}
+
+/// When a job may run first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// At once.
+    #[default]
+    Now,
+    /// This many milliseconds from now.
+    DelayMs(u64),
+    /// At this time, even if it is in the past.
+    At(Micros),
+}
+
+/// A job and the right to touch it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobRef {
+    /// The job.
+    pub job: JobId,
+    /// The token of the lease; 0 does not check it.
+    pub token: LeaseToken,
+}
+
+/// A job is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack<'a> {
+    /// The job and its lease.
+    pub job: JobRef,
+    /// What came out of it.
+    pub result: &'a [u8],
+}
+
+/// A job failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fail<'a> {
+    /// The job and its lease.
+    pub job: JobRef,
+    /// Message.
+    pub error: &'a [u8],
+    /// Backtrace.
+    pub backtrace: &'a [u8],
+    /// Another attempt would fail too: the job is dead.
+    pub no_retry: bool,
+}
+
+/// A job is being worked on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat<'a> {
+    /// The job and its lease.
+    pub job: JobRef,
+    /// New lease length from now, in milliseconds; 0 is the length asked for at the fetch. Never shortens a lease.
+    pub extend_ms: u32,
+    /// Replaces the progress when not empty.
+    pub progress: &'a [u8],
+    /// Replaces the checkpoint when not empty.
+    pub checkpoint: &'a [u8],
+}
+
+/// Pause or resume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueControl<'a> {
+    /// Queue.
+    pub queue: &'a str,
+    /// Whether it is to be paused.
+    pub paused: bool,
+}
+
+/// Jobs wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch<'a> {
+    /// Queues, tried strictly in this order.
+    pub queues: Vec<&'a str>,
+    /// At most this many jobs.
+    pub count: u32,
+    /// Lease length, in milliseconds.
+    pub lease_ms: u32,
+    /// How long to wait when there is none, in milliseconds; 0 answers at once.
+    pub wait_ms: u32,
+    /// Worker name when it differs from the session's; empty otherwise.
+    pub worker: &'a str,
+}
+
+/// Which statistics are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Stats<'a> {
+    /// None.
+    #[default]
+    None,
+    /// Of the shard as a whole.
+    Shard,
+    /// Of one queue.
+    Queue(&'a str),
+    /// Of every queue whose name begins so and comes after `after`, and of the shard; in order of
+    /// name, at most as many as fit a frame.
+    Queues {
+        /// Beginning of the name.
+        prefix: &'a str,
+        /// Continue after this name; empty starts.
+        after: &'a str,
+    },
+}
