@@ -91,9 +91,13 @@ pub trait Disk: Clone + 'static {
 }
 
 /// An open file. Clones share the descriptor.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "an asynchronous, fallible length is no container's"
+)]
 pub trait DiskFile: Clone + 'static {
-    /// Writes `len` bytes of `buf` from `buf_offset` at `offset` of the file, all of them or none that count: a short
-    /// write is continued inside, or reported as `WriteZero`.
+    /// Writes `buf_range` of `buf` at `offset` of the file, all of it or none that counts: a
+    /// short write is continued inside, or reported as `WriteZero`.
     ///
     /// # Errors
     /// Whatever the system reports; the range written is then unknown.
@@ -136,4 +140,14 @@ pub trait DiskFile: Clone + 'static {
     /// # Errors
     /// Whatever the system reports.
     fn set_len(&self, len: u64) -> impl Future<Output = io::Result<()>>;
+
+    /// Makes the file at least `len` bytes long and takes the disk space for it now, so that later
+    /// writes inside do not fail for want of space. What is added reads as zeros. [`OpenMode::Durable`]
+    /// writes are fit for it after [`DiskFile::sync_all`], but slower than on written zeros.
+    ///
+    /// # Errors
+    /// `StorageFull` or whatever the system reports.
+    fn allocate(&self, len: u64) -> impl Future<Output = io::Result<()>> {
+        self.set_len(len)
+    }
 }
