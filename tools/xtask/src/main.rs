@@ -1,2 +1,75 @@
-//! Repository chores.
-fn main() {}
+//! Repository chores: `cargo xtask <command>`. `ci` is the whole gate; everything else is a part of it or a longer
+//! version of a part.
+
+mod ci;
+mod quickstart;
+mod step;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::step::{Step, cargo};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Repository chores")]
+struct Cli {
+    #[command(subcommand)]
+    command: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run the whole gate: format, lints, every test, documentation, quick start
+    Ci,
+    /// Kill the server under load again and again and check what it promised
+    Crash {
+        /// Kills on one data directory
+        #[arg(long, default_value_t = 200)]
+        cycles: u32,
+        /// Power cuts of a loop-mounted filesystem (needs root)
+        #[arg(long, default_value_t = 30)]
+        power_cuts: u32,
+    },
+    /// Run the README's quick start as it is written
+    Quickstart,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Chore::Ci => ci::run(),
+        Chore::Crash { cycles, power_cuts } => crash(cycles, power_cuts),
+        Chore::Quickstart => quickstart::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The long crash tests, against the release binaries.
+fn crash(cycles: u32, power_cuts: u32) -> anyhow::Result<()> {
+    Step::new(
+        "build",
+        cargo(["build", "--release", "-p", "jobbie", "-p", "jobbie-bench", "-p", "jobbie-replay"]),
+    )
+    .run()?;
+    let mut test = cargo([
+        "test",
+        "-p",
+        "jobbie-tests",
+        "--test",
+        "it",
+        "--",
+        "--nocapture",
+        "--test-threads=1",
+        "crash::",
+    ]);
+    test.env("JOBBIE_TEST_PROFILE", "release")
+        .env("JOBBIE_TEST_CRASH_CYCLES", cycles.to_string())
+        .env("JOBBIE_TEST_POWER_CUTS", power_cuts.to_string());
+    Step::new("crash", test).run()
+}

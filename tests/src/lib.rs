@@ -1,0 +1,3 @@
+//! What the tests in `it/` share: the rules of the house, and the real binaries driven from outside.
+
+pub mod tidy;

@@ -1,0 +1,86 @@
+//! The whole gate, in the order in which failing is cheapest.
+
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::quickstart;
+use crate::step::{Step, cargo, is_installed, root};
+
+/// Simulator runs of the gate; the long run has a thousand.
+const SIM_SEEDS: u32 = 40;
+/// Kills and power cuts of the gate; `cargo xtask crash` has hundreds.
+const CRASH_CYCLES: u32 = 5;
+const POWER_CUTS: u32 = 2;
+
+/// Runs every step, goes on after a failed one, and names all that failed at the end.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    let mut passed = 0;
+    for step in steps() {
+        match step.run() {
+            Ok(()) => passed += 1,
+            Err(e) => failed.push(format!("{e:#}")),
+        }
+    }
+    match quickstart::run() {
+        Ok(()) => passed += 1,
+        Err(e) => failed.push(format!("quick start: {e:#}")),
+    }
+    eprintln!("\n== gate: {passed} steps passed, {} failed", failed.len());
+    if !failed.is_empty() {
+        bail!("{}", failed.join("; "));
+    }
+    Ok(())
+}
+
+fn steps() -> Vec<Step> {
+    let mut steps = vec![
+        Step::new("format", cargo(["fmt", "--all", "--check"])),
+        Step::new(
+            "lints",
+            cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+        ),
+        Step::new("tests", tests()),
+    ];
+    steps.push(Step::new("doc tests", cargo(["test", "--workspace", "--doc", "--locked"])));
+    let mut docs = cargo(["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    steps.push(Step::new("documentation", docs));
+    steps.extend(wire_check());
+    steps.extend(simulation());
+    steps
+}
+
+/// Every test of the workspace. nextest gives each its own process and time limit; cargo's own runner does otherwise.
+fn tests() -> Command {
+    let mut command = if is_installed("cargo", &["nextest", "--version"]) {
+        cargo(["nextest", "run", "--workspace", "--locked", "--no-fail-fast"])
+    } else {
+        cargo(["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--no-fail-fast"])
+    };
+    command
+        .env("JOBBIE_TEST_CRASH_CYCLES", CRASH_CYCLES.to_string())
+        .env("JOBBIE_TEST_POWER_CUTS", POWER_CUTS.to_string());
+    command
+}
+
+/// The committed frame code is what the schema gives.
+fn wire_check() -> Option<Step> {
+    let script = root().join("proto/regen-wire");
+    script.exists().then(|| {
+        let mut command = Command::new(script);
+        command.arg("--check").current_dir(root());
+        Step::new("wire code", command)
+    })
+}
+
+/// A few seeds of the simulator.
+fn simulation() -> Option<Step> {
+    let manifest = root().join("tests/sim/Cargo.toml");
+    manifest.exists().then(|| {
+        let mut command = cargo(["run", "--release", "-p", "jobbie-tests-sim", "--locked", "--"]);
+        command.args(["--seeds", &SIM_SEEDS.to_string()]);
+        Step::new("simulation", command)
+    })
+}
