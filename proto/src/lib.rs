@@ -10,6 +10,7 @@ pub mod id;
 pub mod limits;
 pub mod reply;
 pub mod request;
+pub mod wire;
 
 pub use code::Code;
 pub use event::Event;

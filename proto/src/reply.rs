@@ -99,6 +99,24 @@ pub enum JobState {
 }
 
 impl JobState {
+    /// Every state, by number.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Scheduled,
+        Self::Active,
+        Self::Retrying,
+        Self::Held,
+        Self::Completed,
+        Self::Dead,
+        Self::Cancelled,
+    ];
+
+    /// The state with this number.
+    #[must_use]
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
     /// The state's name on every surface.
     #[must_use]
     pub fn name(self) -> &'static str {

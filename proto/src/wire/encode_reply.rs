@@ -1,0 +1,296 @@
+//! Replies and deliveries to bytes.
+
+use super::blob::{len_u16, len_u32};
+use super::encoder::{Encoder, Open, Scratch, vector, vector_of};
+use super::frame::Kind;
+use super::generated as fb;
+use super::table::job_id_to;
+use super::{EncodeError, Lookup};
+use crate::limits::{
+    ERROR_BYTES_MAX, FRAME_BYTES_MAX, OPS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX, RESULT_BYTES_MAX,
+    TAGS_BYTES_MAX,
+};
+use crate::reply::{Lease, QueueStats, Reply, ShardStats};
+use crate::{Code, JobId, ShardId};
+
+/// Blob bytes after which a frame is closed and the rest goes to another.
+const PART_BYTES_SOFT: usize = 512 << 10;
+/// Names after which a frame is closed: positions are 16 bits wide.
+const PART_NAMES_SOFT: usize = 10_000;
+/// The longest single element: a lookup with everything.
+const ELEMENT_BYTES_MAX: usize =
+    PAYLOAD_BYTES_MAX + TAGS_BYTES_MAX + 2 * ERROR_BYTES_MAX + 2 * RESULT_BYTES_MAX + 1024;
+/// Lists that stay in the first frame: codes and runs of as many operations as a request may hold, and texts.
+const HEAD_BYTES_MAX: usize = OPS_PER_REQUEST_MAX * (24 + 16 + 5) + (128 << 10);
+const _: () = assert!(PART_BYTES_SOFT + ELEMENT_BYTES_MAX + HEAD_BYTES_MAX < FRAME_BYTES_MAX);
+
+/// What a reply carries beside the [`Reply`] itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplyHead<'a> {
+    /// The request's number.
+    pub number: u64,
+    /// The shard that answers.
+    pub shard: ShardId,
+    /// What is wrong and what to do, for people.
+    pub message: &'a str,
+    /// When to send it again, in milliseconds; 0 is no advice.
+    pub retry_after_ms: u32,
+    /// Where to send it instead (`host:port`); empty is unknown.
+    pub redirect: &'a str,
+}
+
+/// What a lease refers to: borrowed from the log, copied once, into the frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeaseBytes<'a> {
+    /// Queue.
+    pub queue: &'a str,
+    /// What was enqueued.
+    pub payload: &'a [u8],
+    /// Tags, as the client encoded them.
+    pub tags: &'a [u8],
+    /// What an earlier attempt left.
+    pub checkpoint: &'a [u8],
+}
+
+/// Statistics asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatsAnswer<'a> {
+    /// Of queues.
+    pub queues: &'a [QueueStats],
+    /// Of the shard.
+    pub shard: Option<ShardStats>,
+}
+
+impl Scratch {
+    fn lease(
+        &mut self,
+        out: &mut Vec<u8>,
+        shard: ShardId,
+        lease: &Lease,
+        bytes: &LeaseBytes<'_>,
+    ) -> Result<(), EncodeError> {
+        let id = JobId::new(lease.created_ms, shard, lease.job);
+        self.leases.push(fb::Lease::new(
+            &job_id_to(id),
+            lease.token.0,
+            lease.deadline.0,
+            lease.attempt,
+            lease.max_retries,
+            len_u32("payload", bytes.payload)?,
+            len_u32("tags", bytes.tags)?,
+            len_u32("checkpoint", bytes.checkpoint)?,
+            self.names.intern(bytes.queue)?,
+        ));
+        out.extend_from_slice(bytes.payload);
+        out.extend_from_slice(bytes.tags);
+        out.extend_from_slice(bytes.checkpoint);
+        Ok(())
+    }
+
+    fn queue_stats(&mut self, stats: &QueueStats) -> Result<(), EncodeError> {
+        let name = self.names.intern(&stats.queue)?;
+        let wire = fb::QueueStats::new(&stats.jobs, stats.enqueued_total, name, stats.paused);
+        self.queue_stats.push(wire);
+        Ok(())
+    }
+
+    /// Bytes that the elements take in the table.
+    fn table_bytes(&self) -> usize {
+        size_of_val(&self.leases[..])
+            + size_of_val(&self.lookups[..])
+            + size_of_val(&self.queue_stats[..])
+            + self.names.bytes.len()
+            + size_of_val(&self.names.lens[..])
+    }
+}
+
+fn shard_stats(stats: &ShardStats) -> fb::ShardStats {
+    fb::ShardStats::new(
+        stats.queues,
+        stats.sessions,
+        stats.leases,
+        stats.jobs,
+        stats.last_event.0,
+        stats.last_job.0,
+        stats.state_hash,
+        stats.time.0,
+    )
+}
+
+/// A reply being written: the frame now open, and what only the first and the last frame carry.
+struct Parts<'a> {
+    head: &'a ReplyHead<'a>,
+    reply: &'a Reply,
+    shard: Option<ShardStats>,
+    open: Open,
+    first: bool,
+}
+
+impl Parts<'_> {
+    fn full(&self, encoder: &Encoder, out: &[u8]) -> bool {
+        self.open.blob_at(out) as usize + encoder.scratch.table_bytes() >= PART_BYTES_SOFT
+            || encoder.scratch.names.lens.len() >= PART_NAMES_SOFT
+    }
+
+    /// Closes the frame if it is full, so that one more element fits.
+    fn make_room(&mut self, encoder: &mut Encoder, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        if self.full(encoder, out) {
+            self.close(encoder, out, true)?;
+            self.open = encoder.begin(out);
+        }
+        Ok(())
+    }
+
+    fn close(
+        &mut self,
+        encoder: &mut Encoder,
+        out: &mut Vec<u8>,
+        more: bool,
+    ) -> Result<(), EncodeError> {
+        let names_at = encoder.put_names(out, &self.open);
+        let (table, scratch) = (&mut encoder.table, &encoder.scratch);
+        let shard_stats = self.shard.filter(|_| !more).as_ref().map(shard_stats);
+        let mut args = fb::ReplyArgs {
+            number: self.head.number,
+            code: self.reply.code as u8,
+            more,
+            names_at,
+            names: vector(table, &scratch.names.lens),
+            leases: vector(table, &scratch.leases),
+            lookups: vector(table, &scratch.lookups),
+            queue_stats: vector(table, &scratch.queue_stats),
+            shard_stats: shard_stats.as_ref(),
+            ..fb::ReplyArgs::default()
+        };
+        if self.first {
+            self.first = false;
+            put_head(table, &mut args, self.head, self.reply)?;
+        }
+        let root = fb::Reply::create(table, &args);
+        encoder.end(out, &self.open, Kind::Reply, root)
+    }
+}
+
+/// The fields that only the first frame carries.
+fn put_head<'a>(
+    table: &mut flatbuffers::FlatBufferBuilder<'static>,
+    args: &mut fb::ReplyArgs<'a>,
+    head: &ReplyHead<'_>,
+    reply: &Reply,
+) -> Result<(), EncodeError> {
+    let number = |code: &Code| *code as u8;
+    args.retry_after_ms = head.retry_after_ms;
+    args.message_len = len_u32("message", head.message.as_bytes())?;
+    args.redirect_len = len_u16("redirect", head.redirect.as_bytes())?;
+    args.enqueued = vector_of(table, &reply.enqueued, |run| {
+        let first = JobId::new(run.created_ms, head.shard, run.first_job);
+        fb::Enqueued::new(&job_id_to(first), run.count, run.code as u8)
+    });
+    args.acks = vector_of(table, &reply.acks, number);
+    args.fails = vector_of(table, &reply.fails, |failed| {
+        fb::Failed::new(failed.next_attempt.0, failed.attempts_left, failed.code as u8)
+    });
+    args.heartbeats = vector_of(table, &reply.heartbeats, number);
+    args.releases = vector_of(table, &reply.releases, number);
+    args.cancels = vector_of(table, &reply.cancels, number);
+    args.deletes = vector_of(table, &reply.deletes, number);
+    Ok(())
+}
+
+impl Encoder {
+    /// The answer to a request, as one frame or, when it is long, several. `bytes` is asked once for each lease, in
+    /// order, with its position.
+    ///
+    /// # Errors
+    /// When a text or one element is longer than a frame can hold.
+    pub fn reply<'p>(
+        &mut self,
+        out: &mut Vec<u8>,
+        head: &ReplyHead<'_>,
+        reply: &Reply,
+        mut bytes: impl FnMut(usize, &Lease) -> LeaseBytes<'p>,
+        lookups: impl IntoIterator<Item = Lookup<'p>>,
+        stats: StatsAnswer<'_>,
+    ) -> Result<(), EncodeError> {
+        self.whole(out, |this, out| {
+            let open = this.begin(out);
+            out.extend_from_slice(head.message.as_bytes());
+            out.extend_from_slice(head.redirect.as_bytes());
+            let mut parts = Parts { head, reply, shard: stats.shard, open, first: true };
+            for (nth, lease) in reply.leases.iter().enumerate() {
+                parts.make_room(this, out)?;
+                this.scratch.lease(out, head.shard, lease, &bytes(nth, lease))?;
+            }
+            for lookup in lookups {
+                parts.make_room(this, out)?;
+                lookup.put(&mut this.scratch, out)?;
+            }
+            for queue in stats.queues {
+                parts.make_room(this, out)?;
+                this.scratch.queue_stats(queue)?;
+            }
+            parts.close(this, out, false)
+        })
+    }
+
+    /// A reply without leases, lookups and statistics: what most requests get.
+    ///
+    /// # Errors
+    /// When a text is longer than a frame can hold.
+    ///
+    /// # Panics
+    /// When `reply` has leases.
+    pub fn plain_reply(
+        &mut self,
+        out: &mut Vec<u8>,
+        head: &ReplyHead<'_>,
+        reply: &Reply,
+    ) -> Result<(), EncodeError> {
+        assert!(reply.leases.is_empty(), "leases need their payloads");
+        let no_bytes = |_: usize, _: &Lease| LeaseBytes::default();
+        self.reply(out, head, reply, no_bytes, std::iter::empty(), StatsAnswer::default())
+    }
+
+    /// Pushes leased jobs to a subscription, as one frame or, when they are long, several.
+    ///
+    /// # Errors
+    /// When one job is longer than a frame can hold.
+    pub fn deliver<'p>(
+        &mut self,
+        out: &mut Vec<u8>,
+        subscription: u32,
+        shard: ShardId,
+        leases: &[Lease],
+        mut bytes: impl FnMut(usize, &Lease) -> LeaseBytes<'p>,
+    ) -> Result<(), EncodeError> {
+        self.whole(out, |this, out| {
+            let mut open = this.begin(out);
+            for (nth, lease) in leases.iter().enumerate() {
+                let filled = open.blob_at(out) as usize + this.scratch.table_bytes();
+                if filled >= PART_BYTES_SOFT {
+                    this.end_deliver(out, &open, subscription)?;
+                    open = this.begin(out);
+                }
+                this.scratch.lease(out, shard, lease, &bytes(nth, lease))?;
+            }
+            this.end_deliver(out, &open, subscription)
+        })
+    }
+
+    fn end_deliver(
+        &mut self,
+        out: &mut Vec<u8>,
+        open: &Open,
+        subscription: u32,
+    ) -> Result<(), EncodeError> {
+        let names_at = self.put_names(out, open);
+        let args = fb::DeliverArgs {
+            subscription,
+            names_at,
+            names: vector(&mut self.table, &self.scratch.names.lens),
+            leases: vector(&mut self.table, &self.scratch.leases),
+        };
+        let root = fb::Deliver::create(&mut self.table, &args);
+        self.end(out, open, Kind::Deliver, root)
+    }
+}

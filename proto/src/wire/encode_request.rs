@@ -1,0 +1,221 @@
+//! Requests to bytes.
+
+use super::blob::{len_u16, len_u32};
+use super::encoder::{Encoder, Scratch, vector, vector_of};
+use super::frame::Kind;
+use super::generated as fb;
+use super::{EncodeError, table};
+use crate::Request;
+use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
+use crate::request::{Enqueue, Stats, When};
+
+/// How far back an equal class is looked for.
+const LOOK_BACK: usize = 8;
+
+fn count(field: &'static str, count: usize, count_max: usize) -> Result<(), EncodeError> {
+    if count > count_max {
+        return Err(EncodeError::TooMany { field, count, count_max });
+    }
+    Ok(())
+}
+
+fn check_counts(request: &Request<'_>) -> Result<(), EncodeError> {
+    for (field, n) in [
+        ("enqueues", request.enqueues.len()),
+        ("acks", request.acks.len()),
+        ("fails", request.fails.len()),
+        ("heartbeats", request.heartbeats.len()),
+        ("releases", request.releases.len()),
+        ("cancels", request.cancels.len()),
+        ("deletes", request.deletes.len()),
+        ("queue controls", request.queue_controls.len()),
+        ("lookups", request.lookups.len()),
+    ] {
+        count(field, n, OPS_PER_REQUEST_MAX)?;
+    }
+    let queues = request.fetch.as_ref().map_or(0, |f| f.queues.len());
+    count("queues of a fetch", queues, FETCH_QUEUES_MAX)
+}
+
+fn when_to(when: When) -> fb::When {
+    match when {
+        When::Now => fb::When::new(0, 0),
+        When::DelayMs(ms) => fb::When::new(ms, 1),
+        When::At(at) => fb::When::new(at.0, 2),
+    }
+}
+
+fn same_class(a: &Enqueue<'_>, b: &Enqueue<'_>) -> bool {
+    a.queue == b.queue
+        && a.priority == b.priority
+        && a.max_retries == b.max_retries
+        && a.backoff == b.backoff
+        && a.backoff_base_ms == b.backoff_base_ms
+        && a.backoff_cap_ms == b.backoff_cap_ms
+        && a.expire_after_ms == b.expire_after_ms
+        && a.key_ms == b.key_ms
+}
+
+fn class_index(scratch: &mut Scratch, job: &Enqueue<'_>) -> Result<u16, EncodeError> {
+    let class = fb::Class::new(
+        job.expire_after_ms,
+        job.key_ms,
+        job.max_retries,
+        job.backoff_base_ms,
+        job.backoff_cap_ms,
+        scratch.names.intern(job.queue)?,
+        job.priority,
+        job.backoff as u8,
+    );
+    let first = scratch.classes.len().saturating_sub(LOOK_BACK);
+    if let Some(found) = scratch.classes[first..].iter().rposition(|c| *c == class) {
+        return Ok((first + found) as u16);
+    }
+    scratch.classes.push(class);
+    Ok((scratch.classes.len() - 1) as u16)
+}
+
+fn put_enqueues(
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+    jobs: &[Enqueue<'_>],
+) -> Result<(), EncodeError> {
+    let mut previous: Option<(&Enqueue<'_>, u16)> = None;
+    let mut any_when = false;
+    for job in jobs {
+        let class = match previous {
+            Some((like, class)) if same_class(like, job) => class,
+            _ => class_index(scratch, job)?,
+        };
+        previous = Some((job, class));
+        scratch.enqueues.push(fb::Enqueue::new(
+            len_u32("payload", job.payload)?,
+            len_u32("tags", job.tags)?,
+            len_u16("key", job.key)?,
+            class,
+        ));
+        out.extend_from_slice(job.payload);
+        out.extend_from_slice(job.tags);
+        out.extend_from_slice(job.key);
+        any_when |= job.when != When::Now;
+    }
+    if any_when {
+        scratch.whens.extend(jobs.iter().map(|job| when_to(job.when)));
+    }
+    Ok(())
+}
+
+fn put_results(
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+    request: &Request<'_>,
+) -> Result<(), EncodeError> {
+    for ack in &request.acks {
+        out.extend_from_slice(ack.result);
+        let len = len_u32("result", ack.result)?;
+        scratch.acks.push(fb::Ack::new(&table::job_ref_to(ack.job), len));
+    }
+    for fail in &request.fails {
+        out.extend_from_slice(fail.error);
+        out.extend_from_slice(fail.backtrace);
+        scratch.fails.push(fb::Fail::new(
+            &table::job_ref_to(fail.job),
+            len_u32("error", fail.error)?,
+            len_u32("backtrace", fail.backtrace)?,
+            fail.no_retry,
+        ));
+    }
+    for beat in &request.heartbeats {
+        out.extend_from_slice(beat.progress);
+        out.extend_from_slice(beat.checkpoint);
+        scratch.heartbeats.push(fb::Heartbeat::new(
+            &table::job_ref_to(beat.job),
+            beat.extend_ms,
+            len_u32("progress", beat.progress)?,
+            len_u32("checkpoint", beat.checkpoint)?,
+        ));
+    }
+    Ok(())
+}
+
+/// Everything of variable length, in the order the schema states.
+fn put_blob(
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+    request: &Request<'_>,
+) -> Result<(Option<fb::Fetch>, Option<fb::Stats>), EncodeError> {
+    put_enqueues(scratch, out, &request.enqueues)?;
+    put_results(scratch, out, request)?;
+    let mut fetch = None;
+    if let Some(wanted) = &request.fetch {
+        out.extend_from_slice(wanted.worker.as_bytes());
+        let worker_len = len_u32("worker", wanted.worker.as_bytes())?;
+        fetch = Some(fb::Fetch::new(wanted.count, wanted.lease_ms, wanted.wait_ms, worker_len));
+        for queue in &wanted.queues {
+            let position = scratch.names.intern(queue)?;
+            scratch.positions.push(position);
+        }
+    }
+    let (kind, first, second) = match request.stats {
+        Stats::None => return Ok((fetch, None)),
+        Stats::Shard => (1, "", ""),
+        Stats::Queue(queue) => (2, queue, ""),
+        Stats::Queues { prefix, after } => (3, prefix, after),
+    };
+    out.extend_from_slice(first.as_bytes());
+    out.extend_from_slice(second.as_bytes());
+    let first = len_u16("queue name", first.as_bytes())?;
+    let second = len_u16("queue name", second.as_bytes())?;
+    Ok((fetch, Some(fb::Stats::new(kind, first, second))))
+}
+
+impl Encoder {
+    /// A batch of operations.
+    ///
+    /// # Errors
+    /// When it does not fit a frame or has too many operations of a kind.
+    pub fn request(&mut self, out: &mut Vec<u8>, request: &Request<'_>) -> Result<(), EncodeError> {
+        check_counts(request)?;
+        self.whole(out, |this, out| this.request_frame(out, request))
+    }
+
+    fn request_frame(
+        &mut self,
+        out: &mut Vec<u8>,
+        request: &Request<'_>,
+    ) -> Result<(), EncodeError> {
+        let open = self.begin(out);
+        let (fetch, stats) = put_blob(&mut self.scratch, out, request)?;
+        let mut controls = Vec::new();
+        for control in &request.queue_controls {
+            let name = self.scratch.names.intern(control.queue)?;
+            controls.push(fb::QueueControl::new(name, control.paused));
+        }
+        let names_at = self.put_names(out, &open);
+        let (table, scratch) = (&mut self.table, &self.scratch);
+        let args = fb::RequestArgs {
+            session: request.session.0,
+            number: request.number,
+            confirmed_below: request.confirmed_below,
+            names_at,
+            names: vector(table, &scratch.names.lens),
+            classes: vector(table, &scratch.classes),
+            enqueues: vector(table, &scratch.enqueues),
+            whens: vector(table, &scratch.whens),
+            acks: vector(table, &scratch.acks),
+            fails: vector(table, &scratch.fails),
+            heartbeats: vector(table, &scratch.heartbeats),
+            extend_session_ms: request.extend_session_ms,
+            releases: vector_of(table, &request.releases, |r| table::job_ref_to(*r)),
+            cancels: vector_of(table, &request.cancels, |id| table::job_id_to(*id)),
+            deletes: vector_of(table, &request.deletes, |id| table::job_id_to(*id)),
+            queue_controls: vector(table, &controls),
+            fetch: fetch.as_ref(),
+            fetch_names: vector(table, &scratch.positions),
+            lookups: vector_of(table, &request.lookups, |id| table::job_id_to(*id)),
+            stats: stats.as_ref(),
+        };
+        let root = fb::Request::create(table, &args);
+        self.end(out, &open, Kind::Request, root)
+    }
+}

@@ -1,0 +1,190 @@
+//! What a lookup answers.
+
+use super::blob::{BlobReader, len_u16, len_u32};
+use super::encoder::Scratch;
+use super::generated as fb;
+use super::table::{Names, backoff, code, job_id, job_id_to};
+use super::{DecodeError, EncodeError};
+use crate::event::BackoffKind;
+use crate::reply::{JobState, JobView};
+use crate::{Code, JobId, LeaseToken, Micros};
+
+/// One job that was looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup<'a> {
+    /// The job.
+    pub job: JobId,
+    /// What is known of it; `None` when it is not in the shard's memory.
+    pub details: Option<JobDetails<'a>>,
+}
+
+/// Everything known of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobDetails<'a> {
+    /// State.
+    pub state: JobState,
+    /// Queue.
+    pub queue: &'a str,
+    /// Tier, 0 first.
+    pub priority: u8,
+    /// Total attempts.
+    pub max_retries: u32,
+    /// How retries are delayed.
+    pub backoff: BackoffKind,
+    /// Delay unit, in milliseconds.
+    pub backoff_base_ms: u32,
+    /// Longest delay, in milliseconds; 0 is no cap.
+    pub backoff_cap_ms: u32,
+    /// Dies when not finished this long after creation, in milliseconds; 0 is never.
+    pub expire_after_ms: u64,
+    /// Attempts begun.
+    pub attempt: u32,
+    /// The lease it is under; 0 when not active.
+    pub token: LeaseToken,
+    /// End of the lease (active) or time of the next step (scheduled, retrying); 0 otherwise.
+    pub due: Micros,
+    /// When it dies unless finished; 0 is never.
+    pub expire_at: Micros,
+    /// What it carries.
+    pub bytes: JobBytes<'a>,
+}
+
+/// The parts of a job that are read from the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobBytes<'a> {
+    /// What the worker gets.
+    pub payload: &'a [u8],
+    /// Tags, as the client encoded them.
+    pub tags: &'a [u8],
+    /// Idempotency key.
+    pub key: &'a [u8],
+    /// Newest error.
+    pub error: &'a [u8],
+    /// Its backtrace.
+    pub backtrace: &'a [u8],
+    /// Newest progress.
+    pub progress: &'a [u8],
+    /// Newest checkpoint.
+    pub checkpoint: &'a [u8],
+}
+
+impl<'a> Lookup<'a> {
+    /// A job that is not in memory.
+    #[must_use]
+    pub fn not_found(job: JobId) -> Self {
+        Self { job, details: None }
+    }
+
+    /// A job as the state knows it, with what the log holds of it.
+    #[must_use]
+    pub fn found(view: &'a JobView, bytes: JobBytes<'a>) -> Self {
+        let class = &view.class;
+        let details = JobDetails {
+            state: view.state,
+            queue: &class.queue,
+            priority: class.priority,
+            max_retries: class.max_retries,
+            backoff: class.backoff,
+            backoff_base_ms: class.backoff_base_ms,
+            backoff_cap_ms: class.backoff_cap_ms,
+            expire_after_ms: class.expire_after_ms,
+            attempt: view.attempt,
+            token: view.token,
+            due: view.due,
+            expire_at: view.expire_at,
+            bytes,
+        };
+        Self { job: view.id, details: Some(details) }
+    }
+
+    pub(super) fn put(&self, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let mut wire = fb::Lookup::default();
+        wire.set_job(&job_id_to(self.job));
+        wire.set_code(Code::NotFound as u8);
+        if let Some(details) = &self.details {
+            wire.set_code(Code::Ok as u8);
+            details.put(&mut wire, scratch, out)?;
+        }
+        scratch.lookups.push(wire);
+        Ok(())
+    }
+
+    pub(super) fn decode(
+        wire: &'a fb::Lookup,
+        names: &Names<'a>,
+        blob: &mut BlobReader<'a>,
+    ) -> Result<Self, DecodeError> {
+        let job = job_id(wire.job())?;
+        let details = match code(wire.code())? {
+            Code::Ok => Some(JobDetails::decode(wire, names, blob)?),
+            _ => None,
+        };
+        Ok(Self { job, details })
+    }
+}
+
+impl<'a> JobDetails<'a> {
+    fn put(
+        &self,
+        wire: &mut fb::Lookup,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        wire.set_state(self.state as u8);
+        wire.set_name(scratch.names.intern(self.queue)?);
+        wire.set_priority(self.priority);
+        wire.set_max_retries(self.max_retries);
+        wire.set_backoff(self.backoff as u8);
+        wire.set_backoff_base_ms(self.backoff_base_ms);
+        wire.set_backoff_cap_ms(self.backoff_cap_ms);
+        wire.set_expire_after_ms(self.expire_after_ms);
+        wire.set_attempt(self.attempt);
+        wire.set_token(self.token.0);
+        wire.set_due_us(self.due.0);
+        wire.set_expire_at_us(self.expire_at.0);
+        let b = &self.bytes;
+        wire.set_payload_len(len_u32("payload", b.payload)?);
+        wire.set_tags_len(len_u32("tags", b.tags)?);
+        wire.set_key_len(len_u16("key", b.key)?);
+        wire.set_error_len(len_u32("error", b.error)?);
+        wire.set_backtrace_len(len_u32("backtrace", b.backtrace)?);
+        wire.set_progress_len(len_u32("progress", b.progress)?);
+        wire.set_checkpoint_len(len_u32("checkpoint", b.checkpoint)?);
+        for part in [b.payload, b.tags, b.key, b.error, b.backtrace, b.progress, b.checkpoint] {
+            out.extend_from_slice(part);
+        }
+        Ok(())
+    }
+
+    fn decode(
+        wire: &'a fb::Lookup,
+        names: &Names<'a>,
+        blob: &mut BlobReader<'a>,
+    ) -> Result<Self, DecodeError> {
+        let state = JobState::from_u8(wire.state())
+            .ok_or(DecodeError::Value { field: "state", value: wire.state().into() })?;
+        Ok(Self {
+            state,
+            queue: names.get(wire.name())?,
+            priority: wire.priority(),
+            max_retries: wire.max_retries(),
+            backoff: backoff(wire.backoff())?,
+            backoff_base_ms: wire.backoff_base_ms(),
+            backoff_cap_ms: wire.backoff_cap_ms(),
+            expire_after_ms: wire.expire_after_ms(),
+            attempt: wire.attempt(),
+            token: LeaseToken(wire.token()),
+            due: Micros(wire.due_us()),
+            expire_at: Micros(wire.expire_at_us()),
+            bytes: JobBytes {
+                payload: blob.bytes("payload", wire.payload_len())?,
+                tags: blob.bytes("tags", wire.tags_len())?,
+                key: blob.bytes("key", wire.key_len().into())?,
+                error: blob.bytes("error", wire.error_len())?,
+                backtrace: blob.bytes("backtrace", wire.backtrace_len())?,
+                progress: blob.bytes("progress", wire.progress_len())?,
+                checkpoint: blob.bytes("checkpoint", wire.checkpoint_len())?,
+            },
+        })
+    }
+}

@@ -1,0 +1,43 @@
+//! The binary protocol: frames on a byte stream. `docs/protocol.md` is the specification.
+//!
+//! [`frame`] cuts the stream into frames, [`Encoder`] appends frames to a buffer, and
+//! [`ClientFrame::decode`] and [`ServerFrame::decode`] check a frame completely and turn it into
+//! values that borrow from it. Nothing a peer sends makes them panic, loop or allocate more than
+//! a small multiple of the frame.
+
+mod blob;
+mod client;
+mod decode_reply;
+mod decode_request;
+mod encode_reply;
+mod encode_request;
+mod encoder;
+mod error;
+pub mod frame;
+#[allow(
+    unsafe_code,
+    missing_docs,
+    unreachable_pub,
+    unused_imports,
+    dead_code,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "generated from proto/schema/jobbie.fbs by `cargo xtask regen-wire`"
+)]
+mod generated;
+mod handshake;
+mod lookup;
+mod server;
+mod table;
+
+pub use client::{ClientFrame, Subscribe};
+pub use encode_reply::{LeaseBytes, ReplyHead, StatsAnswer};
+pub use encoder::Encoder;
+pub use error::{DecodeError, EncodeError, FrameError};
+pub use frame::{Frame, FrameReader, Kind};
+pub use handshake::{
+    ANY_SHARD, Durability, Endpoint, Hello, Limits, PROTOCOL_VERSION, Refused, Welcome,
+};
+pub use lookup::{JobBytes, JobDetails, Lookup};
+pub use server::{EnqueuedRun, LeasedJob, LostLease, ReplyFrame, ServerFrame};

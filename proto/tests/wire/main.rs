@@ -1,0 +1,6 @@
+//! The wire codec from outside: what goes in comes out, and nothing else gets in.
+
+mod damage;
+mod reply;
+mod round_trip;
+mod strategies;
