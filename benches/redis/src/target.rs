@@ -1,0 +1,183 @@
+//! Redis as a server of jobs.
+
+use std::collections::VecDeque;
+use std::net::TcpStream;
+
+use anyhow::Context;
+use jobbie_bench::options::Options;
+use jobbie_bench::payload;
+use jobbie_bench::wire::{Answer, Job, NewJobs, Received, Role, Target, Wire, WireError};
+
+use crate::resp::{Reply, bulk, command, header, reply};
+
+/// How long a fetch waits, in seconds.
+const WAIT_S: &[u8] = b"1";
+
+pub(crate) struct Redis {
+    addr: String,
+    /// Different in each run, so that nothing is left over from another.
+    run: String,
+    queues: u32,
+    payload_bytes: usize,
+}
+
+impl Redis {
+    pub(crate) fn new(options: &Options) -> anyhow::Result<Self> {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+        Ok(Self {
+            addr: options.addr.clone(),
+            run: format!("{:x}", since.as_micros()),
+            queues: options.queues.unwrap_or(1),
+            payload_bytes: options.payload_bytes as usize,
+        })
+    }
+}
+
+impl Target for Redis {
+    type Wire = Connection;
+
+    fn connect(&self, role: Role, index: u32) -> anyhow::Result<(TcpStream, Connection)> {
+        let stream = TcpStream::connect(&self.addr)
+            .with_context(|| format!("connect to Redis at {}", self.addr))?;
+        let queue = format!("q.{}.{}", self.run, index % self.queues).into_bytes();
+        let own = format!("w.{}.{role:?}.{index}", self.run).into_bytes();
+        let bytes = self.payload_bytes;
+        Ok((
+            stream,
+            Connection { queue, own, bytes, open: VecDeque::new(), next: 0, scratch: Vec::new() },
+        ))
+    }
+
+    fn durability(&self) -> String {
+        "fsync".into()
+    }
+
+    fn shards(&self) -> u32 {
+        1
+    }
+
+    fn queues(&self) -> u32 {
+        self.queues
+    }
+}
+
+/// A request whose replies have not all come. Redis answers in order.
+struct Open {
+    answer: Answer,
+    /// Replies to words that finish or create jobs, and to words that take jobs.
+    writes_left: u32,
+    takes_left: u32,
+    /// Jobs in one LPUSH.
+    pushed: u32,
+}
+
+pub(crate) struct Connection {
+    queue: Vec<u8>,
+    own: Vec<u8>,
+    bytes: usize,
+    open: VecDeque<Open>,
+    next: u64,
+    scratch: Vec<u8>,
+}
+
+impl Connection {
+    fn request(&mut self, writes: u32, takes: u32, pushed: u32) -> u64 {
+        self.next += 1;
+        let answer = Answer { ticket: self.next, ..Answer::default() };
+        self.open.push_back(Open { answer, writes_left: writes, takes_left: takes, pushed });
+        self.next
+    }
+
+    /// The first may wait for a job, the others take what is there.
+    fn take(&self, count: u32, waits: bool, out: &mut Vec<u8>) {
+        for nth in 0..count {
+            if nth == 0 && waits {
+                command(&[b"BLMOVE", &self.queue, &self.own, b"RIGHT", b"LEFT", WAIT_S], out);
+            } else {
+                command(&[b"LMOVE", &self.queue, &self.own, b"RIGHT", b"LEFT"], out);
+            }
+        }
+    }
+
+    fn job_payload(&mut self, job: &Job) -> &[u8] {
+        self.scratch.clear();
+        payload::write(job.number, job.sent_ns, self.bytes, &mut self.scratch);
+        &self.scratch
+    }
+}
+
+impl Wire for Connection {
+    fn open(&mut self, _out: &mut Vec<u8>) {}
+
+    fn is_open(&self) -> bool {
+        true
+    }
+
+    fn enqueue(&mut self, jobs: NewJobs, out: &mut Vec<u8>) -> u64 {
+        header(b'*', jobs.count as usize + 2, out);
+        bulk(b"LPUSH", out);
+        bulk(&self.queue, out);
+        for nth in 0..jobs.count {
+            header(b'$', self.bytes, out);
+            payload::write(jobs.first + u64::from(nth), jobs.sent_ns, self.bytes, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        self.request(1, 0, jobs.count)
+    }
+
+    fn fetch(&mut self, count: u32, out: &mut Vec<u8>) -> u64 {
+        self.take(count, true, out);
+        self.request(0, count, 0)
+    }
+
+    fn ack(&mut self, jobs: &[Job], fetch: u32, out: &mut Vec<u8>) -> u64 {
+        for job in jobs {
+            header(b'*', 4, out);
+            bulk(b"LREM", out);
+            bulk(&self.own, out);
+            bulk(b"1", out);
+            bulk(self.job_payload(job), out);
+        }
+        self.take(fetch, false, out);
+        self.request(jobs.len() as u32, fetch, 0)
+    }
+
+    fn receive(&mut self, bytes: &[u8], into: &mut Received) -> Result<usize, WireError> {
+        let mut used = 0;
+        while let Some((found, len)) = reply(&bytes[used..]).map_err(WireError)? {
+            used += len;
+            let open =
+                self.open.front_mut().ok_or_else(|| WireError("a reply to nothing".into()))?;
+            if let Reply::Error(text) = found {
+                return Err(WireError(format!("Redis says {}", String::from_utf8_lossy(text))));
+            }
+            if open.writes_left > 0 {
+                open.writes_left -= 1;
+                // LREM says how many it removed; LPUSH how long the list is.
+                if found == Reply::Simple(b"0") {
+                    into.refused.push(open.answer.ok + open.answer.errors);
+                    open.answer.errors += 1;
+                    open.answer.error = Some("NOT_ACTIVE");
+                } else {
+                    open.answer.ok += open.pushed.max(1);
+                }
+            } else {
+                open.takes_left -= 1;
+                if let Reply::Bulk(Some(payload)) = found {
+                    match payload::read(payload, self.bytes) {
+                        Some((number, sent_ns)) => {
+                            open.answer.jobs += 1;
+                            into.jobs.push(Job { number, sent_ns, id: 0, token: 0 });
+                        }
+                        None => into.mangled += 1,
+                    }
+                }
+            }
+            if open.writes_left + open.takes_left == 0 {
+                into.answers.push(open.answer);
+                self.open.pop_front();
+            }
+        }
+        Ok(used)
+    }
+}
