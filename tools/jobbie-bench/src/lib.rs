@@ -5,6 +5,7 @@
 //! comparisons, so that differences are the servers' and not the drivers'.
 
 pub mod drive;
+pub mod jobbie;
 pub mod ledger;
 pub mod options;
 pub mod payload;

@@ -1,0 +1,284 @@
+//! One connection to one shard.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use jobbie_proto::event::BackoffKind;
+use jobbie_proto::limits::{FRAME_BYTES_MAX, LEASE_MS_DEFAULT};
+use jobbie_proto::request::{Ack, Enqueue, Fetch, JobRef, When};
+use jobbie_proto::wire::{Encoder, Hello, PROTOCOL_VERSION, ReplyFrame, ServerFrame, frame};
+use jobbie_proto::{Code, JobId, LeaseToken, Request, SessionId, ShardId, limits};
+
+use crate::payload;
+use crate::wire::{Answer, Job, NewJobs, Received, Wire, WireError};
+
+/// How long a fetch that finds nothing waits, in milliseconds. The server answers it "nothing" then and the worker asks
+/// again, which costs nothing at this pace.
+const WAIT_MS: u32 = 5_000;
+
+/// A request without a complete answer. Requests of one session are numbered from 1.
+#[derive(Debug)]
+struct Open {
+    operations: u32,
+    answer: Answer,
+}
+
+/// The protocol of one connection.
+#[derive(Debug)]
+pub struct Connection {
+    encoder: Encoder,
+    queue: Arc<str>,
+    client: u128,
+    shard: ShardId,
+    payload_bytes: usize,
+    session: Option<SessionId>,
+    last_number: u64,
+    /// In the order of their numbers, so that the first tells what is confirmed.
+    open: VecDeque<Open>,
+    scratch: Vec<u8>,
+}
+
+impl Connection {
+    /// A connection to `shard` for one queue of it. `client` is a random number of its own.
+    #[must_use]
+    pub fn new(queue: Arc<str>, client: u128, shard: ShardId, payload_bytes: usize) -> Self {
+        Self {
+            encoder: Encoder::new(),
+            queue,
+            client,
+            shard,
+            payload_bytes,
+            session: None,
+            last_number: 0,
+            open: VecDeque::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The next request, empty, with its number and what is confirmed.
+    fn request(&mut self, operations: u32) -> Request<'static> {
+        self.last_number += 1;
+        let answer = Answer { ticket: self.last_number, ..Answer::default() };
+        self.open.push_back(Open { operations, answer });
+        Request {
+            session: self.session.expect("the loop waits for the handshake"),
+            number: self.last_number,
+            confirmed_below: self.open[0].answer.ticket,
+            ..Request::default()
+        }
+    }
+
+    fn send(encoder: &mut Encoder, request: &Request<'_>, out: &mut Vec<u8>) -> u64 {
+        encoder.request(out, request).expect("the options keep requests within the limits");
+        request.number
+    }
+
+    fn reply(&mut self, reply: &ReplyFrame<'_>, into: &mut Received) -> Result<(), WireError> {
+        let unknown = || WireError(format!("a reply to request {} that is not open", reply.number));
+        let at =
+            self.open.iter().position(|o| o.answer.ticket == reply.number).ok_or_else(unknown)?;
+        let open = &mut self.open[at];
+        let answer = &mut open.answer;
+        if reply.code != Code::Ok {
+            answer.error = Some(reply.code.name());
+            into.refused.extend(answer.errors..open.operations);
+            answer.errors = open.operations;
+        }
+        for run in &reply.enqueued {
+            count(answer, run.code, run.count, into);
+        }
+        for code in &reply.acks {
+            count(answer, *code, 1, into);
+        }
+        for lease in &reply.leases {
+            match payload::read(lease.payload, self.payload_bytes) {
+                Some((number, sent_ns)) => {
+                    let (id, token) = (lease.job.to_u128(), lease.token.0);
+                    into.jobs.push(Job { number, sent_ns, id, token });
+                    answer.jobs += 1;
+                }
+                None => into.mangled += 1,
+            }
+        }
+        if !reply.more {
+            into.answers.push(open.answer);
+            self.open.remove(at);
+        }
+        Ok(())
+    }
+}
+
+fn count(answer: &mut Answer, code: Code, operations: u32, into: &mut Received) {
+    if code == Code::Ok {
+        answer.ok += operations;
+        return;
+    }
+    let first = answer.ok + answer.errors;
+    into.refused.extend(first..first + operations);
+    answer.errors += operations;
+    answer.error = answer.error.or(Some(code.name()));
+}
+
+impl Wire for Connection {
+    fn open(&mut self, out: &mut Vec<u8>) {
+        let hello = Hello {
+            version_min: PROTOCOL_VERSION,
+            version_max: PROTOCOL_VERSION,
+            client: self.client,
+            resume_session: SessionId(0),
+            shard: self.shard,
+            token: b"",
+            name: "jobbie-bench",
+            host: "",
+        };
+        self.encoder.hello(out, &hello).expect("a hello is small");
+    }
+
+    fn is_open(&self) -> bool {
+        self.session.is_some()
+    }
+
+    fn enqueue(&mut self, jobs: NewJobs, out: &mut Vec<u8>) -> u64 {
+        let mut request = self.request(jobs.count);
+        self.scratch.clear();
+        for nth in 0..jobs.count {
+            let number = jobs.first + u64::from(nth);
+            payload::write(number, jobs.sent_ns, self.payload_bytes, &mut self.scratch);
+        }
+        let payloads = self.scratch.chunks_exact(self.payload_bytes);
+        request.enqueues = payloads.map(|payload| plain(&self.queue, payload)).collect();
+        Self::send(&mut self.encoder, &request, out)
+    }
+
+    fn fetch(&mut self, count: u32, out: &mut Vec<u8>) -> u64 {
+        let mut request = self.request(0);
+        request.fetch = Some(fetch(&self.queue, count, WAIT_MS));
+        Self::send(&mut self.encoder, &request, out)
+    }
+
+    fn ack(&mut self, jobs: &[Job], count: u32, out: &mut Vec<u8>) -> u64 {
+        let mut request = self.request(jobs.len() as u32);
+        let ack = |job: &Job| {
+            let id = JobId::from_u128(job.id).expect("the server gave this id");
+            Ack { job: JobRef { job: id, token: LeaseToken(job.token) }, result: b"" }
+        };
+        request.acks = jobs.iter().map(ack).collect();
+        // The acks' answer must not wait for new jobs.
+        request.fetch = (count > 0).then(|| fetch(&self.queue, count, 0));
+        Self::send(&mut self.encoder, &request, out)
+    }
+
+    fn receive(&mut self, bytes: &[u8], into: &mut Received) -> Result<usize, WireError> {
+        let mut used = 0;
+        let wrong =
+            |e: &dyn std::fmt::Display| WireError(format!("the server sent no valid frame: {e}"));
+        while let Some((frame, len)) =
+            frame::split(&bytes[used..], FRAME_BYTES_MAX).map_err(|e| wrong(&e))?
+        {
+            used += len;
+            match ServerFrame::decode(frame).map_err(|e| wrong(&e))? {
+                ServerFrame::Reply(reply) => self.reply(&reply, into)?,
+                ServerFrame::Welcome(welcome) => self.session = Some(welcome.session),
+                ServerFrame::Refused(refused) => {
+                    let code = refused.code.name();
+                    return Err(WireError(format!(
+                        "the server refuses: {} ({code})",
+                        refused.message
+                    )));
+                }
+                ServerFrame::GoAway { message, .. } => {
+                    return Err(WireError(format!("the server is stopping: {message}")));
+                }
+                ServerFrame::Lost(lost) => {
+                    return Err(WireError(format!(
+                        "{} leases were lost while at work",
+                        lost.len()
+                    )));
+                }
+                ServerFrame::Pong { .. } | ServerFrame::Deliver { .. } => {}
+            }
+        }
+        Ok(used)
+    }
+}
+
+fn plain<'a>(queue: &'a str, payload: &'a [u8]) -> Enqueue<'a> {
+    Enqueue {
+        queue,
+        payload,
+        tags: b"",
+        key: b"",
+        key_ms: 0,
+        priority: limits::PRIORITY_DEFAULT,
+        max_retries: limits::ATTEMPTS_DEFAULT,
+        backoff: BackoffKind::default(),
+        backoff_base_ms: limits::BACKOFF_BASE_MS_DEFAULT,
+        backoff_cap_ms: limits::BACKOFF_CAP_MS_DEFAULT,
+        expire_after_ms: 0,
+        when: When::Now,
+    }
+}
+
+fn fetch(queue: &str, count: u32, wait_ms: u32) -> Fetch<'_> {
+    Fetch { queues: vec![queue], count, lease_ms: LEASE_MS_DEFAULT, wait_ms, worker: "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jobbie_proto::wire::ClientFrame;
+
+    fn opened() -> Connection {
+        let mut connection = Connection::new("q".into(), 7, ShardId(0), 20);
+        connection.session = Some(SessionId(1));
+        connection
+    }
+
+    #[test]
+    fn requests_are_numbered_and_confirm_what_is_answered() {
+        let mut connection = opened();
+        let mut out = Vec::new();
+        assert_eq!(connection.fetch(5, &mut out), 1);
+        assert_eq!(connection.enqueue(NewJobs { first: 0, count: 3, sent_ns: 9 }, &mut out), 2);
+        connection.open.pop_front();
+        assert_eq!(connection.fetch(5, &mut out), 3);
+        let mut confirmed = Vec::new();
+        let mut at = 0;
+        while let Some((frame, len)) = frame::split(&out[at..], FRAME_BYTES_MAX).expect("frames") {
+            at += len;
+            match ClientFrame::decode(frame).expect("is well-formed") {
+                ClientFrame::Request(r) => {
+                    confirmed.push((r.number, r.confirmed_below, r.enqueues.len()))
+                }
+                other => panic!("not a request: {other:?}"),
+            }
+        }
+        assert_eq!(confirmed, [(1, 1, 0), (2, 1, 3), (3, 2, 0)]);
+    }
+
+    #[test]
+    fn refusals_name_their_positions() {
+        let mut connection = opened();
+        let mut received = Received::default();
+        let jobs = [Job { number: 1, sent_ns: 0, id: 1 << 50, token: 3 }; 3];
+        connection.ack(&jobs, 0, &mut Vec::new());
+        let acks = vec![Code::Ok, Code::StaleLease, Code::Ok];
+        let reply = ReplyFrame { number: 1, acks, ..ReplyFrame::default() };
+        connection.reply(&reply, &mut received).expect("is open");
+        assert_eq!(received.refused, [1]);
+        let answer = received.answers[0];
+        assert_eq!((answer.ok, answer.errors, answer.error), (2, 1, Some("STALE_LEASE")));
+        assert!(connection.reply(&reply, &mut received).is_err(), "answered twice");
+    }
+
+    #[test]
+    fn a_request_refused_whole_refuses_each_operation() {
+        let mut connection = opened();
+        let mut received = Received::default();
+        connection.enqueue(NewJobs { first: 0, count: 3, sent_ns: 9 }, &mut Vec::new());
+        let reply = ReplyFrame { number: 1, code: Code::Overloaded, ..ReplyFrame::default() };
+        connection.reply(&reply, &mut received).expect("is open");
+        assert_eq!(received.refused, [0, 1, 2]);
+        assert_eq!(received.answers[0].error, Some("OVERLOADED"));
+    }
+}
