@@ -39,7 +39,12 @@ impl AlignedBuf {
     /// Appends `bytes`, growing when needed.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
         let start = self.len;
-        self.resize(start + bytes.len());
+        let end = start + bytes.len();
+        if end > self.capacity {
+            self.grow(end);
+        }
+        // What lies there is initialised, so it need not be zeroed first.
+        self.len = end;
         self[start..].copy_from_slice(bytes);
     }
 

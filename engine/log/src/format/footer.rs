@@ -1,0 +1,139 @@
+//! The last blocks of a sealed segment: what was in it, so that a restart need not read it.
+
+use jobbie_io::{AlignedBuf, BLOCK_BYTES};
+
+use super::FORMAT_VERSION;
+use super::bytes::{Get, Put};
+use super::control::{CONTROL_BYTES, Control};
+use crate::limits::POINT_BYTES;
+
+const MAGIC: [u8; 8] = *b"jobbieLF";
+/// Bytes before the points.
+const FIXED_BYTES: usize = 208;
+const POINT_ENCODED_BYTES: usize = 12;
+const CHECKSUM_AT: usize = FIXED_BYTES - 4;
+
+/// One point of the sparse index: a record where walking headers may begin. The first point of a
+/// segment is absolute, all are relative to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Point {
+    /// Entry index minus the segment's base index.
+    pub(crate) index: u32,
+    /// First event minus the segment's base event.
+    pub(crate) event: u32,
+    /// Offset in the file, in blocks.
+    pub(crate) block: u32,
+}
+
+/// A sealed segment, in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Footer {
+    pub(crate) segment: u64,
+    /// Offset behind the last record.
+    pub(crate) end: u64,
+    pub(crate) first_sequence: u64,
+    pub(crate) records: u64,
+    /// Checksum of the last record's header.
+    pub(crate) last_checksum: u32,
+    pub(crate) committed_end: u64,
+    /// Lowest `last index + 1` that a truncation in this segment left; `u64::MAX` if none.
+    pub(crate) truncated_to: u64,
+    pub(crate) start_index: u64,
+    pub(crate) start_event: u64,
+    pub(crate) base_index: u64,
+    pub(crate) base_event: u64,
+    /// Entries of this segment that still count, `[base_index, end_index)`.
+    pub(crate) end_index: u64,
+    /// The log's state behind the last record.
+    pub(crate) control: Control,
+    pub(crate) points: Vec<Point>,
+}
+
+/// Most points a segment can have: one per POINT_BYTES, and one forced after each truncation
+/// that itself takes a block; those beyond the room are left out, walking is then longer.
+fn points_max(segment_bytes: u64) -> usize {
+    (segment_bytes / u64::from(POINT_BYTES)) as usize * 2 + 16
+}
+
+/// Bytes set aside for the footer at the end of a segment.
+pub(crate) fn reserved_bytes(segment_bytes: u64) -> u64 {
+    let bytes = FIXED_BYTES + points_max(segment_bytes) * POINT_ENCODED_BYTES;
+    bytes.next_multiple_of(BLOCK_BYTES) as u64
+}
+
+/// Where the footer of a segment begins.
+pub(crate) fn offset(segment_bytes: u64) -> u64 {
+    segment_bytes - reserved_bytes(segment_bytes)
+}
+
+impl Footer {
+    /// Whether the points fit. A segment with more truncations than that stays without a footer.
+    pub(crate) fn fits(&self, segment_bytes: u64) -> bool {
+        self.points.len() <= points_max(segment_bytes)
+    }
+
+    pub(crate) fn encode(&self, store: u128, segment_bytes: u64) -> AlignedBuf {
+        assert!(self.fits(segment_bytes), "too many points");
+        let mut buf = AlignedBuf::zeroed(reserved_bytes(segment_bytes) as usize);
+        let mut put = Put::new(&mut buf);
+        put.bytes(&MAGIC).u32(FORMAT_VERSION).u32(self.points.len() as u32);
+        put.u64(self.segment).u64(self.end).u64(self.first_sequence).u64(self.records);
+        put.u64(self.committed_end).u64(self.truncated_to).u64(self.start_index);
+        put.u64(self.start_event).u64(self.base_index).u64(self.base_event).u64(self.end_index);
+        put.bytes(&self.control.encode()).u32(self.last_checksum).u32(0);
+        let mut put = Put::new(&mut buf[FIXED_BYTES..]);
+        for point in &self.points {
+            put.u32(point.index).u32(point.event).u32(point.block);
+        }
+        let checksum = checksum(&buf, store);
+        buf[CHECKSUM_AT..FIXED_BYTES].copy_from_slice(&checksum.to_le_bytes());
+        buf
+    }
+
+    /// `None` when there is no footer of this segment, or a damaged one: reading the records then
+    /// gives the same.
+    pub(crate) fn decode(bytes: &[u8], store: u128, segment: u64) -> Option<Self> {
+        let fixed = bytes.get(..FIXED_BYTES)?;
+        if fixed[..8] != MAGIC || Get::new(&fixed[CHECKSUM_AT..]).u32() != checksum(bytes, store) {
+            return None;
+        }
+        let mut get = Get::new(&fixed[8..]);
+        let version = get.u32();
+        let points = get.u32() as usize;
+        if version != FORMAT_VERSION || get.u64() != segment {
+            return None;
+        }
+        let mut footer = Self {
+            segment,
+            end: get.u64(),
+            first_sequence: get.u64(),
+            records: get.u64(),
+            committed_end: get.u64(),
+            truncated_to: get.u64(),
+            start_index: get.u64(),
+            start_event: get.u64(),
+            base_index: get.u64(),
+            base_event: get.u64(),
+            end_index: get.u64(),
+            control: Control::decode(&get.array::<CONTROL_BYTES>())?,
+            last_checksum: get.u32(),
+            points: Vec::new(),
+        };
+        let encoded = bytes[FIXED_BYTES..].chunks_exact(POINT_ENCODED_BYTES);
+        footer.points.extend(encoded.take(points).map(|point| {
+            let mut get = Get::new(point);
+            Point { index: get.u32(), event: get.u32(), block: get.u32() }
+        }));
+        (footer.points.len() == points).then_some(footer)
+    }
+}
+
+fn checksum(bytes: &[u8], store: u128) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&bytes[..CHECKSUM_AT]);
+    crc.update(&bytes[FIXED_BYTES..]);
+    crc.update(&store.to_le_bytes());
+    crc.finalize()
+}
+
+const _: () = assert!(8 + 4 + 4 + 11 * 8 + CONTROL_BYTES + 4 + 4 == FIXED_BYTES);

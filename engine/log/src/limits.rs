@@ -1,0 +1,57 @@
+//! Every bound of the log.
+
+use jobbie_io::BLOCK_BYTES;
+
+/// Smallest segment, in bytes.
+pub const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+/// Largest segment, in bytes; offsets are kept as 32-bit block numbers and footers are one read.
+pub const SEGMENT_BYTES_MAX: u64 = 1 << 30;
+/// Segment size when none is configured, in bytes.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 32 << 20;
+/// A fresh disk shall hold at least this many segments, or segments get smaller.
+pub const SEGMENTS_PER_DISK_MIN: u64 = 16;
+
+/// Writes in flight. More destroys coalescing and gains little elsewhere.
+pub const WRITES_IN_FLIGHT: usize = 2;
+/// Small records queued together are copied into one write of at most this many bytes.
+pub const WRITE_BYTES_MAX: usize = 1 << 20;
+/// A record of this many bytes or more is written from its own buffer, without a copy.
+pub const WRITE_IN_PLACE_BYTES_MIN: usize = 64 << 10;
+
+/// The sparse index has one point for about this many bytes of segment.
+pub const POINT_BYTES: u32 = 64 << 10;
+/// Bytes of one read of older records.
+pub const CHUNK_BYTES: usize = 256 << 10;
+/// Chunks of older records kept in memory.
+pub const CHUNKS_MAX: usize = 16;
+
+/// Bytes of one read while a log is opened.
+pub const WINDOW_BYTES: usize = 1 << 20;
+
+/// Open descriptors for sealed segments.
+pub const OPEN_SEGMENTS_MAX: usize = 64;
+
+/// Bytes zeroed at once when a segment is prepared.
+pub const ZERO_BYTES: usize = 256 << 10;
+/// A pause after each piece zeroed while the log is being written, in nanoseconds.
+pub const ZERO_PAUSE_NANOS: u64 = 1_000_000;
+
+/// Bytes left free on the disk for snapshots and the file system itself.
+pub const SPACE_MARGIN_BYTES: u64 = 1 << 20;
+
+/// The log is idle when nothing was flushed for this long; then a mark is written once.
+pub const MARK_IDLE_NANOS: u64 = 100_000_000;
+/// How often space is looked for while it is low, in nanoseconds.
+pub const SPACE_PROBE_NANOS: u64 = 500_000_000;
+
+/// Bytes of one chunk of a snapshot.
+pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+/// Opaque membership bytes in a snapshot's header.
+pub const MEMBERSHIP_BYTES_MAX: usize = 3 << 10;
+/// Snapshots kept, the newest ones.
+pub const SNAPSHOTS_KEPT: usize = 2;
+
+const _: () = assert!(CHUNK_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(ZERO_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(SEGMENT_BYTES_MIN.is_multiple_of(ZERO_BYTES as u64));
+const _: () = assert!(WRITE_IN_PLACE_BYTES_MIN < WRITE_BYTES_MAX);

@@ -1,0 +1,357 @@
+//! The pass over all segments that rebuilds the log's state.
+
+use jobbie_io::Disk;
+
+use super::tail::{End, Rest, judge};
+use super::{Names, Scanned, SegmentFile, blocks};
+use crate::core::{Change, apply};
+use crate::entry::{EntryId, Identity};
+use crate::error::{Damage, OpenError};
+use crate::format::BLOCK;
+use crate::format::control::Control;
+use crate::format::footer::{self, Footer};
+use crate::format::header::{Header, RecordKind};
+use crate::segment::{Closing, Segment, file_name};
+use crate::segments::Segments;
+use crate::walk::Found;
+
+/// The state while records are followed.
+struct Pass<F> {
+    segments: Segments<F>,
+    control: Control,
+    committed_end: u64,
+    sequence: u64,
+    checksum: u32,
+    durable_sequence: u64,
+    force_point: bool,
+    ends_with_mark: bool,
+}
+
+/// Follows the records of all segments in `names`.
+///
+/// # Errors
+/// Damage before the end, files missing or foreign.
+pub(crate) async fn scan_segments<D: Disk>(
+    disk: &D,
+    identity: Identity,
+    mut names: Names,
+    verify_sealed: bool,
+) -> Result<Scanned<D::File>, OpenError> {
+    let oldest = oldest_segment(disk, &identity, &names).await?;
+    names.outdated = names.segments.range(..oldest).map(|(id, _)| *id).collect();
+    names.segments = names.segments.split_off(&oldest);
+    let files: Vec<(u64, u64)> = names.segments.iter().map(|(id, len)| (*id, *len)).collect();
+    for (position, (id, _)) in files.iter().enumerate() {
+        let expected = oldest + position as u64;
+        if *id != expected {
+            return Err(OpenError::MissingFile { file: file_name(expected) });
+        }
+    }
+    if files.is_empty() {
+        return Err(OpenError::MissingFile { file: file_name(oldest) });
+    }
+    let mut pass = Pass::new(oldest);
+    let mut rest = Rest { torn: None, stale_blocks: Vec::new() };
+    let mut ready = Vec::new();
+    for (position, (id, len)) in files.iter().enumerate() {
+        let mut file = SegmentFile::open(disk, &identity, *id, *len).await?;
+        let following = &files[position + 1..];
+        if let Some(footer) = read_footer(&mut file).await? {
+            if following.is_empty() {
+                // The log never leaves a segment before the next one is there.
+                return Err(OpenError::MissingFile { file: file_name(id + 1) });
+            }
+            pass.take_footer(&mut file, footer, verify_sealed).await?;
+            continue;
+        }
+        let end = pass.follow(&mut file, None).await?;
+        if pass.goes_on(disk, &identity, following).await? {
+            pass.leave_segment();
+            continue;
+        }
+        if pass.sequence == 0 && *id != 1 {
+            let expected = "the first record of the log".into();
+            let found = "none, and this is not its first segment".into();
+            return Err(Damage { file: file_name(*id), offset: BLOCK, expected, found }.into());
+        }
+        let end = End {
+            offset: end,
+            sequence: pass.sequence + 1,
+            previous: pass.checksum,
+            durable_sequence: pass.durable_sequence,
+        };
+        rest = judge(disk, &identity, &mut file, following, &end).await?;
+        for (id, len) in following {
+            SegmentFile::open(disk, &identity, *id, *len).await?;
+            ready.push((*id, *len));
+        }
+        break;
+    }
+    pass.check_beginning()?;
+    Ok(Scanned {
+        identity,
+        segments: pass.segments,
+        ready,
+        control: pass.control,
+        committed_end: pass.committed_end,
+        sequence: pass.sequence,
+        checksum: pass.checksum,
+        force_point: pass.force_point,
+        ends_with_mark: pass.ends_with_mark,
+        torn: rest.torn,
+        stale_blocks: rest.stale_blocks,
+        names,
+    })
+}
+
+/// The lowest segment that belongs to the log, from the last segment that holds any record: files below it
+/// may already be something else.
+async fn oldest_segment<D: Disk>(
+    disk: &D,
+    identity: &Identity,
+    names: &Names,
+) -> Result<u64, OpenError> {
+    for (id, len) in names.segments.iter().rev() {
+        let mut file = SegmentFile::open(disk, identity, *id, *len).await?;
+        let mut oldest = None;
+        let mut offset = BLOCK;
+        while offset < file.header.footer_offset() {
+            let Found::Record { header, .. } = file.look(offset).await? else {
+                if oldest.is_some() {
+                    break;
+                }
+                // Nothing at the front: an empty segment, or one whose first record is damaged. The
+                // tail's judge decides that; here any record says what is needed.
+                match first_record(&mut file, offset + BLOCK).await? {
+                    Some(next) => offset = next,
+                    None => break,
+                }
+                continue;
+            };
+            if !matches!(header.kind, RecordKind::Entry(_)) {
+                oldest = Some(file.control(offset, header.kind).await?.oldest_segment).max(oldest);
+            }
+            offset += header.padded_bytes();
+        }
+        if let Some(oldest) = oldest {
+            return Ok(oldest);
+        }
+    }
+    // No record anywhere: a log that was created and not yet written, which begins with segment 1.
+    Ok(1)
+}
+
+async fn first_record<F: jobbie_io::DiskFile>(
+    file: &mut SegmentFile<F>,
+    from: u64,
+) -> Result<Option<u64>, OpenError> {
+    for offset in blocks(&file.header, from) {
+        if file.header_at(offset).await?.is_some()
+            && matches!(file.look(offset).await?, Found::Record { .. })
+        {
+            return Ok(Some(offset));
+        }
+    }
+    Ok(None)
+}
+
+async fn read_footer<F: jobbie_io::DiskFile>(
+    file: &mut SegmentFile<F>,
+) -> Result<Option<Footer>, OpenError> {
+    let offset = file.header.footer_offset();
+    let len = footer::reserved_bytes(file.header.segment_bytes) as usize;
+    let bytes = file.window.get(offset, len).await.map_err(OpenError::io("read a footer"))?;
+    Ok(bytes.get(..len).and_then(|bytes| Footer::decode(bytes, file.store, file.id)))
+}
+
+impl<F: jobbie_io::DiskFile> Pass<F> {
+    fn new(oldest: u64) -> Self {
+        Self {
+            segments: Segments::new(),
+            control: Control { next_event: 1, oldest_segment: oldest, ..Control::default() },
+            committed_end: 0,
+            sequence: 0,
+            checksum: 0,
+            durable_sequence: 0,
+            force_point: false,
+            ends_with_mark: false,
+        }
+    }
+
+    fn next_index(&self) -> u64 {
+        self.control.last.map_or(0, |last| last.index + 1)
+    }
+
+    /// Follows the chain of records in `file`, to its end or to `until`; gives the offset behind the last one.
+    async fn follow(
+        &mut self,
+        file: &mut SegmentFile<F>,
+        until: Option<u64>,
+    ) -> Result<u64, OpenError> {
+        let limit = until.unwrap_or_else(|| file.header.footer_offset());
+        let segment = Segment::new(
+            file.id,
+            file.header.segment_bytes,
+            None,
+            self.next_index(),
+            self.control.next_event,
+        );
+        self.segments.push(segment);
+        let mut offset = BLOCK;
+        while offset < limit {
+            let Found::Record { header, checksum } = file.look(offset).await? else { break };
+            if !self.continues(&header, file, offset) || offset + header.padded_bytes() > limit {
+                break;
+            }
+            let control = match header.kind {
+                RecordKind::Entry(_) => None,
+                kind => Some(file.control(offset, kind).await?),
+            };
+            self.take(&header, checksum, offset, control);
+            offset += header.padded_bytes();
+        }
+        Ok(offset)
+    }
+
+    /// Whether a sound record is the next one. The very first one followed has nothing to be compared to.
+    fn continues(&self, header: &Header, file: &SegmentFile<F>, offset: u64) -> bool {
+        let begins = offset == BLOCK;
+        let first_ever = self.sequence == 0 && file.id != 1;
+        header.shard == file.header.shard
+            && (header.kind == RecordKind::Start) == begins
+            && (first_ever && begins
+                || header.sequence == self.sequence + 1 && header.previous == self.checksum)
+    }
+
+    fn take(&mut self, header: &Header, checksum: u32, offset: u64, control: Option<Control>) {
+        let active = self.segments.active_mut();
+        if active.records == 0 {
+            active.first_sequence = header.sequence;
+        }
+        active.records += 1;
+        active.end = offset + header.padded_bytes();
+        active.readable_end = active.end;
+        match control {
+            None => {
+                let id = EntryId { term: header.term, index: header.index };
+                let force_point = std::mem::take(&mut self.force_point);
+                active.note_entry(id.index, header.first_event, offset, force_point);
+                self.control.last = Some(id);
+                self.control.next_event = header.first_event + u64::from(header.event_count);
+            }
+            Some(control) => self.take_control(header.kind, control),
+        }
+        self.sequence = header.sequence;
+        self.checksum = checksum;
+        self.durable_sequence = self.durable_sequence.max(header.durable_sequence);
+        self.committed_end = self.committed_end.max(header.committed_end);
+        self.ends_with_mark = header.kind == RecordKind::Mark;
+    }
+
+    fn take_control(&mut self, kind: RecordKind, control: Control) {
+        let end_index = control.last.map_or(0, |last| last.index + 1);
+        if kind == RecordKind::Truncate {
+            self.segments.truncate(end_index, control.next_event);
+            let active = self.segments.active_mut();
+            active.truncated_to = active.truncated_to.min(end_index);
+            self.force_point = true;
+        }
+        if kind == RecordKind::Start && self.sequence == 0 {
+            let active = self.segments.active_mut();
+            active.start_index = end_index;
+            active.start_event = control.next_event;
+        }
+        let restarted = kind == RecordKind::Purge && control.last != self.control.last;
+        if let (true, Some(last)) = (restarted, control.last) {
+            apply(&mut self.control, Change::Restart(last, control.next_event));
+            self.force_point = true;
+        }
+        self.control = control;
+    }
+
+    async fn take_footer(
+        &mut self,
+        file: &mut SegmentFile<F>,
+        footer: Footer,
+        verify: bool,
+    ) -> Result<(), OpenError> {
+        let expected = self.sequence + 1;
+        if self.sequence != 0 && footer.first_sequence != expected {
+            let found = format!("record {}", footer.first_sequence);
+            let expected = format!("record {expected} at the beginning of the segment");
+            return Err(Damage { file: file_name(file.id), offset: BLOCK, expected, found }.into());
+        }
+        if verify {
+            let end = self.follow(file, Some(footer.end)).await?;
+            let last = footer.first_sequence + footer.records - 1;
+            if end != footer.end || (self.sequence, self.checksum) != (last, footer.last_checksum) {
+                let found = file.look(end).await?;
+                let expected = format!("record {} of a sealed segment", self.sequence + 1);
+                let bytes =
+                    file.window.get(end, BLOCK as usize).await.map_err(OpenError::io("read"))?;
+                let bytes = &bytes[..bytes.len().min(BLOCK as usize)];
+                return Err(crate::walk::damage(file.id, end, expected, &found, bytes).into());
+            }
+            self.leave_segment();
+            self.segments.active_mut().sealed = true;
+            return Ok(());
+        }
+        if footer.truncated_to != u64::MAX {
+            self.segments.truncate(footer.truncated_to, footer.start_event);
+        }
+        self.sequence = footer.first_sequence + footer.records - 1;
+        self.durable_sequence = self.sequence;
+        self.checksum = footer.last_checksum;
+        self.control = footer.control;
+        self.committed_end = self.committed_end.max(footer.committed_end);
+        self.force_point = false;
+        self.ends_with_mark = false;
+        self.segments.push(Segment::from_footer(footer, file.header.segment_bytes));
+        Ok(())
+    }
+
+    /// Whether the chain goes on at the beginning of the next segment.
+    async fn goes_on<D: Disk<File = F>>(
+        &self,
+        disk: &D,
+        identity: &Identity,
+        following: &[(u64, u64)],
+    ) -> Result<bool, OpenError> {
+        let Some((id, len)) = following.first() else { return Ok(false) };
+        if self.sequence == 0 {
+            return Ok(false);
+        }
+        let mut next = SegmentFile::open(disk, identity, *id, *len).await?;
+        if let Some(footer) = read_footer(&mut next).await? {
+            return Ok(footer.first_sequence == self.sequence + 1);
+        }
+        let found = next.look(BLOCK).await?;
+        Ok(matches!(found, Found::Record { header, .. } if self.continues(&header, &next, BLOCK)))
+    }
+
+    fn leave_segment(&mut self) {
+        let closing = Closing {
+            control: self.control,
+            committed_end: self.committed_end,
+            last_checksum: self.checksum,
+        };
+        self.segments.active_mut().closing = Some(closing);
+    }
+
+    /// The log must hold everything behind what it calls purged.
+    fn check_beginning(&self) -> Result<(), OpenError> {
+        let first = self
+            .segments
+            .iter()
+            .find_map(|segment| segment.entries().map(|e| (segment.id, e.start)));
+        let purged_end = self.control.purged.map_or(0, |purged| purged.index + 1);
+        match first {
+            Some((id, index)) if index > purged_end => {
+                let expected = format!("entry {purged_end}, the first one that is not purged");
+                let found = format!("entry {index}");
+                Err(Damage { file: file_name(id), offset: BLOCK, expected, found }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+}

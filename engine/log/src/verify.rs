@@ -1,0 +1,56 @@
+//! Checking a log that nobody has open.
+
+use jobbie_io::Disk;
+
+use crate::entry::Identity;
+use crate::error::OpenError;
+use crate::scan::{self, Names, TornTail};
+
+/// A log that would open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Whose log it is.
+    pub identity: Identity,
+    /// Segments that belong to it.
+    pub segments: usize,
+    /// Records in them.
+    pub records: u64,
+    /// Index of the last entry.
+    pub last_index: Option<u64>,
+    /// A torn tail that opening would cut.
+    pub torn: Option<TornTail>,
+}
+
+/// Reads every record of the log in the directory of `disk`, and changes nothing. Goes by the same code as
+/// opening it with [`crate::LogConfig::verify_sealed`].
+///
+/// # Errors
+/// What opening it would say.
+pub async fn verify<D: Disk>(disk: &D) -> Result<Verified, OpenError> {
+    let files = disk.list().await.map_err(OpenError::io("list the directory"))?;
+    let names = Names::sort(&files)?;
+    if !names.has_superblock {
+        return Err(OpenError::Missing);
+    }
+    let identity = scan::read_superblock(disk).await?;
+    let scanned = scan::scan_segments(disk, identity, names, true).await?;
+    Ok(Verified {
+        identity,
+        segments: scanned.segments.len(),
+        records: scanned.segments.iter().map(|segment| segment.records).sum(),
+        last_index: scanned.control.last.map(|last| last.index),
+        torn: scanned.torn,
+    })
+}
+
+/// Whose log is in the directory of `disk`.
+///
+/// # Errors
+/// When there is none, or its superblock is damaged.
+pub async fn identify<D: Disk>(disk: &D) -> Result<Identity, OpenError> {
+    let files = disk.list().await.map_err(OpenError::io("list the directory"))?;
+    if !Names::sort(&files)?.has_superblock {
+        return Err(OpenError::Missing);
+    }
+    scan::read_superblock(disk).await
+}

@@ -1,0 +1,4 @@
+//! The log on the simulated disk.
+
+mod basic;
+mod support;
