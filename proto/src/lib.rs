@@ -8,6 +8,7 @@ pub mod code;
 pub mod event;
 pub mod id;
 pub mod limits;
+pub mod placement;
 pub mod reply;
 pub mod request;
 pub mod wire;

@@ -178,6 +178,16 @@ pub enum Late {
     Release = 3,
 }
 
+/// What an operator asked for in vain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Asked {
+    /// To cancel the job.
+    Cancel = 0,
+    /// To delete the job.
+    Delete = 1,
+}
+
 /// A fact. Lists name jobs in the order in which things happened; each element has an event
 /// sequence number of its own ([`Event::count`]).
 #[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -316,6 +326,8 @@ pub enum Event {
     Refused {
         /// The job named.
         job: JobSeq,
+        /// What was asked.
+        asked: Asked,
         /// Why it had no effect.
         code: Code,
     },
