@@ -1,0 +1,100 @@
+//! Events that make jobs, move them through time, or end them without a worker.
+
+use jobbie_proto::event::{Class, EnqueuedJob, KeyTaken};
+use jobbie_proto::reply::JobState;
+use jobbie_proto::{EventSeq, JobSeq};
+
+use super::Mark;
+use crate::class::hash_of;
+use crate::jobs::{Handle, Origin, Special};
+use crate::keys::Key;
+use crate::state::State;
+
+impl State {
+    pub(super) fn enqueued(
+        &mut self,
+        class: &Class,
+        first_job: JobSeq,
+        jobs: &[EnqueuedJob],
+        keys: &[KeyTaken],
+    ) {
+        assert_eq!(first_job.0, self.next_job, "job numbers are not consecutive");
+        let (count, created_ms) = (jobs.len() as u64, self.time().ms());
+        let id = self.intern(class);
+        self.digest.mix_all(&[Mark::Enqueued as u64, hash_of(class), first_job.0, count]);
+        let origin = Origin { event: self.next_event, created_ms, class: id };
+        self.create(first_job.0, count, origin);
+        self.next_event += count;
+        self.next_job += count;
+        let mut nth = 0;
+        for run in jobs.chunk_by(|a, b| a.due.0 == 0 && b.due.0 == 0) {
+            let first = first_job.0 + nth;
+            nth += run.len() as u64;
+            if run[0].due.0 == 0 {
+                self.wait_fresh(first, run.len() as u64, id);
+            } else {
+                self.sleep(first, id, run[0].due.0);
+                self.digest.mix_all(&[first, run[0].due.0]);
+            }
+        }
+        for key in keys {
+            let job = first_job.0 + u64::from(key.nth);
+            assert!(job < self.next_job, "a key of a job that was not enqueued");
+            let (hash, content, until) = (key.key_hash, key.content_hash, key.until.0);
+            self.keys.take(Key { hash, content, until, job, created_ms }, self.time);
+            self.digest.mix_all(&[job, hash as u64, (hash >> 64) as u64, content, until]);
+        }
+    }
+
+    /// Scheduled or retrying to pending.
+    pub(super) fn promoted(&mut self, job: JobSeq) {
+        let event = self.number_event();
+        self.digest.mix_all(&[Mark::Promoted as u64, job.0]);
+        match self.jobs.handle(job.0).map(Handle::special) {
+            Some(Special::Sleeper(_)) => {
+                let class = self.jobs.origin(job.0).class;
+                self.wake(job.0, class);
+            }
+            Some(Special::Struct(number)) => {
+                let state = self.tracked.get(number).state;
+                let waits = matches!(state, JobState::Scheduled | JobState::Retrying);
+                assert!(waits, "a job that is {} was promoted", state.name());
+                let detached = self.detach(job.0);
+                self.step_back(detached, event);
+            }
+            None => panic!("job {job} was promoted without waiting for a time"),
+        }
+    }
+
+    /// Anything but active and terminal to dead.
+    pub(super) fn expired(&mut self, job: JobSeq) {
+        let event = self.number_event();
+        self.digest.mix_all(&[Mark::Expired as u64, job.0]);
+        let state = self.job_state(job.0);
+        let waits = matches!(
+            state,
+            JobState::Pending | JobState::Scheduled | JobState::Retrying | JobState::Held
+        );
+        assert!(waits, "a job that is {} expired", state.name());
+        let detached = self.detach(job.0);
+        let number = self.track(detached, JobState::Dead, 0);
+        self.side_mut(number).error = EventSeq(event);
+    }
+
+    pub(super) fn cancelled(&mut self, job: JobSeq) {
+        self.number_event();
+        self.digest.mix_all(&[Mark::Cancelled as u64, job.0]);
+        let state = self.job_state(job.0);
+        let ended = matches!(state, JobState::Completed | JobState::Dead | JobState::Cancelled);
+        assert!(!ended, "a job that is {} was cancelled", state.name());
+        let detached = self.detach(job.0);
+        self.track(detached, JobState::Cancelled, 0);
+    }
+
+    pub(super) fn deleted(&mut self, job: JobSeq) {
+        self.number_event();
+        self.digest.mix_all(&[Mark::Deleted as u64, job.0]);
+        let detached = self.detach(job.0);
+        self.forget(detached);
+    }
+}

@@ -1,0 +1,154 @@
+//! Events of jobs that a worker has.
+
+use jobbie_proto::event::{ExtendedJob, FailOutcome, LeasedJob};
+use jobbie_proto::reply::{Failed, JobState, Lease};
+use jobbie_proto::{Code, EventSeq, JobSeq, LeaseToken, Micros, Reply, SessionId};
+
+use super::Mark;
+use crate::jobs::{Handle, Special};
+use crate::slab::NONE;
+use crate::state::State;
+
+impl State {
+    pub(super) fn leased(
+        &mut self,
+        session: SessionId,
+        deadline: Micros,
+        lease_ms: u32,
+        jobs: &[LeasedJob],
+        reply: &mut Reply,
+    ) {
+        let owner = self.sessions.find(session.0).expect("a lease for an unknown session");
+        self.digest.mix_all(&[Mark::Leased as u64, session.0, deadline.0, u64::from(lease_ms)]);
+        reply.leases.reserve(jobs.len());
+        for leased in jobs {
+            let token = self.number_event();
+            let job = leased.job.0;
+            let state = self.job_state(job);
+            assert_eq!(state, JobState::Pending, "a job that is {} was leased", state.name());
+            let origin = self.jobs.origin(job);
+            let detached = self.detach(job);
+            let number = self.track(detached, JobState::Active, token);
+            let tracked = self.tracked.get_mut(number);
+            assert_eq!(leased.attempt, tracked.attempt + 1, "attempts are not consecutive");
+            (tracked.attempt, tracked.lease_ms) = (leased.attempt, lease_ms);
+            let checkpoint = match tracked.side {
+                NONE => EventSeq(0),
+                side => self.sides.get(side).checkpoint,
+            };
+            self.link(number, owner);
+            self.set_timer(number, deadline.0);
+            self.digest.mix(job);
+            self.digest.mix(u64::from(leased.attempt));
+            reply.leases.push(Lease {
+                job: leased.job,
+                created_ms: origin.created_ms,
+                token: LeaseToken(token),
+                attempt: leased.attempt,
+                max_retries: self.classes.get(origin.class).class.max_retries,
+                deadline,
+                record: EventSeq(origin.event),
+                checkpoint,
+            });
+        }
+    }
+
+    /// The struct of an active job.
+    fn active(&self, job: JobSeq) -> u32 {
+        match self.jobs.handle(job.0).map(Handle::special) {
+            Some(Special::Struct(number)) if self.tracked.get(number).state == JobState::Active => {
+                number
+            }
+            _ => panic!("job {job} is not active"),
+        }
+    }
+
+    pub(super) fn completed(&mut self, job: JobSeq) {
+        self.number_event();
+        self.active(job);
+        self.digest.mix(Mark::Completed as u64);
+        self.digest.mix(job.0);
+        let detached = self.detach(job.0);
+        let queue = self.classes.get(detached.class).queue;
+        self.queues.get_mut(queue).jobs[JobState::Completed as usize] += 1;
+        self.forget(detached);
+    }
+
+    pub(super) fn failed(&mut self, job: JobSeq, attempt: u32, outcome: FailOutcome) -> Failed {
+        let event = self.number_event();
+        let number = self.active(job);
+        let tracked = self.tracked.get(number);
+        assert_eq!(attempt, tracked.attempt, "another attempt failed than is active");
+        let max_retries = self.classes.get(tracked.class).class.max_retries;
+        let detached = self.detach(job.0);
+        let (next_attempt, attempts_left) = match outcome {
+            FailOutcome::Retrying(due) => {
+                self.track(detached, JobState::Retrying, due.0);
+                self.set_expiry_timer(number, Some(due.0));
+                (due, max_retries.saturating_sub(attempt))
+            }
+            FailOutcome::Dead => {
+                self.track(detached, JobState::Dead, 0);
+                (Micros(0), 0)
+            }
+        };
+        self.side_mut(number).error = EventSeq(event);
+        let words = [Mark::Failed as u64, job.0, u64::from(attempt), next_attempt.0];
+        self.digest.mix_all(&words);
+        Failed { code: Code::Ok, next_attempt, attempts_left }
+    }
+
+    pub(super) fn extended(&mut self, extended: &ExtendedJob) {
+        let event = self.number_event();
+        let number = self.active(extended.job);
+        let timer = self.tracked.get(number).timer;
+        let deadline = extended.deadline.0;
+        assert!(deadline >= self.timers.at(timer).due, "a lease was made shorter");
+        self.timer_change(timer, deadline);
+        if !extended.progress.is_empty() {
+            self.side_mut(number).progress = EventSeq(event);
+        }
+        if !extended.checkpoint.is_empty() {
+            self.side_mut(number).checkpoint = EventSeq(event);
+        }
+        let kept = u64::from(extended.progress.is_empty()) << 1
+            | u64::from(extended.checkpoint.is_empty());
+        self.digest.mix_all(&[Mark::Extended as u64, extended.job.0, deadline, kept]);
+    }
+
+    pub(super) fn session_extended(&mut self, session: SessionId, deadline: Micros) {
+        self.number_event();
+        let at = self.sessions.find(session.0).expect("an unknown session was extended");
+        let mut number = self.sessions.get(at).first;
+        while number != NONE {
+            let tracked = self.tracked.get(number);
+            let (timer, next) = (tracked.timer, tracked.next);
+            if self.timers.at(timer).due < deadline.0 {
+                self.timer_change(timer, deadline.0);
+            }
+            number = next;
+        }
+        self.digest.mix_all(&[Mark::SessionExtended as u64, session.0, deadline.0]);
+    }
+
+    /// Given back: the attempt does not count.
+    pub(super) fn released(&mut self, job: JobSeq) {
+        let event = self.number_event();
+        self.active(job);
+        self.digest.mix_all(&[Mark::Released as u64, job.0]);
+        let detached = self.detach(job.0);
+        let number = self.step_back(detached, event);
+        self.tracked.get_mut(number).attempt -= 1;
+    }
+
+    /// Not given back in time: the attempt counts.
+    pub(super) fn lease_expired(&mut self, job: JobSeq) {
+        let event = self.number_event();
+        self.active(job);
+        self.digest.mix_all(&[Mark::LeaseExpired as u64, job.0]);
+        let detached = self.detach(job.0);
+        let number = self.step_back(detached, event);
+        let tracked = self.tracked.get_mut(number);
+        tracked.lease_expiries = tracked.lease_expiries.saturating_add(1);
+    }
+}

@@ -1,0 +1,188 @@
+//! Everything that must hold of a state, checked from scratch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jobbie_proto::reply::JobState;
+
+use crate::class::ClassId;
+use crate::fifo::Item;
+use crate::jobs::Special;
+use crate::slab::NONE;
+use crate::state::{CLASS_TIMER, State};
+
+impl State {
+    /// Asserts every invariant, in time proportional to everything in memory. For tests and the simulator.
+    ///
+    /// # Panics
+    /// When the state contradicts itself, saying how.
+    pub fn check(&self) {
+        self.jobs.check();
+        self.timers.check();
+        self.keys.check();
+        let mut counts: BTreeMap<u32, [u64; 8]> = BTreeMap::new();
+        let mut live: BTreeMap<ClassId, u64> = BTreeMap::new();
+        let (mut structs, mut sides, mut timers) = (0, 0, BTreeSet::new());
+        for job in self.jobs.iter() {
+            let origin = self.jobs.origin(job);
+            assert!(job < self.next_job && origin.event < self.next_event, "job {job} is ahead");
+            *live.entry(origin.class).or_default() += 1;
+            let queue = self.classes.get(origin.class).queue;
+            let state = self.job_state(job);
+            counts.entry(queue).or_default()[state as usize] += 1;
+            match self.jobs.handle(job).map(crate::jobs::Handle::special) {
+                None => {}
+                Some(Special::Sleeper(at)) => {
+                    assert_eq!(self.timers.at(at).key, job, "a sleeper has another's timer");
+                    timers.insert(job);
+                }
+                Some(Special::Struct(number)) => {
+                    structs += 1;
+                    sides += usize::from(self.tracked.get(number).side != NONE);
+                    if self.check_struct(job, number) {
+                        timers.insert(job);
+                    }
+                }
+            }
+        }
+        assert_eq!(structs, self.tracked.live(), "structs without a job");
+        assert_eq!(sides, self.sides.live(), "side entries without a job");
+        let keys: BTreeSet<_> =
+            self.timers.iter().map(|t| t.key).filter(|key| key & CLASS_TIMER == 0).collect();
+        assert_eq!(keys, timers, "timers and jobs that need one differ");
+        assert_eq!(live.len(), self.classes.len(), "classes without jobs");
+        for (id, live) in live {
+            self.check_class(id, live);
+        }
+        for at in 0..self.queues.len() as u32 {
+            self.check_queue(at, counts.remove(&at).unwrap_or_default());
+        }
+        self.check_sessions();
+    }
+
+    /// Whether the job needs a timer.
+    fn check_struct(&self, job: u64, number: u32) -> bool {
+        let tracked = self.tracked.get(number);
+        assert_eq!(tracked.job, job, "a struct of another job");
+        assert_eq!(tracked.class, self.jobs.origin(job).class, "a struct of another class");
+        let expires = self.expire_at(self.jobs.origin(job));
+        let needed = match tracked.state {
+            JobState::Active => {
+                assert!(tracked.mark > 0 && tracked.mark < self.next_event, "a token is ahead");
+                true
+            }
+            JobState::Scheduled | JobState::Retrying => true,
+            JobState::Pending | JobState::Held => expires.is_some(),
+            JobState::Completed => panic!("job {job} is completed and in memory"),
+            JobState::Dead | JobState::Cancelled => false,
+        };
+        assert_eq!(tracked.timer != NONE, needed, "job {job}, {:?}: wrong timer", tracked.state);
+        assert_eq!(tracked.session != NONE, tracked.state == JobState::Active);
+        if needed {
+            let timer = self.timers.at(tracked.timer);
+            assert_eq!(timer.key, job, "job {job} has another's timer");
+            let due = match tracked.state {
+                JobState::Active => timer.due,
+                JobState::Pending => expires.unwrap_or(0),
+                _ => expires.map_or(tracked.mark, |at| at.min(tracked.mark)),
+            };
+            assert_eq!(timer.due, due, "job {job}, {:?}: timer at a wrong time", tracked.state);
+        }
+        needed
+    }
+
+    fn check_class(&self, id: ClassId, live: u64) {
+        let entry = self.classes.get(id);
+        assert_eq!(entry.live, live, "a class miscounts its jobs");
+        assert_eq!(entry.class.queue, *self.queues.get(entry.queue).name, "class of another queue");
+        assert_eq!(self.classes.find(&entry.class, entry.hash), Some(id), "a class is not found");
+        let mut watched = Vec::new();
+        for item in entry.expiring.iter() {
+            let Item::Run { first, count } = item else { panic!("a single is watched") };
+            let mut from = first;
+            while let Some(job) = self.next_expiring(from, first + count) {
+                assert!(watched.is_empty() || from > first || job >= first);
+                watched.push(job);
+                from = job + 1;
+            }
+        }
+        assert!(watched.is_sorted_by(|a, b| a < b), "expiry is not in order of creation");
+        let untouched = self.jobs.iter().filter(|&job| {
+            let special = self.jobs.handle(job).map(crate::jobs::Handle::special);
+            self.jobs.origin(job).class == id && !matches!(special, Some(Special::Struct(_)))
+        });
+        if entry.class.expire_after_ms == 0 {
+            assert!(watched.is_empty() && entry.timer == NONE, "expiry of a class without one");
+            return;
+        }
+        assert_eq!(watched, untouched.collect::<Vec<_>>(), "expiry watches the wrong jobs");
+        match entry.expiring.front() {
+            None => assert_eq!(entry.timer, NONE, "a class waits for nothing"),
+            Some(front) => {
+                let Item::Run { first, .. } = front else { unreachable!("checked above") };
+                assert_eq!(watched.first(), Some(&first), "the first watched is not in front");
+                let timer = self.timers.at(entry.timer);
+                assert_eq!(timer.key, CLASS_TIMER | u64::from(id.0), "a class has another's timer");
+                let due = self.expire_at(self.jobs.origin(first));
+                assert_eq!(Some(timer.due), due, "a class waits for a wrong time");
+            }
+        }
+    }
+
+    fn check_queue(&self, at: u32, counts: [u64; 8]) {
+        let queue = self.queues.get(at);
+        let name = &queue.name;
+        assert_eq!(self.queues.find(name), Some(at), "queue {name} is not found");
+        let mut kept = queue.jobs;
+        kept[JobState::Completed as usize] = 0;
+        assert_eq!(kept, counts, "queue {name} miscounts its jobs");
+        let mut waiting = BTreeSet::new();
+        for (tier, fifo) in queue.tiers.iter().enumerate() {
+            for (nth, item) in fifo.iter().enumerate() {
+                let mut from = 0;
+                while let Some(offset) = self.next_waiting(item, from) {
+                    assert!(nth > 0 || from > 0 || offset == 0, "queue {name}: front is gone");
+                    let job = match item {
+                        Item::Run { first, .. } => first + offset,
+                        Item::Single { job, .. } => job,
+                    };
+                    assert!(waiting.insert(job), "job {job} waits twice");
+                    let class = self.classes.get(self.class_of(job));
+                    assert_eq!(class.queue, at, "job {job} waits in another queue");
+                    assert_eq!(usize::from(class.class.priority), tier, "job {job}: wrong tier");
+                    from = offset + 1;
+                }
+                assert!(nth > 0 || from > 0, "queue {name}: nobody waits at the front");
+            }
+        }
+        assert_eq!(waiting.len() as u64, queue.pending(), "queue {name}: lost a waiting job");
+        let expires = |job: &u64| {
+            let entry = self.classes.get(self.class_of(*job));
+            entry.queue == at && entry.class.expire_after_ms > 0
+        };
+        assert_eq!(queue.expiring, self.jobs.iter().filter(expires).count() as u64);
+    }
+
+    fn check_sessions(&self) {
+        let mut leases = 0;
+        for at in self.sessions.sorted() {
+            let session = self.sessions.get(at);
+            assert_eq!(self.sessions.find(session.id), Some(at), "a session is not found");
+            assert_eq!(self.sessions.find_client(session.client), Some(at), "client not found");
+            let numbers = session.replies.iter().map(|r| r.0);
+            assert!(numbers.is_sorted_by(|a, b| a < b), "replies are out of order");
+            let (mut number, mut previous, mut token) = (session.first, NONE, 0);
+            while number != NONE {
+                let tracked = self.tracked.get(number);
+                assert_eq!(tracked.state, JobState::Active, "a lease of a job that is not active");
+                assert_eq!((tracked.session, tracked.previous), (at, previous), "lease list");
+                assert!(tracked.mark > token, "leases are not in the order of their tokens");
+                (previous, token, number) = (number, tracked.mark, tracked.next);
+                leases += 1;
+            }
+            assert_eq!(session.last, previous, "the last lease is not the last");
+        }
+        let counted: u32 =
+            self.sessions.sorted().iter().map(|&s| self.sessions.get(s).leases).sum();
+        assert_eq!((leases, u64::from(counted)), (self.leases, self.leases), "leases miscounted");
+    }
+}

@@ -1,0 +1,134 @@
+//! What jobs enqueued alike have in common, once for all of them.
+
+use std::rc::Rc;
+
+use jobbie_proto::event::Class;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+use crate::fifo::Fifo;
+use crate::slab::{NONE, Slab, Slot};
+use crate::table::Table;
+
+/// A class within the shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ClassId(pub(crate) u32);
+
+/// A class, as long as a job of it is in memory.
+#[derive(Clone)]
+pub(crate) struct ClassEntry {
+    pub(crate) class: Rc<Class>,
+    pub(crate) hash: u64,
+    /// Its queue.
+    pub(crate) queue: u32,
+    /// Jobs in memory.
+    pub(crate) live: u64,
+    /// When its jobs expire: those without a struct, in order of creation, which is that of expiry.
+    /// The first, if any, still waits.
+    pub(crate) expiring: Fifo,
+    /// Place of the timer of the first of them.
+    pub(crate) timer: u32,
+    next_free: u32,
+}
+
+impl Default for ClassEntry {
+    fn default() -> Self {
+        thread_local! {
+            /// Free places share one empty class, so that a page of them costs one allocation.
+            static EMPTY: Rc<Class> = Rc::new(Class {
+                queue: String::new(),
+                priority: 0,
+                max_retries: 0,
+                backoff: jobbie_proto::event::BackoffKind::None,
+                backoff_base_ms: 0,
+                backoff_cap_ms: 0,
+                expire_after_ms: 0,
+            });
+        }
+        Self {
+            class: EMPTY.with(Rc::clone),
+            hash: 0,
+            queue: 0,
+            live: 0,
+            expiring: Fifo::default(),
+            timer: NONE,
+            next_free: NONE,
+        }
+    }
+}
+
+impl Slot for ClassEntry {
+    fn next_free(&self) -> u32 {
+        self.next_free
+    }
+
+    fn free(next_free: u32) -> Self {
+        Self { next_free, ..Self::default() }
+    }
+}
+
+/// All classes of a shard.
+#[derive(Clone)]
+pub(crate) struct Classes {
+    entries: Slab<ClassEntry, 16>,
+    by_content: Table,
+}
+
+impl Classes {
+    pub(crate) fn new() -> Self {
+        Self { entries: Slab::new(), by_content: Table::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_content.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, id: ClassId) -> &ClassEntry {
+        self.entries.get(id.0)
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, id: ClassId) -> &mut ClassEntry {
+        self.entries.get_mut(id.0)
+    }
+
+    pub(crate) fn find(&self, class: &Class, hash: u64) -> Option<ClassId> {
+        self.by_content
+            .find(hash, |at| {
+                let entry = self.entries.get(at);
+                entry.hash == hash && *entry.class == *class
+            })
+            .map(ClassId)
+    }
+
+    /// Makes a class without jobs.
+    pub(crate) fn insert(&mut self, class: &Class, hash: u64, queue: u32) -> ClassId {
+        let class = Rc::new(class.clone());
+        let entry = ClassEntry { class, hash, queue, ..ClassEntry::default() };
+        let at = self.entries.insert(entry);
+        self.by_content.insert(hash, at);
+        ClassId(at)
+    }
+
+    pub(crate) fn remove(&mut self, id: ClassId) {
+        let removed = self.entries.remove(id.0);
+        assert!(removed.live == 0 && removed.timer == NONE, "a class with jobs was removed");
+        self.by_content.remove(removed.hash, id.0);
+    }
+}
+
+/// Hash of a class, the same on every machine.
+pub(crate) fn hash_of(class: &Class) -> u64 {
+    xxh3_64_with_seed(&options(class), xxh3_64(class.queue.as_bytes()))
+}
+
+fn options(class: &Class) -> [u8; 22] {
+    let mut bytes = [0; 22];
+    bytes[0] = class.priority;
+    bytes[1] = class.backoff as u8;
+    bytes[2..6].copy_from_slice(&class.max_retries.to_le_bytes());
+    bytes[6..10].copy_from_slice(&class.backoff_base_ms.to_le_bytes());
+    bytes[10..14].copy_from_slice(&class.backoff_cap_ms.to_le_bytes());
+    bytes[14..].copy_from_slice(&class.expire_after_ms.to_le_bytes());
+    bytes
+}

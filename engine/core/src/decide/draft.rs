@@ -1,0 +1,167 @@
+//! A group being made: its events, and what they will have changed, so that one request may touch
+//! a job twice.
+
+use hashbrown::HashMap;
+use jobbie_proto::event::Event;
+use jobbie_proto::reply::JobState;
+use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request};
+
+use crate::state::{Standing, State};
+
+/// What a request will have made of a job.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum After {
+    /// It left memory.
+    Gone,
+    /// It is in this state.
+    In(JobState),
+    /// It is still active, until then.
+    Until(u64),
+}
+
+/// An active job.
+#[derive(Clone, Copy)]
+pub(super) struct Lease {
+    pub(super) job: u64,
+    pub(super) number: u32,
+    pub(super) deadline: u64,
+}
+
+/// A job that the request itself put at the back of its tier.
+pub(super) struct Arrival<'a> {
+    pub(super) queue: &'a str,
+    pub(super) tier: u8,
+    pub(super) job: u64,
+    pub(super) attempt: u32,
+}
+
+pub(super) struct Draft<'a> {
+    pub(super) state: &'a State,
+    pub(super) now: Micros,
+    pub(super) events: Vec<Event>,
+    /// Only kept when the request can touch a job twice.
+    touched: Option<HashMap<u64, After, FixedState>>,
+    /// Only kept when the request also fetches.
+    pub(super) arrivals: Option<Vec<Arrival<'a>>>,
+    pub(super) paused: Vec<(&'a str, bool)>,
+}
+
+type FixedState = std::hash::BuildHasherDefault<JobHasher>;
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(state: &'a State, now: Micros, request: &Request<'a>) -> Self {
+        Self {
+            state,
+            now,
+            events: Vec::new(),
+            touched: can_touch_twice(request).then(HashMap::default),
+            arrivals: request.fetch.is_some().then(Vec::new),
+            paused: Vec::new(),
+        }
+    }
+
+    pub(super) fn touch(&mut self, job: u64, after: After) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(job, after);
+        }
+    }
+
+    pub(super) fn after(&self, job: u64) -> Option<After> {
+        self.touched.as_ref()?.get(&job).copied()
+    }
+
+    /// A job in memory and its state, after what the request did so far.
+    pub(super) fn find(&self, job: JobId) -> Result<(u64, JobState), Code> {
+        let seq = self.state.resolve(job)?;
+        match self.after(seq) {
+            Some(After::Gone) => Err(Code::NotFound),
+            Some(After::In(state)) => Ok((seq, state)),
+            Some(After::Until(_)) => Ok((seq, JobState::Active)),
+            None => Ok((seq, self.state.job_state(seq))),
+        }
+    }
+
+    /// The lease that `token` speaks of, if it still holds.
+    pub(super) fn lease(&self, job: JobId, token: LeaseToken) -> Result<Lease, Code> {
+        let seq = self.state.resolve(job)?;
+        let after = self.after(seq);
+        match after {
+            Some(After::Gone) => return Err(Code::NotFound),
+            Some(After::In(_)) => return Err(Code::NotActive),
+            Some(After::Until(_)) | None => {}
+        }
+        let Standing::Tracked(tracked) = self.state.standing(seq) else {
+            return Err(Code::NotActive);
+        };
+        if tracked.state != JobState::Active {
+            return Err(Code::NotActive);
+        }
+        if token.0 != 0 && token.0 != tracked.mark && !crate::mutant!(TokenUncompared) {
+            return Err(Code::StaleLease);
+        }
+        let deadline = match after {
+            Some(After::Until(deadline)) => deadline,
+            _ => self.state.timers.at(tracked.timer).due,
+        };
+        let number = self.state.number_of(seq).expect("it is tracked");
+        Ok(Lease { job: seq, number, deadline })
+    }
+
+    /// Adds `job` to the last event when it lists jobs of the same kind.
+    pub(super) fn push_job(&mut self, job: u64, kind: fn(Vec<JobSeq>) -> Event) {
+        let job = JobSeq(job);
+        let same = self
+            .events
+            .last()
+            .is_some_and(|e| std::mem::discriminant(e) == std::mem::discriminant(&kind(vec![])));
+        match self.events.last_mut() {
+            Some(
+                Event::Released { jobs } | Event::Cancelled { jobs } | Event::Deleted { jobs },
+            ) if same => {
+                jobs.push(job);
+            }
+            _ => self.events.push(kind(vec![job])),
+        }
+    }
+}
+
+/// Whether some job may be named twice, or fetched after it was named.
+fn can_touch_twice(request: &Request<'_>) -> bool {
+    fn rises<T>(list: &[T], job: impl Fn(&T) -> JobId) -> bool {
+        list.is_sorted_by(|a, b| job(a) < job(b))
+    }
+    let lists = [
+        request.acks.len(),
+        request.fails.len(),
+        request.heartbeats.len(),
+        request.releases.len(),
+        request.cancels.len(),
+        request.deletes.len(),
+    ];
+    let fetched = request.fetch.is_some() && lists[3..].iter().any(|&len| len > 0);
+    let all_rise = rises(&request.acks, |a| a.job.job)
+        && rises(&request.fails, |f| f.job.job)
+        && rises(&request.heartbeats, |h| h.job.job)
+        && rises(&request.releases, |r| r.job)
+        && rises(&request.cancels, |c| *c)
+        && rises(&request.deletes, |d| *d);
+    lists.iter().filter(|&&len| len > 0).count() > 1 || !all_rise || fetched
+}
+
+/// Job numbers are dense: one multiplication spreads them.
+#[derive(Clone, Copy, Default)]
+pub(super) struct JobHasher(u64);
+
+impl std::hash::Hasher for JobHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = xxhash_rust::xxh3::xxh3_64_with_seed(bytes, self.0);
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+}

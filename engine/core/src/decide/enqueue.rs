@@ -1,0 +1,162 @@
+//! New jobs.
+
+use hashbrown::HashMap;
+use jobbie_proto::event::{Class, EnqueuedJob, Event, KeyTaken};
+use jobbie_proto::limits::KEY_MS_DEFAULT;
+use jobbie_proto::request::{Enqueue, When};
+use jobbie_proto::{Code, JobSeq, Micros};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
+
+use super::BlobSink;
+use super::draft::{Arrival, Draft};
+
+impl<'a> Draft<'a> {
+    pub(super) fn enqueues(&mut self, enqueues: &[Enqueue<'a>], blob: &mut impl BlobSink) {
+        // Keys that this request takes: the first job with a key wins.
+        let mut own: HashMap<u128, (u64, JobSeq), xxhash_rust::xxh3::Xxh3Builder> =
+            HashMap::with_hasher(xxhash_rust::xxh3::Xxh3Builder::new());
+        let mut next_job = self.state.next_job;
+        for (at, enqueue) in enqueues.iter().enumerate() {
+            let job = JobSeq(next_job);
+            let key = match enqueue.key {
+                [] => None,
+                _ => match self.take_key(enqueue, job, &mut own) {
+                    Ok(key) => Some(key),
+                    Err(duplicate) => {
+                        self.events.push(duplicate);
+                        continue;
+                    }
+                },
+            };
+            next_job += 1;
+            let due = self.due(enqueue.when);
+            if due.0 == 0
+                && let Some(arrivals) = &mut self.arrivals
+            {
+                let (queue, tier) = (enqueue.queue, enqueue.priority);
+                arrivals.push(Arrival { queue, tier, job: job.0, attempt: 1 });
+            }
+            let (jobs, keys) = self.run_for(enqueue, job, enqueues.len() - at);
+            let nth = jobs.len() as u32;
+            jobs.push(EnqueuedJob {
+                payload: blob.append(enqueue.payload),
+                tags: blob.append(enqueue.tags),
+                key: blob.append(enqueue.key),
+                due,
+            });
+            keys.extend(key.map(|key| KeyTaken { nth, ..key }));
+        }
+    }
+
+    /// 0 is at once, so a time is at least 1.
+    fn due(&self, when: When) -> Micros {
+        match when {
+            When::Now => Micros(0),
+            When::DelayMs(ms) => Micros(self.now.plus_ms(ms).0.max(1)),
+            When::At(time) => Micros(time.0.max(1)),
+        }
+    }
+
+    /// The last event if the job belongs to it, otherwise a new one.
+    fn run_for(
+        &mut self,
+        enqueue: &Enqueue<'_>,
+        job: JobSeq,
+        left: usize,
+    ) -> (&mut Vec<EnqueuedJob>, &mut Vec<KeyTaken>) {
+        let continues = matches!(self.events.last(),
+            Some(Event::Enqueued { class, .. }) if is_class_of(class, enqueue));
+        if !continues {
+            self.events.push(Event::Enqueued {
+                class: class_of(enqueue),
+                first_job: job,
+                jobs: Vec::with_capacity(left.min(64)),
+                keys: Vec::new(),
+            });
+        }
+        match self.events.last_mut() {
+            Some(Event::Enqueued { jobs, keys, .. }) => (jobs, keys),
+            _ => unreachable!("just pushed"),
+        }
+    }
+
+    /// The key for `job`, or the event that says who has it.
+    fn take_key(
+        &self,
+        enqueue: &Enqueue<'_>,
+        job: JobSeq,
+        own: &mut HashMap<u128, (u64, JobSeq), xxhash_rust::xxh3::Xxh3Builder>,
+    ) -> Result<KeyTaken, Event> {
+        let key_hash = key_hash(enqueue.queue, enqueue.key);
+        let content_hash = content_hash(enqueue);
+        let key_ms = if enqueue.key_ms == 0 { KEY_MS_DEFAULT } else { enqueue.key_ms };
+        let taken = |content, job, created_ms| {
+            let same = content == content_hash;
+            let code = if same { Code::Duplicate } else { Code::Conflict };
+            Err(Event::Deduplicated { job, created_ms, code })
+        };
+        if let Some(&(content, first)) = own.get(&key_hash) {
+            return taken(content, first, self.now.ms());
+        }
+        if let Some(key) = self.state.keys.find(key_hash, self.now.0)
+            && !crate::mutant!(KeyUnchecked)
+        {
+            return taken(key.content, JobSeq(key.job), key.created_ms);
+        }
+        own.insert(key_hash, (content_hash, job));
+        Ok(KeyTaken { nth: 0, key_hash, content_hash, until: self.now.plus_ms(key_ms) })
+    }
+}
+
+fn class_of(enqueue: &Enqueue<'_>) -> Class {
+    Class {
+        queue: enqueue.queue.to_owned(),
+        priority: enqueue.priority,
+        max_retries: enqueue.max_retries,
+        backoff: enqueue.backoff,
+        backoff_base_ms: enqueue.backoff_base_ms,
+        backoff_cap_ms: enqueue.backoff_cap_ms,
+        expire_after_ms: enqueue.expire_after_ms,
+    }
+}
+
+fn is_class_of(class: &Class, enqueue: &Enqueue<'_>) -> bool {
+    class.queue == enqueue.queue
+        && class.priority == enqueue.priority
+        && class.max_retries == enqueue.max_retries
+        && class.backoff == enqueue.backoff
+        && class.backoff_base_ms == enqueue.backoff_base_ms
+        && class.backoff_cap_ms == enqueue.backoff_cap_ms
+        && class.expire_after_ms == enqueue.expire_after_ms
+}
+
+/// A key belongs to its queue.
+fn key_hash(queue: &str, key: &[u8]) -> u128 {
+    xxh3_128_with_seed(key, xxh3_64_with_seed(queue.as_bytes(), key.len() as u64))
+}
+
+/// Everything the client asked for but queue and key. Lengths go first, so that no two requests
+/// give the same bytes.
+fn content_hash(enqueue: &Enqueue<'_>) -> u64 {
+    let (when_kind, when) = match enqueue.when {
+        When::Now => (0_u64, 0),
+        When::DelayMs(ms) => (1, ms),
+        When::At(time) => (2, time.0),
+    };
+    let words = [
+        enqueue.payload.len() as u64,
+        enqueue.tags.len() as u64,
+        enqueue.key_ms,
+        u64::from(enqueue.priority) << 8 | enqueue.backoff as u64,
+        u64::from(enqueue.max_retries),
+        u64::from(enqueue.backoff_base_ms) << 32 | u64::from(enqueue.backoff_cap_ms),
+        enqueue.expire_after_ms,
+        when_kind,
+        when,
+    ];
+    let mut hasher = Xxh3::new();
+    words.iter().for_each(|word| hasher.update(&word.to_le_bytes()));
+    hasher.update(enqueue.payload);
+    hasher.update(enqueue.tags);
+    hasher.digest()
+}

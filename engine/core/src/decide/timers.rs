@@ -1,0 +1,109 @@
+//! What time alone makes happen.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use jobbie_proto::event::Event;
+use jobbie_proto::reply::JobState;
+use jobbie_proto::{JobSeq, Micros};
+
+use crate::class::ClassId;
+use crate::fifo::Item;
+use crate::state::{CLASS_TIMER, Standing, State};
+
+/// Where something due was found. Timers come before what they stand for, at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    /// At this place of the heap.
+    Timer(u32),
+    /// Among the untouched jobs of a class.
+    Class,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    LeaseExpired,
+    Promoted,
+    Expired,
+}
+
+type Due = BinaryHeap<Reverse<(u64, u64, Source)>>;
+
+/// What is due at `now`, in the order of (time, job), at most `limit` jobs: leases that ran out,
+/// jobs whose time has come, jobs that have expired. Absorb it as a group of no session, and ask again while
+/// [`State::next_timer`] is not after `now`.
+#[must_use]
+pub fn decide_timers(state: &State, now: Micros, limit: usize) -> Vec<Event> {
+    let now = if crate::mutant!(LeaseEndedEarly) { now.plus_ms(50) } else { now };
+    let mut due = Due::new();
+    let mut steps: Vec<(Step, u64)> = Vec::new();
+    push_timer(state, 0, now.0, &mut due);
+    while steps.len() < limit
+        && let Some(Reverse((_, key, source))) = due.pop()
+    {
+        match source {
+            Source::Class => steps.push((Step::Expired, key)),
+            Source::Timer(at) => {
+                for below in state.timers.children(at) {
+                    push_timer(state, below, now.0, &mut due);
+                }
+                if key & CLASS_TIMER != 0 {
+                    let class = ClassId((key & !CLASS_TIMER) as u32);
+                    push_expired(state, class, now.0, limit, &mut due);
+                } else if let Some(step) = step_of(state, key, now.0) {
+                    steps.push((step, key));
+                }
+            }
+        }
+    }
+    steps
+        .chunk_by(|a, b| a.0 == b.0)
+        .map(|run| {
+            let jobs = run.iter().map(|(_, job)| JobSeq(*job)).collect();
+            match run[0].0 {
+                Step::LeaseExpired => Event::LeaseExpired { jobs },
+                Step::Promoted => Event::Promoted { jobs },
+                Step::Expired => Event::Expired { jobs },
+            }
+        })
+        .collect()
+}
+
+fn push_timer(state: &State, at: u32, now: u64, due: &mut Due) {
+    if (at as usize) < state.timers.len() {
+        let timer = state.timers.at(at);
+        if timer.due <= now {
+            due.push(Reverse((timer.due, timer.key, Source::Timer(at))));
+        }
+    }
+}
+
+/// The untouched jobs of a class that have expired. They expire in the order of their creation.
+fn push_expired(state: &State, class: ClassId, now: u64, limit: usize, due: &mut Due) {
+    let mut left = limit;
+    for item in state.classes.get(class).expiring.iter() {
+        let Item::Run { first, count } = item else { unreachable!("only runs are watched") };
+        let mut from = first;
+        while let Some(job) = state.next_expiring(from, first + count) {
+            let at = state.expire_at(state.jobs.origin(job)).expect("its class expires");
+            if at > now || left == 0 {
+                return;
+            }
+            due.push(Reverse((at, job, Source::Class)));
+            left -= 1;
+            from = job + 1;
+        }
+    }
+}
+
+/// What a job's own timer means at `now`.
+fn step_of(state: &State, job: u64, now: u64) -> Option<Step> {
+    match state.standing(job) {
+        Standing::Fresh => unreachable!("an untouched job has no timer"),
+        // Its class watches its expiry.
+        Standing::Sleeping(_) => (!state.is_expired(job, now)).then_some(Step::Promoted),
+        Standing::Tracked(tracked) if tracked.state == JobState::Active => Some(Step::LeaseExpired),
+        Standing::Tracked(_) if state.is_expired(job, now) => Some(Step::Expired),
+        Standing::Tracked(_) => Some(Step::Promoted),
+    }
+}

@@ -1,0 +1,197 @@
+//! What is known of 512 consecutive jobs: which of them are in memory, where they came from,
+//! and which have a struct or a timer of their own.
+
+use super::{Handle, Origin};
+use crate::class::ClassId;
+
+/// Jobs a page covers.
+pub(crate) const PAGE: u64 = 1 << PAGE_BITS;
+const PAGE_BITS: u32 = 9;
+const WORDS: usize = PAGE as usize / 64;
+
+/// The first of a run of jobs that one event made: offset in the page (9 bits), event (47 bits),
+/// class (28 bits) and creation time in milliseconds (44 bits), in 16 bytes. With one row a job,
+/// when every job comes in an entry of its own, this is most of what a waiting job costs.
+#[derive(Clone, Copy)]
+struct Row(u64, u64);
+
+const EVENT_BITS: u32 = 47;
+const MS_BITS: u32 = 44;
+const CLASS_LOW_BITS: u32 = 20;
+
+impl Row {
+    fn new(offset: u64, origin: Origin) -> Self {
+        let class = u64::from(origin.class.0);
+        assert!(origin.event < 1 << EVENT_BITS, "event sequence beyond 47 bits");
+        assert!(origin.created_ms < 1 << MS_BITS, "creation time beyond the year 2527");
+        assert!(class < 1 << 28, "too many classes");
+        Self(
+            offset | origin.event << PAGE_BITS | (class >> CLASS_LOW_BITS) << 56,
+            origin.created_ms | class << MS_BITS,
+        )
+    }
+
+    fn offset(self) -> u64 {
+        self.0 & (PAGE - 1)
+    }
+
+    /// Where the job `offset` came from.
+    fn origin(self, offset: u64) -> Origin {
+        let event = (self.0 >> PAGE_BITS) & ((1 << EVENT_BITS) - 1);
+        let class = (self.0 >> 56) << CLASS_LOW_BITS | self.1 >> MS_BITS;
+        Origin {
+            event: event + (offset - self.offset()),
+            created_ms: self.1 & ((1 << MS_BITS) - 1),
+            class: ClassId(class as u32),
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Page {
+    alive: [u64; WORDS],
+    special: [u64; WORDS],
+    pub(super) live: u32,
+    rows: Vec<Row>,
+    /// One for each bit of `special`, in order.
+    handles: Vec<u32>,
+}
+
+fn bit(offset: u64) -> (usize, u64) {
+    ((offset / 64) as usize, 1 << (offset % 64))
+}
+
+impl Page {
+    pub(super) fn add(&mut self, offset: u64, count: u64, origin: Origin) {
+        for at in offset..offset + count {
+            let (word, mask) = bit(at);
+            assert!(self.alive[word] & mask == 0, "a job number was used twice");
+            self.alive[word] |= mask;
+        }
+        self.live += count as u32;
+        let continues = self.rows.last().is_some_and(|row| row.origin(offset) == origin);
+        if !continues {
+            self.rows.push(Row::new(offset, origin));
+        }
+        if offset + count == PAGE {
+            self.rows.shrink_to_fit();
+        }
+    }
+
+    #[inline]
+    pub(super) fn contains(&self, offset: u64) -> bool {
+        let (word, mask) = bit(offset);
+        self.alive[word] & mask != 0
+    }
+
+    /// Where a job came from, and how many offsets from it on came from there too.
+    #[inline]
+    pub(super) fn origin(&self, offset: u64) -> (Origin, u64) {
+        let after = self.rows.partition_point(|row| row.offset() <= offset);
+        let end = self.rows.get(after).map_or(PAGE, |row| row.offset());
+        (self.rows[after - 1].origin(offset), end - offset)
+    }
+
+    fn rank(&self, offset: u64) -> usize {
+        let (word, mask) = bit(offset);
+        let before: u32 = self.special[..word].iter().map(|w| w.count_ones()).sum();
+        (before + (self.special[word] & (mask - 1)).count_ones()) as usize
+    }
+
+    #[inline]
+    pub(super) fn handle(&self, offset: u64) -> Option<Handle> {
+        let (word, mask) = bit(offset);
+        (self.special[word] & mask != 0).then(|| Handle(self.handles[self.rank(offset)]))
+    }
+
+    pub(super) fn set_handle(&mut self, offset: u64, handle: Handle) {
+        let rank = self.rank(offset);
+        let (word, mask) = bit(offset);
+        if self.special[word] & mask == 0 {
+            self.special[word] |= mask;
+            self.handles.insert(rank, handle.0);
+        } else {
+            self.handles[rank] = handle.0;
+        }
+    }
+
+    pub(super) fn clear_handle(&mut self, offset: u64) {
+        let rank = self.rank(offset);
+        let (word, mask) = bit(offset);
+        assert!(self.special[word] & mask != 0, "the job has no handle");
+        self.special[word] &= !mask;
+        self.handles.remove(rank);
+    }
+
+    pub(super) fn remove(&mut self, offset: u64) {
+        let (word, mask) = bit(offset);
+        assert!(self.alive[word] & mask != 0, "the job is not in memory");
+        if self.special[word] & mask != 0 {
+            self.clear_handle(offset);
+        }
+        self.alive[word] &= !mask;
+        self.live -= 1;
+    }
+
+    /// The first job at or after `offset`, or `PAGE`; only untouched ones when `fresh`.
+    #[inline]
+    pub(super) fn next(&self, offset: u64, fresh: bool) -> u64 {
+        let mut word = (offset / 64) as usize;
+        let mut keep = u64::MAX << (offset % 64);
+        while word < WORDS {
+            let hidden = if fresh { self.special[word] } else { 0 };
+            let bits = self.alive[word] & !hidden & keep;
+            if bits != 0 {
+                return word as u64 * 64 + u64::from(bits.trailing_zeros());
+            }
+            keep = u64::MAX;
+            word += 1;
+        }
+        PAGE
+    }
+
+    pub(super) fn check(&self) {
+        let count = |words: &[u64; WORDS]| words.iter().map(|w| w.count_ones()).sum::<u32>();
+        assert_eq!(count(&self.alive), self.live, "a page miscounts its jobs");
+        assert_eq!(count(&self.special) as usize, self.handles.len(), "handles and bits differ");
+        for (alive, special) in self.alive.iter().zip(&self.special) {
+            assert_eq!(special & !alive, 0, "a job that is gone has a handle");
+        }
+        assert!(self.rows.is_sorted_by(|a, b| a.offset() < b.offset()), "rows out of order");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_holds_the_largest_values() {
+        let origin = Origin {
+            event: (1 << 47) - 600,
+            created_ms: (1 << 44) - 1,
+            class: ClassId((1 << 28) - 1),
+        };
+        assert_eq!(Row::new(511, origin).origin(511), origin);
+        assert_eq!(Row::new(3, origin).origin(5), Origin { event: origin.event + 2, ..origin });
+    }
+
+    #[test]
+    fn handles_follow_their_jobs() {
+        let mut page = Page::default();
+        page.add(0, PAGE, Origin { event: 1, created_ms: 5, class: ClassId(1) });
+        for offset in [500, 3, 64, 63, 0, 511] {
+            page.set_handle(offset, Handle(offset as u32 + 1000));
+        }
+        page.set_handle(64, Handle(7));
+        page.remove(63);
+        page.clear_handle(3);
+        for (offset, handle) in [(500, 1500), (64, 7), (0, 1000), (511, 1511)] {
+            assert_eq!(page.handle(offset), Some(Handle(handle)));
+        }
+        assert_eq!((page.handle(3), page.handle(63), page.contains(63)), (None, None, false));
+        assert_eq!((page.next(0, true), page.next(62, true), page.next(511, true)), (1, 62, PAGE));
+        assert_eq!((page.next(63, false), page.next(63, true)), (64, 65));
+        page.check();
+    }
+}

@@ -1,0 +1,60 @@
+//! One shard's job queue as a pure state machine.
+//!
+//! [`decide`] reads the [`State`] and turns a request into events, [`State::absorb`] is the only
+//! thing that changes it. Neither knows a clock, a disk, a socket or randomness: time and input
+//! come as arguments, so the server, the simulator and the offline tools run the same code, and a
+//! replay is exact.
+//!
+//! | module | is |
+//! |---|---|
+//! | `decide` | requests and timers to events |
+//! | `absorb` | events to state and replies |
+//! | `state` | what a shard knows, and the moves every event is made of |
+//! | `jobs`, `tracked`, `fifo`, `heap`, `class`, `queue`, `session`, `keys` | its parts |
+//! | `snapshot` | the state as bytes, in slices, and back |
+//! | `pages`, `slab`, `table` | shared pages, and what is built on them |
+
+mod absorb;
+mod check;
+
+mod class;
+mod decide;
+mod digest;
+mod fifo;
+mod heap;
+mod jobs;
+mod keys;
+#[cfg(feature = "mutants")]
+pub mod mutants;
+mod pages;
+mod queue;
+mod session;
+mod slab;
+
+mod state;
+mod table;
+mod tracked;
+mod view;
+
+/// Whether the planted defect is on. Always false, and gone, in a release.
+macro_rules! mutant {
+    ($name:ident) => {{
+        #[cfg(feature = "mutants")]
+        {
+            $crate::mutants::is_planted($crate::mutants::Mutant::$name)
+        }
+        #[cfg(not(feature = "mutants"))]
+        {
+            false
+        }
+    }};
+}
+use mutant;
+
+pub use decide::{
+    BlobSink, Decision, decide, decide_close_session, decide_fetch, decide_open_session,
+    decide_timers,
+};
+
+pub use state::State;
+pub use view::{Answers, answers};

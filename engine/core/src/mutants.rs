@@ -1,0 +1,45 @@
+//! Planted defects. A test or a simulator that does not find them proves nothing.
+
+use std::cell::Cell;
+
+/// A defect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// An old token still acks (R11).
+    TokenUncompared,
+    /// Remembered replies are not in snapshots (R9).
+    RepliesMissingFromSnapshot,
+    /// Leases and delays end 50 ms early (R12, R14).
+    LeaseEndedEarly,
+    /// A taken idempotency key is taken again (R9).
+    KeyUnchecked,
+    /// An expired job is leased.
+    ExpiredLeased,
+    /// Pending jobs that stepped back are not in snapshots (R13).
+    SteppedBackMissingFromSnapshot,
+}
+
+impl Mutant {
+    /// All of them.
+    pub const ALL: [Mutant; 6] = [
+        Mutant::TokenUncompared,
+        Mutant::RepliesMissingFromSnapshot,
+        Mutant::LeaseEndedEarly,
+        Mutant::KeyUnchecked,
+        Mutant::ExpiredLeased,
+        Mutant::SteppedBackMissingFromSnapshot,
+    ];
+}
+
+thread_local! {
+    static PLANTED: Cell<Option<Mutant>> = const { Cell::new(None) };
+}
+
+/// Plants a defect in this thread, or none.
+pub fn plant(mutant: Option<Mutant>) {
+    PLANTED.set(mutant);
+}
+
+pub(crate) fn is_planted(mutant: Mutant) -> bool {
+    PLANTED.get() == Some(mutant)
+}

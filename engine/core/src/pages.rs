@@ -1,0 +1,89 @@
+//! Growable arrays in shared pages: a clone costs one reference a page, and a page is copied when
+//! it is next written. That is how a snapshot is taken while the shard goes on.
+
+use std::ops::Index;
+use std::rc::Rc;
+
+/// An array of `T` in pages of `N`, a power of two.
+#[derive(Clone)]
+pub(crate) struct Pages<T, const N: usize> {
+    pages: Vec<Rc<[T]>>,
+    len: usize,
+}
+
+impl<T: Clone + Default, const N: usize> Pages<T, N> {
+    const POWER: () = assert!(N.is_power_of_two());
+
+    pub(crate) fn new() -> Self {
+        let () = Self::POWER;
+        Self { pages: Vec::new(), len: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, at: usize) -> &mut T {
+        assert!(at < self.len);
+        &mut Rc::make_mut(&mut self.pages[at / N])[at % N]
+    }
+
+    pub(crate) fn push(&mut self, value: T) {
+        if self.len == self.pages.len() * N {
+            self.pages.push((0..N).map(|_| T::default()).collect());
+        }
+        self.len += 1;
+        *self.get_mut(self.len - 1) = value;
+    }
+
+    /// Removes the last element. The page after the last used one is kept, so that a count that
+    /// swings around a page's edge does not allocate each time.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let last = self.len.checked_sub(1)?;
+        let value = std::mem::take(self.get_mut(last));
+        self.len = last;
+        if self.pages.len() > self.len.div_ceil(N) + 1 {
+            self.pages.pop();
+        }
+        Some(value)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pages.iter().flat_map(|page| page.iter()).take(self.len)
+    }
+}
+
+impl<T, const N: usize> Index<usize> for Pages<T, N> {
+    type Output = T;
+
+    #[inline]
+    fn index(&self, at: usize) -> &T {
+        &self.pages[at / N][at % N]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clone_keeps_what_it_saw() {
+        let mut a: Pages<u32, 4> = Pages::new();
+        (0..10).for_each(|n| a.push(n));
+        let b = a.clone();
+        *a.get_mut(3) = 99;
+        assert_eq!(a.pop(), Some(9));
+        a.push(7);
+        assert_eq!(b.iter().copied().collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+        assert_eq!((a[3], a[9], a.len(), b[3], b.len()), (99, 7, 10, 3, 10));
+    }
+
+    #[test]
+    fn pages_are_given_back() {
+        let mut a: Pages<u32, 4> = Pages::new();
+        (0..100).for_each(|n| a.push(n));
+        while a.pop().is_some() {}
+        assert_eq!(a.pages.len(), 1);
+    }
+}

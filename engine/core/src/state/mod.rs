@@ -1,0 +1,255 @@
+//! What a shard knows, and the few moves that every event is made of.
+
+mod moves;
+
+use jobbie_proto::{Code, EventSeq, JobId, JobSeq, Micros, SessionId, ShardId};
+
+use crate::class::{ClassId, Classes};
+use crate::digest::Digest;
+use crate::fifo::Item;
+use crate::heap::{Heap, Owner};
+use crate::jobs::{Handle, Jobs, Origin, Special};
+use crate::keys::Keys;
+use crate::queue::Queues;
+use crate::session::Sessions;
+use crate::slab::Slab;
+use crate::tracked::{Side, Tracked};
+use jobbie_proto::reply::JobState;
+
+/// One shard: the fold of [`State::absorb`] over its log.
+///
+/// Everything that grows with jobs or sessions lives in shared pages, so a clone costs a
+/// reference a page, and pages are copied when they are next written.
+#[derive(Clone)]
+pub struct State {
+    pub(crate) shard: ShardId,
+    pub(crate) shards: u16,
+    pub(crate) time: u64,
+    pub(crate) next_event: u64,
+    pub(crate) next_job: u64,
+    pub(crate) digest: Digest,
+    pub(crate) jobs: Jobs,
+    pub(crate) tracked: Slab<Tracked, 128>,
+    pub(crate) sides: Slab<Side, 128>,
+    pub(crate) timers: Heap,
+    pub(crate) classes: Classes,
+    pub(crate) queues: Queues,
+    pub(crate) sessions: Sessions,
+    pub(crate) keys: Keys,
+    pub(crate) leases: u64,
+}
+
+/// Set in the key of a timer that belongs to a class; otherwise the key is a job.
+pub(crate) const CLASS_TIMER: u64 = 1 << 63;
+
+/// Those who want to know where their timer is.
+pub(crate) struct Owners<'a> {
+    pub(crate) jobs: &'a mut Jobs,
+    pub(crate) tracked: &'a mut Slab<Tracked, 128>,
+    pub(crate) classes: &'a mut Classes,
+}
+
+impl Owner for Owners<'_> {
+    fn timer_is_at(&mut self, key: u64, at: u32) {
+        if key & CLASS_TIMER != 0 {
+            self.classes.get_mut(ClassId((key & !CLASS_TIMER) as u32)).timer = at;
+            return;
+        }
+        match self.jobs.handle(key).expect("a timer of an untouched job").special() {
+            Special::Struct(number) => self.tracked.get_mut(number).timer = at,
+            Special::Sleeper(_) => self.jobs.set_handle(key, Handle::of_sleeper(at)),
+        }
+    }
+}
+
+/// What a job is in, as far as deciding needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing<'a> {
+    /// Waits, untouched.
+    Fresh,
+    /// Waits for this time, untouched.
+    Sleeping(u64),
+    /// Anything else.
+    Tracked(&'a Tracked),
+}
+
+impl PartialEq for Tracked {
+    fn eq(&self, other: &Self) -> bool {
+        (self.job, self.mark, self.state) == (other.job, other.mark, other.state)
+    }
+}
+
+impl Eq for Tracked {}
+
+impl State {
+    /// A shard that has seen nothing, one of `shards`.
+    ///
+    /// # Panics
+    /// When `shard` is not below `shards`.
+    #[must_use]
+    pub fn new(shard: ShardId, shards: u16) -> Self {
+        assert!(shard.0 < shards, "shard {shard} of {shards}");
+        Self {
+            shard,
+            shards,
+            time: 0,
+            next_event: 1,
+            next_job: 1,
+            digest: Digest::default(),
+            jobs: Jobs::new(),
+            tracked: Slab::new(),
+            sides: Slab::new(),
+            timers: Heap::new(),
+            classes: Classes::new(),
+            queues: Queues::new(),
+            sessions: Sessions::new(),
+            keys: Keys::new(),
+            leases: 0,
+        }
+    }
+
+    /// Which shard this is.
+    #[must_use]
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// Of how many.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    /// The number the next event gets.
+    #[must_use]
+    pub fn next_event(&self) -> EventSeq {
+        EventSeq(self.next_event)
+    }
+
+    /// The number the next job gets.
+    #[must_use]
+    pub fn next_job(&self) -> JobSeq {
+        JobSeq(self.next_job)
+    }
+
+    /// Log time: that of the newest group.
+    #[must_use]
+    pub fn time(&self) -> Micros {
+        Micros(self.time)
+    }
+
+    /// When [`crate::decide_timers`] has something to do, exactly.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<Micros> {
+        self.timers.first().map(|timer| Micros(timer.due))
+    }
+
+    /// Rolling hash of all events and of the state after each of what it touched. Equal on all replicas.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest.0
+    }
+
+    /// No job in memory refers to an event before this one, neither for its payload nor for its
+    /// errors, checkpoint or progress: those all come after the event that made the job.
+    #[must_use]
+    pub fn oldest_needed_event(&self) -> EventSeq {
+        let oldest = self.jobs.next(0, self.next_job, false);
+        EventSeq(oldest.map_or(self.next_event, |job| self.jobs.origin(job).event))
+    }
+
+    /// The open session of a client, if it has one.
+    #[must_use]
+    pub fn session_of(&self, client: u128) -> Option<SessionId> {
+        self.sessions.find_client(client).map(|at| SessionId(self.sessions.get(at).id))
+    }
+
+    /// Whether a session is open.
+    #[must_use]
+    pub fn has_session(&self, session: SessionId) -> bool {
+        self.sessions.find(session.0).is_some()
+    }
+
+    /// Jobs of a queue that wait to be fetched; 0 when it is paused.
+    #[must_use]
+    pub fn fetchable(&self, queue: &str) -> u64 {
+        let queue = self.queues.find(queue).map(|at| self.queues.get(at));
+        queue.filter(|queue| !queue.paused).map_or(0, |queue| queue.pending())
+    }
+
+    /// The number of a job of this shard that is in memory.
+    pub(crate) fn resolve(&self, job: JobId) -> Result<u64, Code> {
+        let seq = job.seq().0;
+        if job.shard() != self.shard || !self.jobs.contains(seq) {
+            return Err(Code::NotFound);
+        }
+        // An id with another creation time was never given out.
+        let real = self.jobs.origin(seq).created_ms == job.created_ms();
+        real.then_some(seq).ok_or(Code::NotFound)
+    }
+
+    /// How a job in memory stands.
+    #[inline]
+    pub(crate) fn standing(&self, job: u64) -> Standing<'_> {
+        match self.jobs.handle(job).map(Handle::special) {
+            None => Standing::Fresh,
+            Some(Special::Sleeper(at)) => Standing::Sleeping(self.timers.at(at).due),
+            Some(Special::Struct(number)) => Standing::Tracked(self.tracked.get(number)),
+        }
+    }
+
+    pub(crate) fn job_state(&self, job: u64) -> JobState {
+        match self.standing(job) {
+            Standing::Fresh => JobState::Pending,
+            Standing::Sleeping(_) => JobState::Scheduled,
+            Standing::Tracked(tracked) => tracked.state,
+        }
+    }
+
+    pub(crate) fn class_of(&self, job: u64) -> ClassId {
+        match self.jobs.handle(job).map(Handle::special) {
+            Some(Special::Struct(number)) => self.tracked.get(number).class,
+            _ => self.jobs.origin(job).class,
+        }
+    }
+
+    /// When a job dies unless finished, in microseconds; `None` is never.
+    #[inline]
+    pub(crate) fn expire_at(&self, origin: Origin) -> Option<u64> {
+        let after_ms = self.classes.get(origin.class).class.expire_after_ms;
+        (after_ms > 0).then(|| Micros(origin.created_ms * 1000).plus_ms(after_ms).0)
+    }
+
+    pub(crate) fn is_expired(&self, job: u64, now: u64) -> bool {
+        self.expire_at(self.jobs.origin(job)).is_some_and(|at| at <= now)
+    }
+
+    /// The first job of an item, from its `from`th on, that really waits in it.
+    #[inline]
+    pub(crate) fn next_waiting(&self, item: Item, from: u64) -> Option<u64> {
+        match item {
+            Item::Run { first, count } => {
+                self.jobs.next(first + from, first + count, true).map(|job| job - first)
+            }
+            Item::Single { job, position } => {
+                let waits = from == 0
+                    && self.jobs.contains(job)
+                    && matches!(self.standing(job), Standing::Tracked(t)
+                        if t.state == JobState::Pending && t.mark == position);
+                waits.then_some(0)
+            }
+        }
+    }
+
+    /// The first job at or after `from` and before `end` whose expiry its class watches.
+    pub(crate) fn next_expiring(&self, from: u64, end: u64) -> Option<u64> {
+        let mut from = from;
+        loop {
+            let job = self.jobs.next(from, end, false)?;
+            match self.jobs.handle(job).map(Handle::special) {
+                None | Some(Special::Sleeper(_)) => return Some(job),
+                Some(Special::Struct(_)) => from = job + 1,
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The moves: a job is *detached* from whatever holds it (its queue, its timer, its session's
+//! leases, the counts), and then either put somewhere else or forgotten.
+
+use jobbie_proto::event::Class;
+use jobbie_proto::reply::JobState;
+
+use super::{CLASS_TIMER, Owners, State};
+use crate::class::{ClassId, hash_of};
+use crate::fifo::Item;
+use crate::heap::Timer;
+use crate::jobs::{Handle, Origin, Special};
+use crate::slab::NONE;
+use crate::tracked::{Side, Tracked};
+
+/// A job that is in no queue, under no timer and in no count.
+#[derive(Clone, Copy)]
+pub(crate) struct Detached {
+    pub(crate) job: u64,
+    pub(crate) class: ClassId,
+    /// Its struct; [`NONE`] when it never had one.
+    number: u32,
+    was: JobState,
+}
+
+impl State {
+    fn timer_insert(&mut self, due: u64, key: u64) {
+        let mut owners =
+            Owners { jobs: &mut self.jobs, tracked: &mut self.tracked, classes: &mut self.classes };
+        self.timers.insert(Timer { due, key }, &mut owners);
+    }
+
+    fn timer_remove(&mut self, at: u32) {
+        let mut owners =
+            Owners { jobs: &mut self.jobs, tracked: &mut self.tracked, classes: &mut self.classes };
+        self.timers.remove(at, &mut owners);
+    }
+
+    pub(crate) fn timer_change(&mut self, at: u32, due: u64) {
+        let mut owners =
+            Owners { jobs: &mut self.jobs, tracked: &mut self.tracked, classes: &mut self.classes };
+        self.timers.change(at, due, &mut owners);
+    }
+
+    fn count(&mut self, class: ClassId, state: JobState, add: i64) {
+        let queue = self.classes.get(class).queue;
+        let count = &mut self.queues.get_mut(queue).jobs[state as usize];
+        *count = count.checked_add_signed(add).expect("a queue's count fell below 0");
+    }
+
+    /// The class with this content, made if needed.
+    pub(crate) fn intern(&mut self, class: &Class) -> ClassId {
+        let hash = hash_of(class);
+        if let Some(id) = self.classes.find(class, hash) {
+            return id;
+        }
+        let queue = self.queues.find_or_insert(&class.queue);
+        self.classes.insert(class, hash, queue)
+    }
+
+    /// New jobs, untouched, in memory but not yet waiting anywhere.
+    pub(crate) fn create(&mut self, first: u64, count: u64, origin: Origin) {
+        self.jobs.add(first, count, origin);
+        let entry = self.classes.get_mut(origin.class);
+        entry.live += count;
+        let queue = entry.queue;
+        let expires = entry.class.expire_after_ms > 0;
+        if expires {
+            let idle = entry.expiring.is_empty();
+            entry.expiring.push_run(first, count);
+            if idle {
+                let due = self.expire_at(origin).expect("its class expires");
+                self.timer_insert(due, CLASS_TIMER | u64::from(origin.class.0));
+            }
+        }
+        let queue = self.queues.get_mut(queue);
+        queue.enqueued_total += count;
+        queue.expiring += if expires { count } else { 0 };
+    }
+
+    /// Untouched jobs wait from now on.
+    pub(crate) fn wait_fresh(&mut self, first: u64, count: u64, class: ClassId) {
+        let entry = self.classes.get(class);
+        let tier = usize::from(entry.class.priority);
+        let queue = self.queues.get_mut(entry.queue);
+        queue.tiers[tier].push_run(first, count);
+        queue.jobs[JobState::Pending as usize] += count;
+    }
+
+    /// An untouched job waits for its time.
+    pub(crate) fn sleep(&mut self, job: u64, class: ClassId, due: u64) {
+        self.jobs.set_handle(job, Handle::of_sleeper(0));
+        self.timer_insert(due, job);
+        self.count(class, JobState::Scheduled, 1);
+    }
+
+    /// A sleeping job wakes: it is fresh again, and waits.
+    pub(crate) fn wake(&mut self, job: u64, class: ClassId) {
+        let Some(Special::Sleeper(at)) = self.jobs.handle(job).map(Handle::special) else {
+            unreachable!("the job does not sleep");
+        };
+        self.jobs.clear_handle(job);
+        self.timer_remove(at);
+        self.count(class, JobState::Scheduled, -1);
+        self.wait_fresh(job, 1, class);
+    }
+
+    /// Takes a job in memory away from whatever holds it. What follows must be
+    /// [`State::track`] or [`State::forget`].
+    pub(crate) fn detach(&mut self, job: u64) -> Detached {
+        let detached = match self.jobs.handle(job).map(Handle::special) {
+            None => {
+                let class = self.jobs.origin(job).class;
+                Detached { job, class, number: NONE, was: JobState::Pending }
+            }
+            Some(Special::Sleeper(at)) => {
+                let class = self.jobs.origin(job).class;
+                self.jobs.clear_handle(job);
+                self.timer_remove(at);
+                Detached { job, class, number: NONE, was: JobState::Scheduled }
+            }
+            Some(Special::Struct(number)) => {
+                let tracked = self.tracked.get(number);
+                let (class, was) = (tracked.class, tracked.state);
+                if was == JobState::Active {
+                    self.unlink(number);
+                }
+                let timer = self.tracked.get(number).timer;
+                if timer != NONE {
+                    self.tracked.get_mut(number).timer = NONE;
+                    self.timer_remove(timer);
+                }
+                Detached { job, class, number, was }
+            }
+        };
+        self.count(detached.class, detached.was, -1);
+        detached
+    }
+
+    /// The job stays in memory with a struct, which is given a new state.
+    pub(crate) fn track(&mut self, detached: Detached, state: JobState, mark: u64) -> u32 {
+        let Detached { job, class, mut number, was } = detached;
+        if number == NONE {
+            number = self.tracked.insert(Tracked::new(job, class));
+            self.jobs.set_handle(job, Handle::of_struct(number));
+        }
+        let tracked = self.tracked.get_mut(number);
+        tracked.state = state;
+        tracked.mark = mark;
+        self.count(class, state, 1);
+        self.trim_after(detached, was);
+        number
+    }
+
+    /// The job leaves memory.
+    pub(crate) fn forget(&mut self, detached: Detached) {
+        let Detached { job, class, number, was } = detached;
+        if number != NONE {
+            let tracked = self.tracked.remove(number);
+            if tracked.side != NONE {
+                self.sides.remove(tracked.side);
+            }
+        }
+        self.jobs.remove(job);
+        self.trim_after(detached, was);
+        let entry = self.classes.get_mut(class);
+        entry.live -= 1;
+        let (live, queue) = (entry.live, entry.queue);
+        if entry.class.expire_after_ms > 0 {
+            self.queues.get_mut(queue).expiring -= 1;
+        }
+        if live == 0 {
+            self.classes.remove(class);
+        }
+    }
+
+    /// Puts a timer on a struct that has none.
+    pub(crate) fn set_timer(&mut self, number: u32, due: u64) {
+        let job = self.tracked.get(number).job;
+        self.timer_insert(due, job);
+    }
+
+    /// The expiry of a job with a struct is watched by its own timer.
+    pub(crate) fn set_expiry_timer(&mut self, number: u32, not_after: Option<u64>) {
+        let tracked = self.tracked.get(number);
+        let due = match (self.own_expiry(tracked), not_after) {
+            (Some(expiry), Some(step)) => expiry.min(step),
+            (Some(due), None) | (None, Some(due)) => due,
+            (None, None) => return,
+        };
+        self.set_timer(number, due);
+    }
+
+    fn own_expiry(&self, tracked: &Tracked) -> Option<u64> {
+        if self.classes.get(tracked.class).class.expire_after_ms == 0 {
+            return None;
+        }
+        self.expire_at(self.jobs.origin(tracked.job))
+    }
+
+    /// The job steps back: it waits at the back of its tier.
+    pub(crate) fn step_back(&mut self, detached: Detached, event: u64) -> u32 {
+        let (job, class) = (detached.job, detached.class);
+        let number = self.track(detached, JobState::Pending, event);
+        let entry = self.classes.get(class);
+        let tier = usize::from(entry.class.priority);
+        let queue = self.queues.get_mut(entry.queue);
+        queue.tiers[tier].push(Item::Single { job, position: event });
+        self.set_expiry_timer(number, None);
+        number
+    }
+
+    pub(crate) fn side_mut(&mut self, number: u32) -> &mut Side {
+        if self.tracked.get(number).side == NONE {
+            let side = self.sides.insert(Side::default());
+            self.tracked.get_mut(number).side = side;
+        }
+        self.sides.get_mut(self.tracked.get(number).side)
+    }
+
+    pub(crate) fn side(&self, tracked: &Tracked) -> Side {
+        if tracked.side == NONE { Side::default() } else { *self.sides.get(tracked.side) }
+    }
+
+    /// Appends a lease to those of a session. Tokens rise, so the list stays in their order.
+    pub(crate) fn link(&mut self, number: u32, session: u32) {
+        let owner = self.sessions.get_mut(session);
+        let last = std::mem::replace(&mut owner.last, number);
+        owner.leases += 1;
+        if last == NONE {
+            owner.first = number;
+        } else {
+            self.tracked.get_mut(last).next = number;
+        }
+        let tracked = self.tracked.get_mut(number);
+        (tracked.session, tracked.previous, tracked.next) = (session, last, NONE);
+        self.leases += 1;
+    }
+
+    fn unlink(&mut self, number: u32) {
+        let tracked = self.tracked.get_mut(number);
+        let (session, previous, next) = (tracked.session, tracked.previous, tracked.next);
+        (tracked.session, tracked.previous, tracked.next) = (NONE, NONE, NONE);
+        tracked.lease_ms = 0;
+        let owner = self.sessions.get_mut(session);
+        owner.leases -= 1;
+        if previous == NONE {
+            owner.first = next;
+        }
+        if next == NONE {
+            owner.last = previous;
+        }
+        if previous != NONE {
+            self.tracked.get_mut(previous).next = next;
+        }
+        if next != NONE {
+            self.tracked.get_mut(next).previous = previous;
+        }
+        self.leases -= 1;
+    }
+
+    /// A job that waited does so no more: if it was at a front, the front moves on.
+    fn trim_after(&mut self, detached: Detached, was: JobState) {
+        if was == JobState::Pending {
+            let entry = self.classes.get(detached.class);
+            let (queue, tier) = (entry.queue, usize::from(entry.class.priority));
+            self.trim(queue, tier);
+        }
+        if detached.number == NONE && !self.classes.get(detached.class).expiring.is_empty() {
+            self.trim_expiring(detached.class);
+        }
+    }
+
+    fn trim(&mut self, queue: u32, tier: usize) {
+        while let Some(front) = self.queues.get(queue).tiers[tier].front() {
+            let gone = match self.next_waiting(front, 0) {
+                Some(0) => return,
+                Some(gone) => gone,
+                None => u64::MAX,
+            };
+            self.queues.get_mut(queue).tiers[tier].drop_front(gone);
+        }
+    }
+
+    fn trim_expiring(&mut self, class: ClassId) {
+        let mut moved = false;
+        while let Some(Item::Run { first, count }) = self.classes.get(class).expiring.front() {
+            let gone = match self.next_expiring(first, first + count) {
+                Some(job) if job == first => break,
+                Some(job) => job - first,
+                None => u64::MAX,
+            };
+            self.classes.get_mut(class).expiring.drop_front(gone);
+            moved = true;
+        }
+        if !moved {
+            return;
+        }
+        let entry = self.classes.get_mut(class);
+        let timer = entry.timer;
+        match entry.expiring.front() {
+            Some(Item::Run { first, .. }) => {
+                let due = self.expire_at(self.jobs.origin(first)).expect("its class expires");
+                self.timer_change(timer, due);
+            }
+            Some(Item::Single { .. }) => unreachable!("only runs are watched"),
+            None => {
+                entry.timer = NONE;
+                self.timer_remove(timer);
+            }
+        }
+    }
+}
