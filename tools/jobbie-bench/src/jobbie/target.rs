@@ -61,7 +61,7 @@ impl Jobbie {
 fn queues(run: u128, wanted: Option<u32>, shards: u16) -> Vec<(Arc<str>, ShardId)> {
     let name = |nth: u32| {
         let name: Arc<str> = format!("bench.{run:x}.{nth}").into();
-        let shard = shard_of(&name, shards);
+        let shard = jobbie_proto::placement::shard_of(&name, shards);
         (name, shard)
     };
     match wanted {
@@ -71,12 +71,6 @@ fn queues(run: u128, wanted: Option<u32>, shards: u16) -> Vec<(Arc<str>, ShardId
             (0..shards).filter_map(first_of).collect()
         }
     }
-}
-
-/// The shard of a queue.
-fn shard_of(_queue: &str, shards: u16) -> ShardId {
-    assert_eq!(shards, 1, "how queues are placed on several shards is not fixed yet");
-    ShardId(0)
 }
 
 /// Where each shard is, and what a write is worth.

@@ -1,0 +1,261 @@
+//! The command line as plain data. Every flag can also be given as a variable `JOBBIE_<FLAG>` and as a key in the
+//! file named by `--config`; a flag beats its variable, which beats the file, which beats the default.
+
+mod layers;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jobbie_proto::{JobId, limits};
+
+pub(crate) use layers::{UsageError, parse};
+pub(crate) use units::{Durability, bytes, durability, queue_name};
+
+/// The default address, of the server and of those who look for it.
+const ADDR_DEFAULT: &str = "127.0.0.1:7400";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "jobbie",
+    version,
+    about = "A durable job server and its command line",
+    after_help = "Exit codes: 0 done; 1 failed; 2 wrong flag, variable or config key; 3 no connection, or it was lost \
+                  and the outcome is unknown; 4 nothing there; 5 refused; 6 busy, try again; 7 the data directory \
+                  cannot be used. Every flag is also a variable JOBBIE_<FLAG> and a key of the --config file."
+)]
+pub(crate) struct Cli {
+    /// TOML file with a table per command, `[client]` for what all client commands share
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server
+    Server(ServerArgs),
+    /// Create a job and print its id
+    Enqueue(EnqueueArgs),
+    /// Take jobs from queues, as a worker does
+    Fetch(FetchArgs),
+    /// Finish a fetched job
+    Ack(AckArgs),
+    /// Say that a fetched job failed
+    Fail(FailArgs),
+    /// Show one job
+    Inspect(JobArgs),
+    /// Call a job off
+    Cancel(JobArgs),
+    /// Remove a job that is not being worked on
+    Delete(JobArgs),
+    /// List queues and their counts
+    Queues(QueuesArgs),
+    /// Stop handing out a queue's jobs
+    Pause(QueueArgs),
+    /// Hand out a queue's jobs again
+    Resume(QueueArgs),
+    /// Show the server's shards
+    Status(StatusArgs),
+    /// Print the version
+    Version,
+}
+
+/// How the log on stderr looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Directory of all files of this node; made when missing
+    #[arg(long, default_value = "./jobbie-data", value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Address and port for clients
+    #[arg(long, default_value = ADDR_DEFAULT, value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+    /// Shards; fixed when the data directory is made [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::SHARDS_MAX)))]
+    pub(crate) shards: Option<u16>,
+    /// When a write counts: `fsync` (on disk before it is answered), `interval:<ms>`, or `none`. The latter two
+    /// lose the newest acknowledged writes when the machine loses power
+    #[arg(long, default_value = "fsync", value_parser = durability, value_name = "MODE")]
+    pub(crate) durability: Durability,
+    /// Form of the log on stderr
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// What is logged: error, warn, info, debug, trace, or per part as `info,jobbie_log=debug`
+    #[arg(long, default_value = "info", value_name = "FILTER")]
+    pub(crate) log_level: String,
+    /// Address and port for Prometheus metrics [default: none]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Size of a log segment, as 64MiB; fixed per segment when it is made
+    #[arg(long, value_parser = bytes, value_name = "BYTES")]
+    pub(crate) segment_bytes: Option<u64>,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Json,
+}
+
+/// What every client command takes.
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    /// Address of the server
+    #[arg(long, default_value = ADDR_DEFAULT, value_name = "ADDR")]
+    pub(crate) addr: String,
+    /// How results are printed
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+    /// How long to try, in milliseconds
+    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    pub(crate) timeout_ms: u64,
+}
+
+/// How retries are delayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backoff {
+    None,
+    Fixed,
+    Linear,
+    Exponential,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnqueueArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Queue
+    #[arg(value_parser = queue_name)]
+    pub(crate) queue: String,
+    /// What the worker gets: a text, `@file`, or `-` for standard input; `@@text` is the text `@text`
+    #[arg(default_value = "-")]
+    pub(crate) payload: String,
+    /// Tier: 0 critical, 1 high, 2 normal
+    #[arg(long, default_value_t = limits::PRIORITY_DEFAULT, value_parser = clap::value_parser!(u8).range(..i64::from(limits::PRIORITY_TIERS)))]
+    pub(crate) priority: u8,
+    /// Wait this long before the first attempt, in milliseconds
+    #[arg(long, value_name = "MS", conflicts_with = "at_ms")]
+    pub(crate) delay_ms: Option<u64>,
+    /// Not before this time, in milliseconds since 1970
+    #[arg(long, value_name = "MS")]
+    pub(crate) at_ms: Option<u64>,
+    /// Attempts in all
+    #[arg(long, default_value_t = limits::ATTEMPTS_DEFAULT, value_name = "N")]
+    pub(crate) max_retries: u32,
+    /// How retries are delayed
+    #[arg(long, value_enum, default_value = "exponential")]
+    pub(crate) backoff: Backoff,
+    /// First delay before a retry, in milliseconds
+    #[arg(long, default_value_t = limits::BACKOFF_BASE_MS_DEFAULT, value_name = "MS")]
+    pub(crate) backoff_base_ms: u32,
+    /// Longest delay before a retry, in milliseconds; 0 is no cap
+    #[arg(long, default_value_t = limits::BACKOFF_CAP_MS_DEFAULT, value_name = "MS")]
+    pub(crate) backoff_cap_ms: u32,
+    /// The job dies when not finished this long after now, in milliseconds; 0 is never
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    pub(crate) expire_after_ms: u64,
+    /// Anything to find the job by, such as a JSON object
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) tags: String,
+    /// Idempotency key: a repeat gives the same job
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) key: String,
+    /// How long the key is remembered, in milliseconds
+    #[arg(long, default_value_t = limits::KEY_MS_DEFAULT, value_name = "MS")]
+    pub(crate) key_ms: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FetchArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Queues, tried in this order
+    #[arg(required = true, num_args = 1..=limits::FETCH_QUEUES_MAX, value_parser = queue_name)]
+    pub(crate) queues: Vec<String>,
+    /// At most this many jobs
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(limits::FETCH_COUNT_MAX)), value_name = "N")]
+    pub(crate) count: u32,
+    /// How long the jobs stay leased, in milliseconds
+    #[arg(long, default_value_t = limits::LEASE_MS_DEFAULT, value_parser = clap::value_parser!(u32).range(i64::from(limits::LEASE_MS_MIN)..=i64::from(limits::LEASE_MS_MAX)), value_name = "MS")]
+    pub(crate) lease_ms: u32,
+    /// How long to wait for a job, in milliseconds
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(limits::FETCH_WAIT_MS_MAX)), value_name = "MS")]
+    pub(crate) wait_ms: u32,
+    /// Worker name [default: host name and process id]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) worker: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AckArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Job id
+    pub(crate) job: JobId,
+    /// Token of the lease, as fetch printed it; without it any lease of the job is finished
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) token: u64,
+    /// What came out: a text, `@file`, or `-` for standard input
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) result: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FailArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Job id
+    pub(crate) job: JobId,
+    /// What went wrong: a text, `@file`, or `-` for standard input
+    pub(crate) error: String,
+    /// Token of the lease, as fetch printed it; without it any lease of the job is failed
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) token: u64,
+    /// Where it went wrong: a text, `@file`, or `-` for standard input
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) backtrace: String,
+    /// Another attempt would fail too: the job is dead
+    #[arg(long)]
+    pub(crate) no_retry: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Job id
+    pub(crate) job: JobId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueueArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Queue
+    #[arg(value_parser = queue_name)]
+    pub(crate) queue: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueuesArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Only queues whose name begins so
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+}

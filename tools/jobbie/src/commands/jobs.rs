@@ -1,0 +1,238 @@
+//! What is done to single jobs.
+
+use std::time::Duration;
+
+use jobbie_proto::event::BackoffKind;
+use jobbie_proto::request::{Ack, Enqueue, Fail, Fetch, JobRef, When};
+use jobbie_proto::wire::{JobDetails, LeasedJob, Lookup};
+use jobbie_proto::{Code, JobId, LeaseToken, Micros, Request};
+use serde_json::{Value, json};
+
+use super::{bytes, print_failed};
+use crate::args::{AckArgs, Backoff, EnqueueArgs, FailArgs, FetchArgs, JobArgs, Output};
+use crate::call::{CallError, Server, explain};
+use crate::exit::Exit;
+use crate::output::{self, Rows, some_bytes};
+
+pub(super) fn enqueue(args: &EnqueueArgs) -> Result<Exit, CallError> {
+    let payload = bytes(&args.payload)?;
+    let mut server = Server::connect(&args.client, None)?;
+    let job = Enqueue {
+        queue: &args.queue,
+        payload: &payload,
+        tags: args.tags.as_bytes(),
+        key: args.key.as_bytes(),
+        key_ms: args.key_ms,
+        priority: args.priority,
+        max_retries: args.max_retries,
+        backoff: match args.backoff {
+            Backoff::None => BackoffKind::None,
+            Backoff::Fixed => BackoffKind::Fixed,
+            Backoff::Linear => BackoffKind::Linear,
+            Backoff::Exponential => BackoffKind::Exponential,
+        },
+        backoff_base_ms: args.backoff_base_ms,
+        backoff_cap_ms: args.backoff_cap_ms,
+        expire_after_ms: args.expire_after_ms,
+        when: match (args.delay_ms, args.at_ms) {
+            (Some(ms), _) => When::DelayMs(ms),
+            (None, Some(ms)) => When::At(Micros(ms.saturating_mul(1000))),
+            (None, None) => When::Now,
+        },
+    };
+    let mut request = Request { enqueues: vec![job], ..Request::default() };
+    let mut run = None;
+    let shard = server.shard_of(&args.queue);
+    server.call(shard, &mut request, |reply| run = run.or(reply.enqueued.first().copied()))?;
+    let run = run.ok_or_else(|| missing("the new job"))?;
+    if !matches!(run.code, Code::Ok | Code::Duplicate) {
+        return Err(refused(run.code));
+    }
+    let is_duplicate = run.code == Code::Duplicate;
+    match args.client.output {
+        // The bare id, so that it can be used in a shell as it is.
+        Output::Table => println!("{}", run.first),
+        Output::Json => {
+            println!("{}", json!({ "job": run.first.to_string(), "duplicate": is_duplicate }))
+        }
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn fetch(args: &FetchArgs) -> Result<Exit, CallError> {
+    let mut server = Server::connect(&args.client, args.worker.as_deref())?;
+    // The jobs stay leased after this process has ended: that is what they are fetched for.
+    server.keep_session();
+    server.allow(Duration::from_millis(args.wait_ms.into()));
+    let shard = server.shard_of(&args.queues[0]);
+    for queue in &args.queues[1..] {
+        if server.shard_of(queue) != shard {
+            return Err(CallError::Usage(format!(
+                "queues {} and {queue} are on different shards: fetch them one after the other",
+                args.queues[0]
+            )));
+        }
+    }
+    let fetch = Fetch {
+        queues: args.queues.iter().map(String::as_str).collect(),
+        count: args.count,
+        lease_ms: args.lease_ms,
+        wait_ms: args.wait_ms,
+        worker: args.worker.as_deref().unwrap_or_default(),
+    };
+    let mut request = Request { fetch: Some(fetch), ..Request::default() };
+    let mut rows = Rows::new(&[
+        "job",
+        "token",
+        "queue",
+        "attempt",
+        "deadline_ms",
+        "payload",
+        "tags",
+        "checkpoint",
+    ]);
+    server
+        .call(shard, &mut request, |reply| reply.leases.iter().for_each(|l| rows.push(lease(l))))?;
+    if rows.is_empty() {
+        eprintln!("no job is waiting in {}", args.queues.join(", "));
+        return Ok(Exit::Nothing);
+    }
+    rows.print(args.client.output).map_err(print_failed)?;
+    Ok(Exit::Done)
+}
+
+fn lease(of: &LeasedJob<'_>) -> Vec<Value> {
+    vec![
+        of.job.to_string().into(),
+        of.token.0.into(),
+        of.queue.into(),
+        of.attempt.into(),
+        of.deadline.ms().into(),
+        output::bytes(of.payload),
+        some_bytes(of.tags),
+        some_bytes(of.checkpoint),
+    ]
+}
+
+pub(super) fn ack(args: &AckArgs) -> Result<Exit, CallError> {
+    let result = bytes(&args.result)?;
+    let mut server = Server::connect(&args.client, None)?;
+    let job = JobRef { job: args.job, token: LeaseToken(args.token) };
+    let mut request = Request { acks: vec![Ack { job, result: &result }], ..Request::default() };
+    let mut code = None;
+    server.call(args.job.shard(), &mut request, |reply| {
+        code = code.or(reply.acks.first().copied())
+    })?;
+    finish(code, args.job, "completed", args.client.output)
+}
+
+pub(super) fn fail(args: &FailArgs) -> Result<Exit, CallError> {
+    let (error, backtrace) = (bytes(&args.error)?, bytes(&args.backtrace)?);
+    let mut server = Server::connect(&args.client, None)?;
+    let job = JobRef { job: args.job, token: LeaseToken(args.token) };
+    let fail = Fail { job, error: &error, backtrace: &backtrace, no_retry: args.no_retry };
+    let mut request = Request { fails: vec![fail], ..Request::default() };
+    let mut failed = None;
+    server.call(args.job.shard(), &mut request, |reply| {
+        failed = failed.or(reply.fails.first().copied())
+    })?;
+    let failed = failed.ok_or_else(|| missing("the failed job"))?;
+    if failed.code != Code::Ok {
+        return Err(refused(failed.code));
+    }
+    let is_dead = failed.next_attempt == Micros(0);
+    let next = if is_dead { Value::Null } else { failed.next_attempt.ms().into() };
+    let mut rows = Rows::new(&["job", "state", "next_attempt_ms", "attempts_left"]);
+    let state = if is_dead { "dead" } else { "retrying" };
+    rows.push(vec![args.job.to_string().into(), state.into(), next, failed.attempts_left.into()]);
+    rows.print(args.client.output).map_err(print_failed)?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn cancel(args: &JobArgs) -> Result<Exit, CallError> {
+    let mut server = Server::connect(&args.client, None)?;
+    let mut request = Request { cancels: vec![args.job], ..Request::default() };
+    let mut code = None;
+    server.call(args.job.shard(), &mut request, |reply| {
+        code = code.or(reply.cancels.first().copied())
+    })?;
+    finish(code, args.job, "cancelled", args.client.output)
+}
+
+pub(super) fn delete(args: &JobArgs) -> Result<Exit, CallError> {
+    let mut server = Server::connect(&args.client, None)?;
+    let mut request = Request { deletes: vec![args.job], ..Request::default() };
+    let mut code = None;
+    server.call(args.job.shard(), &mut request, |reply| {
+        code = code.or(reply.deletes.first().copied())
+    })?;
+    finish(code, args.job, "deleted", args.client.output)
+}
+
+pub(super) fn inspect(args: &JobArgs) -> Result<Exit, CallError> {
+    let mut server = Server::connect(&args.client, None)?;
+    let mut request = Request { lookups: vec![args.job], ..Request::default() };
+    let mut found = None;
+    server.call(args.job.shard(), &mut request, |reply| {
+        found = found.take().or_else(|| reply.lookups.first().and_then(view));
+    })?;
+    let found = found.ok_or_else(|| refused(Code::NotFound))?;
+    match args.client.output {
+        Output::Json => println!("{found}"),
+        Output::Table => {
+            let mut rows = Rows::new(&["field", "value"]);
+            for (field, value) in found.as_object().into_iter().flatten() {
+                rows.push(vec![field.as_str().into(), value.clone()]);
+            }
+            rows.print(Output::Table).map_err(print_failed)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn view(lookup: &Lookup<'_>) -> Option<Value> {
+    let JobDetails { bytes, .. } = lookup.details?;
+    let of = lookup.details?;
+    let time = |at: Micros| if at == Micros(0) { Value::Null } else { at.ms().into() };
+    Some(json!({
+        "job": lookup.job.to_string(),
+        "state": of.state.name(),
+        "queue": of.queue,
+        "created_ms": lookup.job.created_ms(),
+        "priority": of.priority,
+        "attempt": of.attempt,
+        "max_retries": of.max_retries,
+        "token": of.token.0,
+        "due_ms": time(of.due),
+        "expire_at_ms": time(of.expire_at),
+        "payload": output::bytes(bytes.payload),
+        "tags": some_bytes(bytes.tags),
+        "key": some_bytes(bytes.key),
+        "error": some_bytes(bytes.error),
+        "backtrace": some_bytes(bytes.backtrace),
+        "progress": some_bytes(bytes.progress),
+        "checkpoint": some_bytes(bytes.checkpoint),
+    }))
+}
+
+fn finish(code: Option<Code>, job: JobId, state: &str, output: Output) -> Result<Exit, CallError> {
+    match code.ok_or_else(|| missing("the job"))? {
+        Code::Ok => {}
+        code => return Err(refused(code)),
+    }
+    let mut rows = Rows::new(&["job", "state"]);
+    rows.push(vec![job.to_string().into(), state.into()]);
+    rows.print(output).map_err(print_failed)?;
+    Ok(Exit::Done)
+}
+
+fn refused(code: Code) -> CallError {
+    CallError::Refused { code, message: explain(code, "") }
+}
+
+fn missing(what: &str) -> CallError {
+    CallError::Lost {
+        addr: "the server".into(),
+        reason: format!("its answer says nothing of {what}"),
+    }
+}

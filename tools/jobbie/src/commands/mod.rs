@@ -1,0 +1,65 @@
+//! The commands that ask a server.
+
+mod jobs;
+mod queues;
+
+use std::io::Read;
+
+use crate::args::Command;
+use crate::call::CallError;
+use crate::exit::Exit;
+
+/// Runs a command against its server.
+pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
+    match command {
+        Command::Enqueue(args) => jobs::enqueue(&args),
+        Command::Fetch(args) => jobs::fetch(&args),
+        Command::Ack(args) => jobs::ack(&args),
+        Command::Fail(args) => jobs::fail(&args),
+        Command::Inspect(args) => jobs::inspect(&args),
+        Command::Cancel(args) => jobs::cancel(&args),
+        Command::Delete(args) => jobs::delete(&args),
+        Command::Queues(args) => queues::list(&args),
+        Command::Pause(args) => queues::control(&args, true),
+        Command::Resume(args) => queues::control(&args, false),
+        Command::Status(args) => queues::status(&args),
+        Command::Server(_) | Command::Version => unreachable!("they ask no server"),
+    }
+}
+
+/// A text, `@file`, or `-` for standard input; `@@` is one `@`.
+fn bytes(argument: &str) -> Result<Vec<u8>, CallError> {
+    if argument == "-" {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|source| CallError::Local { what: "read standard input".into(), source })?;
+        return Ok(bytes);
+    }
+    match argument.strip_prefix('@') {
+        Some(text) if text.starts_with('@') => Ok(text.into()),
+        Some(path) => std::fs::read(path)
+            .map_err(|source| CallError::Local { what: format!("read {path}"), source }),
+        None => Ok(argument.into()),
+    }
+}
+
+fn print_failed(source: std::io::Error) -> CallError {
+    CallError::Local { what: "print the result".into(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_come_from_arguments_and_files() {
+        assert_eq!(bytes("{\"a\": 1}").expect("text"), b"{\"a\": 1}");
+        assert_eq!(bytes("@@home").expect("text"), b"@home");
+        let file = tempfile::NamedTempFile::new().expect("make a file");
+        std::fs::write(file.path(), b"\x00\xff").expect("write");
+        let path = format!("@{}", file.path().display());
+        assert_eq!(bytes(&path).expect("is readable"), b"\x00\xff");
+        let error = bytes("@/no/such/file").expect_err("is not there").to_string();
+        assert!(error.starts_with("read /no/such/file: "), "{error}");
+    }
+}

@@ -1,0 +1,110 @@
+//! What is asked of queues and of the server as a whole.
+
+use jobbie_proto::Request;
+use jobbie_proto::reply::{JobState, QueueStats};
+use jobbie_proto::request::{QueueControl, Stats};
+use serde_json::Value;
+
+use super::print_failed;
+use crate::args::{QueueArgs, QueuesArgs, StatusArgs};
+use crate::call::{CallError, Server};
+use crate::exit::Exit;
+use crate::output::Rows;
+
+pub(super) fn list(args: &QueuesArgs) -> Result<Exit, CallError> {
+    let mut server = Server::connect(&args.client, None)?;
+    let mut found: Vec<QueueStats> = Vec::new();
+    for shard in server.shards() {
+        // As many as fit a frame come at once; the last name says where to go on.
+        let mut after = String::new();
+        loop {
+            let stats = Stats::Queues { prefix: &args.prefix, after: &after };
+            let mut request = Request { stats, ..Request::default() };
+            let before = found.len();
+            server
+                .call(shard, &mut request, |reply| found.extend_from_slice(&reply.queue_stats))?;
+            match found[before..].last() {
+                Some(last) => after = last.queue.clone(),
+                None => break,
+            }
+        }
+    }
+    found.sort_by(|a, b| a.queue.cmp(&b.queue));
+    let mut rows = Rows::new(&[
+        "queue",
+        "pending",
+        "scheduled",
+        "active",
+        "retrying",
+        "held",
+        "completed",
+        "dead",
+        "cancelled",
+        "paused",
+        "enqueued",
+    ]);
+    for queue in &found {
+        let count = |state: JobState| Value::from(queue.jobs[state as usize]);
+        rows.push(vec![
+            queue.queue.as_str().into(),
+            count(JobState::Pending),
+            count(JobState::Scheduled),
+            count(JobState::Active),
+            count(JobState::Retrying),
+            count(JobState::Held),
+            count(JobState::Completed),
+            count(JobState::Dead),
+            count(JobState::Cancelled),
+            queue.paused.into(),
+            queue.enqueued_total.into(),
+        ]);
+    }
+    rows.print(args.client.output).map_err(print_failed)?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn control(args: &QueueArgs, paused: bool) -> Result<Exit, CallError> {
+    let mut server = Server::connect(&args.client, None)?;
+    let shard = server.shard_of(&args.queue);
+    let queue_controls = vec![QueueControl { queue: &args.queue, paused }];
+    let mut request = Request { queue_controls, ..Request::default() };
+    server.call(shard, &mut request, |_| {})?;
+    let mut rows = Rows::new(&["queue", "paused"]);
+    rows.push(vec![args.queue.as_str().into(), paused.into()]);
+    rows.print(args.client.output).map_err(print_failed)?;
+    Ok(Exit::Done)
+}
+
+pub(super) fn status(args: &StatusArgs) -> Result<Exit, CallError> {
+    let mut server = Server::connect(&args.client, None)?;
+    let mut rows = Rows::new(&[
+        "shard",
+        "queues",
+        "jobs",
+        "leases",
+        "sessions",
+        "last_event",
+        "last_job",
+        "state_hash",
+        "time_ms",
+    ]);
+    for shard in server.shards() {
+        let mut request = Request { stats: Stats::Shard, ..Request::default() };
+        let mut stats = None;
+        server.call(shard, &mut request, |reply| stats = stats.or(reply.shard_stats))?;
+        let Some(stats) = stats else { continue };
+        rows.push(vec![
+            shard.0.into(),
+            stats.queues.into(),
+            stats.jobs.into(),
+            stats.leases.into(),
+            stats.sessions.into(),
+            stats.last_event.0.into(),
+            stats.last_job.0.into(),
+            format!("{:016x}", stats.state_hash).into(),
+            stats.time.ms().into(),
+        ]);
+    }
+    rows.print(args.client.output).map_err(print_failed)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,43 @@
+//! The job server and its command line.
+
+mod args;
+mod call;
+mod commands;
+mod exit;
+mod output;
+mod server;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command, UsageError};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let cli = match args::parse(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        // clap prints help to stdout and errors to stderr, and knows their exit codes (0 and 2).
+        Err(UsageError::Flags(e)) => e.exit(),
+        Err(e) => {
+            eprintln!("error: {e}");
+            return Exit::Usage.into();
+        }
+    };
+    run(cli).into()
+}
+
+fn run(cli: Cli) -> Exit {
+    match cli.command {
+        Command::Server(args) => server::run(&args),
+        Command::Version => {
+            println!("jobbie {}", env!("CARGO_PKG_VERSION"));
+            Exit::Done
+        }
+        command => match commands::run(command) {
+            Ok(exit) => exit,
+            Err(e) => {
+                eprintln!("error: {e}");
+                e.exit()
+            }
+        },
+    }
+}
