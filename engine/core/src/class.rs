@@ -110,6 +110,13 @@ impl Classes {
         ClassId(at)
     }
 
+    /// All classes, by content.
+    pub(crate) fn sorted(&self) -> Vec<ClassId> {
+        let mut all: Vec<_> = self.by_content.numbers().into_iter().map(ClassId).collect();
+        all.sort_unstable_by(|a, b| self.get(*a).class.cmp(&self.get(*b).class));
+        all
+    }
+
     pub(crate) fn remove(&mut self, id: ClassId) {
         let removed = self.entries.remove(id.0);
         assert!(removed.live == 0 && removed.timer == NONE, "a class with jobs was removed");

@@ -100,6 +100,12 @@ impl Fifo {
         }
     }
 
+    /// The item `at` places behind the front. Only the last chunk is not full.
+    pub(crate) fn item(&self, at: usize) -> Option<Item> {
+        let at = self.gone + at;
+        Some(self.chunks.get(at / CHUNK)?.get(at % CHUNK)?.unpack())
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Item> {
         let items = self.chunks.iter().flat_map(|chunk| chunk.iter());
         items.skip(self.gone).map(|p| p.unpack())

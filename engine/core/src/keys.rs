@@ -82,6 +82,13 @@ impl Entry {
     }
 }
 
+/// A place in the list of all keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    bucket: u64,
+    at: u32,
+}
+
 /// All keys of a shard.
 #[derive(Clone)]
 pub(crate) struct Keys {
@@ -144,18 +151,33 @@ impl Keys {
         }
     }
 
-    #[cfg(test)]
-    /// Keys taken at `now`, in an order that follows from the history alone.
-    pub(crate) fn iter(&self, now: u64) -> impl Iterator<Item = Key> {
-        self.buckets
-            .values()
-            .flat_map(move |&(first, last)| {
-                std::iter::successors(Some(first), move |&at| {
-                    (at != last).then(|| self.entries.get(at).next)
-                })
-            })
-            .map(|at| self.entries.get(at).key())
-            .filter(move |key| key.until > now)
+    /// The next `limit` keys taken at `now` from `cursor` on, in an order that follows from the
+    /// history alone, and where to go on.
+    pub(crate) fn page(
+        &self,
+        cursor: Option<Cursor>,
+        now: u64,
+        limit: usize,
+    ) -> (Vec<Key>, Option<Cursor>) {
+        let mut keys = Vec::new();
+        let mut cursor = cursor.or_else(|| self.bucket_from(0));
+        while keys.len() < limit
+            && let Some(Cursor { bucket, at }) = cursor
+        {
+            let entry = self.entries.get(at);
+            keys.extend((entry.until > now).then(|| entry.key()));
+            cursor = if at == self.buckets[&bucket].1 {
+                self.bucket_from(bucket + 1)
+            } else {
+                Some(Cursor { bucket, at: entry.next })
+            };
+        }
+        (keys, cursor)
+    }
+
+    fn bucket_from(&self, bucket: u64) -> Option<Cursor> {
+        let (&bucket, &(at, _)) = self.buckets.range(bucket..).next()?;
+        Some(Cursor { bucket, at })
     }
 
     pub(crate) fn check(&self) {
@@ -199,7 +221,7 @@ mod tests {
         assert_eq!(keys.find(7 << 64 | 5, 1007), None);
         keys.take(key(7 << 64 | 5, 1 << 40), 1007);
         keys.check();
-        assert_eq!(keys.iter(1100).count(), 1000 - 101 + 1);
+        assert_eq!(keys.page(None, 1100, 9999).0.len(), 1000 - 101 + 1);
         keys.sweep(1 << 27, 600);
         keys.check();
         assert_eq!(keys.entries.live(), 401);

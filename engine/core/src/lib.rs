@@ -30,6 +30,7 @@ mod pages;
 mod queue;
 mod session;
 mod slab;
+mod snapshot;
 
 mod state;
 mod table;
@@ -56,5 +57,6 @@ pub use decide::{
     decide_timers,
 };
 
+pub use snapshot::{RestoreError, Snapshot};
 pub use state::State;
 pub use view::{Answers, answers};

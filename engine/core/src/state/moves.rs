@@ -136,6 +136,12 @@ impl State {
         detached
     }
 
+    /// A job that was created and waits nowhere yet.
+    pub(crate) fn detach_fresh(&self, job: u64) -> Detached {
+        let class = self.jobs.origin(job).class;
+        Detached { job, class, number: NONE, was: JobState::Pending }
+    }
+
     /// The job stays in memory with a struct, which is given a new state.
     pub(crate) fn track(&mut self, detached: Detached, state: JobState, mark: u64) -> u32 {
         let Detached { job, class, mut number, was } = detached;

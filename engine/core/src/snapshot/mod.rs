@@ -1,0 +1,165 @@
+//! The state as bytes, in slices, and back.
+//!
+//! The parts are canonical: they name queues and classes by their order, jobs by their numbers, and
+//! leave out what memory happens to look like (slab numbers, bucket order, stale queue items). So equal states give
+//! equal bytes, whatever path led there.
+//!
+//! A chunk is an rkyv archive (little-endian, 32-bit relative pointers, unaligned, root last) of a
+//! [`Part`], then the version of the snapshot as u16, little-endian. Parts come in the order of the enum.
+
+mod read;
+mod write;
+
+use jobbie_proto::event::Class;
+use jobbie_proto::reply::JobState;
+use jobbie_proto::{EventSeq, Reply};
+use rkyv::{Archive, Deserialize, Serialize};
+
+pub use write::Snapshot;
+
+/// The version written today.
+const VERSION: u16 = 1;
+/// Bytes after the archive.
+const TRAILER_BYTES: usize = 2;
+/// Runs are cut where a job number is a multiple of this, so that finding one takes bounded time.
+const RUN_MAX: u64 = 4096;
+
+/// The bytes are not a snapshot of a version known here, or not a whole one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// Written by a newer release.
+    #[error("snapshot of version {0}, this release reads version {VERSION}")]
+    Version(u16),
+    /// A chunk does not decode.
+    #[error("snapshot chunk {chunk} does not decode: {message}")]
+    Malformed {
+        /// Which chunk, from 0.
+        chunk: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A chunk contradicts those before it.
+    #[error("snapshot chunk {chunk} contradicts itself or those before it: {message}")]
+    Contradiction {
+        /// Which chunk, from 0.
+        chunk: usize,
+        /// What is wrong.
+        message: &'static str,
+    },
+    /// The last chunk is missing.
+    #[error("snapshot ends after {0} chunks, before its last part")]
+    Incomplete(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct Header {
+    shard: u16,
+    shards: u16,
+    time: u64,
+    next_event: u64,
+    next_job: u64,
+    digest: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct QueueRow {
+    name: String,
+    paused: bool,
+    completed: u64,
+    enqueued_total: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct SessionRow {
+    id: u64,
+    client: u128,
+    confirmed_below: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct ReplyRow {
+    session: u64,
+    number: u64,
+    reply: Reply,
+}
+
+/// Jobs that came from consecutive events of one class and time.
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct JobRun {
+    first: u64,
+    count: u64,
+    event: u64,
+    created_ms: u64,
+    class: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct SleeperRow {
+    job: u64,
+    due: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct TrackedRow {
+    job: u64,
+    state: JobState,
+    mark: u64,
+    /// Time of its timer; 0 is none.
+    due: u64,
+    attempt: u32,
+    lease_ms: u32,
+    session: u64,
+    lease_expiries: u16,
+    checkpoint: EventSeq,
+    progress: EventSeq,
+    error: EventSeq,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
+struct JobsPart {
+    runs: Vec<JobRun>,
+    sleepers: Vec<SleeperRow>,
+    tracked: Vec<TrackedRow>,
+}
+
+/// Waiting jobs, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct WaitingRow {
+    queue: u32,
+    tier: u8,
+    first: u64,
+    /// 0 is one job that stepped back.
+    count: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct KeyRow {
+    hash: u128,
+    content: u64,
+    until: u64,
+    job: u64,
+    created_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+enum Part {
+    Header(Header),
+    /// By name.
+    Queues(Vec<QueueRow>),
+    /// By content.
+    Classes(Vec<Class>),
+    /// By id.
+    Sessions(Vec<SessionRow>),
+    /// By session, then number.
+    Replies(Vec<ReplyRow>),
+    /// By number.
+    Jobs(JobsPart),
+    /// By queue, tier, and order within.
+    Waiting(Vec<WaitingRow>),
+    /// By end, roughly, then by the order in which they were taken.
+    Keys(Vec<KeyRow>),
+    End,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,304 @@
+//! Chunks to a state.
+
+use std::rc::Rc;
+
+use jobbie_proto::event::Class;
+use jobbie_proto::limits::PRIORITY_TIERS;
+use jobbie_proto::reply::JobState;
+use jobbie_proto::{Micros, ShardId};
+use rkyv::rancor::Error as RkyvError;
+
+use super::{
+    ArchivedPart, Header, JobsPart, KeyRow, Part, QueueRow, RUN_MAX, ReplyRow, RestoreError,
+    SessionRow, SleeperRow, TRAILER_BYTES, TrackedRow, VERSION, WaitingRow,
+};
+use crate::class::ClassId;
+use crate::digest::Digest;
+use crate::fifo::Item;
+use crate::jobs::Origin;
+use crate::keys::Key;
+use crate::session::Session;
+use crate::state::State;
+use crate::tracked::Side;
+
+type Checked<T = ()> = Result<T, &'static str>;
+
+fn require(holds: bool, message: &'static str) -> Checked {
+    holds.then_some(()).ok_or(message)
+}
+
+impl State {
+    /// The state that a snapshot was taken of, from its chunks in order.
+    ///
+    /// # Errors
+    /// When the chunks are not those of one whole snapshot of a known version, whatever they are
+    /// instead. The caller has verified checksums; this protects from defects, not from malice.
+    pub fn restore<C: AsRef<[u8]>>(
+        chunks: impl IntoIterator<Item = C>,
+    ) -> Result<State, RestoreError> {
+        let mut restoring: Option<Restoring> = None;
+        let mut chunks_seen = 0;
+        for (chunk, bytes) in chunks.into_iter().enumerate() {
+            chunks_seen = chunk + 1;
+            let part = decode(chunk, bytes.as_ref())?;
+            let contradiction = |message| RestoreError::Contradiction { chunk, message };
+            let Some(restoring) = &mut restoring else {
+                let Part::Header(header) = part else {
+                    return Err(contradiction("the first chunk is not a header"));
+                };
+                restoring = Some(Restoring::new(header).map_err(contradiction)?);
+                continue;
+            };
+            restoring.add(part).map_err(contradiction)?;
+        }
+        match restoring {
+            Some(restoring) if restoring.ended => Ok(restoring.state),
+            _ => Err(RestoreError::Incomplete(chunks_seen)),
+        }
+    }
+}
+
+fn decode(chunk: usize, bytes: &[u8]) -> Result<Part, RestoreError> {
+    let malformed = |message: String| RestoreError::Malformed { chunk, message };
+    let Some((archive, trailer)) = bytes.split_last_chunk::<TRAILER_BYTES>() else {
+        return Err(malformed(format!("{} bytes", bytes.len())));
+    };
+    match u16::from_le_bytes(*trailer) {
+        VERSION => {}
+        version => return Err(RestoreError::Version(version)),
+    }
+    let archived = rkyv::access::<ArchivedPart, RkyvError>(archive);
+    let part = archived.and_then(rkyv::deserialize::<Part, RkyvError>);
+    part.map_err(|e| malformed(e.to_string()))
+}
+
+struct Restoring {
+    state: State,
+    /// By rank.
+    queues: Vec<u32>,
+    totals: Vec<u64>,
+    classes: Vec<ClassId>,
+    /// Active jobs: token, struct, session.
+    leases: Vec<(u64, u32, u32)>,
+    /// The order of parts seen so far.
+    rank: u8,
+    /// Jobs are above this.
+    last_job: u64,
+    /// Structs of pending jobs that no queue holds yet.
+    pending: u64,
+    /// Untouched jobs that no queue holds yet.
+    fresh: u64,
+    ended: bool,
+}
+
+impl Restoring {
+    fn new(header: Header) -> Checked<Self> {
+        require(header.shard < header.shards, "shard out of range")?;
+        require(header.next_event > 0 && header.next_event < 1 << 47, "events out of range")?;
+        require(header.next_job > 0 && header.next_job < 1 << 50, "jobs out of range")?;
+        let mut state = State::new(ShardId(header.shard), header.shards);
+        state.time = header.time;
+        state.next_event = header.next_event;
+        state.next_job = header.next_job;
+        state.digest = Digest(header.digest);
+        Ok(Self {
+            state,
+            queues: Vec::new(),
+            totals: Vec::new(),
+            classes: Vec::new(),
+            leases: Vec::new(),
+            rank: 0,
+            last_job: 0,
+            pending: 0,
+            fresh: 0,
+            ended: false,
+        })
+    }
+
+    fn add(&mut self, part: Part) -> Checked {
+        let rank = match &part {
+            Part::Header(_) => return Err("a second header"),
+            Part::Queues(_) => 1,
+            Part::Classes(_) => 2,
+            Part::Sessions(_) => 3,
+            Part::Replies(_) => 4,
+            Part::Jobs(_) => 5,
+            Part::Waiting(_) => 6,
+            Part::Keys(_) => 7,
+            Part::End => 8,
+        };
+        require(rank >= self.rank && !self.ended, "parts out of order")?;
+        self.rank = rank;
+        match part {
+            Part::Header(_) => unreachable!("refused above"),
+            Part::Queues(rows) => rows.into_iter().try_for_each(|row| self.queue(&row)),
+            Part::Classes(rows) => rows.into_iter().try_for_each(|row| self.class(&row)),
+            Part::Sessions(rows) => rows.into_iter().try_for_each(|row| self.session(&row)),
+            Part::Replies(rows) => rows.into_iter().try_for_each(|row| self.reply(row)),
+            Part::Jobs(part) => self.jobs(&part),
+            Part::Waiting(rows) => rows.into_iter().try_for_each(|row| self.waiting(row)),
+            Part::Keys(rows) => rows.into_iter().try_for_each(|row| self.key(row)),
+            Part::End => self.end(),
+        }
+    }
+
+    fn queue(&mut self, row: &QueueRow) -> Checked {
+        require(self.state.queues.find(&row.name).is_none(), "a queue comes twice")?;
+        let at = self.state.queues.find_or_insert(&row.name);
+        let queue = self.state.queues.get_mut(at);
+        queue.paused = row.paused;
+        queue.jobs[JobState::Completed as usize] = row.completed;
+        self.queues.push(at);
+        self.totals.push(row.enqueued_total);
+        Ok(())
+    }
+
+    fn class(&mut self, class: &Class) -> Checked {
+        require(class.priority < PRIORITY_TIERS, "priority out of range")?;
+        require(self.state.queues.find(&class.queue).is_some(), "a class of an unknown queue")?;
+        let before = self.state.classes.len();
+        self.classes.push(self.state.intern(class));
+        require(self.state.classes.len() > before, "a class comes twice")
+    }
+
+    fn session(&mut self, row: &SessionRow) -> Checked {
+        let known = self.state.sessions.find(row.id).is_some()
+            || self.state.sessions.find_client(row.client).is_some();
+        require(!known, "a session comes twice")?;
+        require(row.id < self.state.next_event, "a session is ahead")?;
+        let mut session = Session::new(row.id, row.client);
+        session.confirmed_below = row.confirmed_below;
+        self.state.sessions.insert(session);
+        Ok(())
+    }
+
+    fn reply(&mut self, row: ReplyRow) -> Checked {
+        let at = self.state.sessions.find(row.session).ok_or("a reply of an unknown session")?;
+        let session = self.state.sessions.get_mut(at);
+        let rises = session.replies.back().is_none_or(|last| last.0 < row.number);
+        require(rises && row.number >= session.confirmed_below, "replies out of order")?;
+        session.replies.push_back((row.number, Rc::new(row.reply)));
+        Ok(())
+    }
+
+    fn jobs(&mut self, part: &JobsPart) -> Checked {
+        for run in &part.runs {
+            let end = run.first.checked_add(run.count).ok_or("a run is too long")?;
+            let counted = (1..=RUN_MAX).contains(&run.count);
+            let fits = run.first > self.last_job && counted && end <= self.state.next_job;
+            require(fits, "jobs out of order")?;
+            let last_event = run.event.checked_add(run.count).ok_or("a run is too long")?;
+            require(last_event <= self.state.next_event, "a job is ahead of its event")?;
+            require(run.created_ms <= Micros(self.state.time).ms(), "a job is ahead of its time")?;
+            let class = *self.classes.get(run.class as usize).ok_or("an unknown class")?;
+            let origin = Origin { event: run.event, created_ms: run.created_ms, class };
+            self.state.create(run.first, run.count, origin);
+            self.last_job = end - 1;
+            self.fresh += run.count;
+        }
+        part.sleepers.iter().try_for_each(|row| self.sleeper(*row))?;
+        part.tracked.iter().try_for_each(|row| self.tracked(row))
+    }
+
+    fn require_fresh(&self, job: u64) -> Checked {
+        let fresh = self.state.jobs.next(job, job.saturating_add(1), true) == Some(job);
+        require(fresh, "a job is unknown or comes twice")
+    }
+
+    fn sleeper(&mut self, row: SleeperRow) -> Checked {
+        self.require_fresh(row.job)?;
+        let class = self.state.jobs.origin(row.job).class;
+        self.state.sleep(row.job, class, row.due);
+        self.fresh -= 1;
+        Ok(())
+    }
+
+    fn tracked(&mut self, row: &TrackedRow) -> Checked {
+        self.require_fresh(row.job)?;
+        require(row.state != JobState::Completed, "a completed job")?;
+        let needs_timer =
+            matches!(row.state, JobState::Active | JobState::Scheduled | JobState::Retrying);
+        require(row.due > 0 || !needs_timer, "a job without its timer")?;
+        let detached = self.state.detach_fresh(row.job);
+        let number = self.state.track(detached, row.state, row.mark);
+        self.fresh -= 1;
+        let tracked = self.state.tracked.get_mut(number);
+        tracked.attempt = row.attempt;
+        tracked.lease_expiries = row.lease_expiries;
+        if row.due > 0 {
+            self.state.set_timer(number, row.due);
+        }
+        let side = Side { checkpoint: row.checkpoint, progress: row.progress, error: row.error };
+        if side != Side::default() {
+            *self.state.side_mut(number) = side;
+        }
+        match row.state {
+            JobState::Active => {
+                let session = self.state.sessions.find(row.session);
+                let session = session.ok_or("a lease of an unknown session")?;
+                self.state.tracked.get_mut(number).lease_ms = row.lease_ms;
+                self.leases.push((row.mark, number, session));
+            }
+            JobState::Pending => self.pending += 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn waiting(&mut self, row: WaitingRow) -> Checked {
+        let queue = *self.queues.get(row.queue as usize).ok_or("an unknown queue")?;
+        require(row.tier < PRIORITY_TIERS, "an unknown tier")?;
+        let end = row.first.saturating_add(row.count.max(1));
+        for job in row.first..end {
+            require(self.state.jobs.contains(job), "an unknown job waits")?;
+            let entry = self.state.classes.get(self.state.class_of(job));
+            let here = entry.queue == queue && entry.class.priority == row.tier;
+            require(here, "a job waits in another queue")?;
+        }
+        if row.count > 0 {
+            (row.first..end).try_for_each(|job| self.require_fresh(job))?;
+            let class = self.state.jobs.origin(row.first).class;
+            require(self.fresh >= row.count, "a job waits twice")?;
+            self.fresh -= row.count;
+            self.state.wait_fresh(row.first, row.count, class);
+            return Ok(());
+        }
+        let number =
+            self.state.number_of(row.first).ok_or("a job without a struct stepped back")?;
+        let tracked = self.state.tracked.get(number);
+        require(tracked.state == JobState::Pending, "a job waits that is not pending")?;
+        let (job, position) = (row.first, tracked.mark);
+        require(self.pending > 0, "a job waits twice")?;
+        self.pending -= 1;
+        let fifo = &mut self.state.queues.get_mut(queue).tiers[usize::from(row.tier)];
+        fifo.push(Item::Single { job, position });
+        Ok(())
+    }
+
+    fn key(&mut self, row: KeyRow) -> Checked {
+        require(row.job < self.state.next_job, "a key of a job that does not exist")?;
+        require(row.created_ms <= Micros(self.state.time).ms(), "a key is ahead of its time")?;
+        let now = self.state.time;
+        require(row.until > now, "a key is over")?;
+        require(self.state.keys.find(row.hash, now).is_none(), "a key comes twice")?;
+        let KeyRow { hash, content, until, job, created_ms } = row;
+        self.state.keys.take(Key { hash, content, until, job, created_ms }, now);
+        Ok(())
+    }
+
+    /// Leases go back to their sessions in the order of their tokens.
+    fn end(&mut self) -> Checked {
+        require(self.pending == 0 && self.fresh == 0, "a pending job waits nowhere")?;
+        self.leases.sort_unstable();
+        for &(_, number, session) in &self.leases {
+            self.state.link(number, session);
+        }
+        for (&at, &total) in self.queues.iter().zip(&self.totals) {
+            self.state.queues.get_mut(at).enqueued_total = total;
+        }
+        let used = self.classes.iter().all(|&class| self.state.classes.get(class).live > 0);
+        require(used, "a class without jobs")?;
+        self.ended = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,325 @@
+//! A state to chunks, one at a time.
+
+use hashbrown::HashMap;
+use jobbie_proto::reply::JobState;
+use rkyv::rancor::Error as RkyvError;
+
+use super::{
+    Header, JobRun, JobsPart, KeyRow, Part, QueueRow, RUN_MAX, ReplyRow, SessionRow, SleeperRow,
+    TrackedRow, VERSION, WaitingRow,
+};
+use crate::class::ClassId;
+use crate::fifo::Item;
+use crate::jobs::Special;
+use crate::slab::NONE;
+use crate::state::State;
+
+/// Rows of one chunk, so that it stays below 256 KiB and takes well under a millisecond.
+const ROWS: usize = 2000;
+/// Jobs looked at for one chunk.
+const JOBS_LOOKED_AT: u64 = 16 * 1024;
+/// Bytes of names or replies in one chunk.
+const BYTES: usize = 192 << 10;
+
+/// How far the snapshot has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Header,
+    Queues(usize),
+    Classes(usize),
+    Sessions(usize),
+    /// Session, and reply within it.
+    Replies(usize, usize),
+    Jobs(u64),
+    /// Queue, tier, item, and member within it.
+    Waiting(usize, usize, usize, u64),
+    Keys(Option<crate::keys::Cursor>),
+    End,
+    Done,
+}
+
+/// A state as it was, being turned into chunks of at most about 256 KiB. Taking one costs a reference a
+/// page; the shard goes on meanwhile and copies the pages it writes.
+pub struct Snapshot {
+    state: State,
+    stage: Stage,
+    queues: Vec<u32>,
+    classes: Vec<ClassId>,
+    class_rank: HashMap<u32, u32, xxhash_rust::xxh3::Xxh3Builder>,
+    sessions: Vec<u32>,
+}
+
+impl State {
+    /// The state as it is now, to be written in slices.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            state: self.clone(),
+            stage: Stage::Header,
+            queues: Vec::new(),
+            classes: Vec::new(),
+            class_rank: HashMap::with_hasher(xxhash_rust::xxh3::Xxh3Builder::new()),
+            sessions: Vec::new(),
+        }
+    }
+}
+
+impl Iterator for Snapshot {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let (part, next) = match self.stage {
+                Stage::Header => self.header(),
+                Stage::Queues(from) => self.queues(from),
+                Stage::Classes(from) => self.classes(from),
+                Stage::Sessions(from) => self.sessions(from),
+                Stage::Replies(session, reply) => self.replies(session, reply),
+                Stage::Jobs(from) => self.jobs(from),
+                Stage::Waiting(queue, tier, item, member) => {
+                    self.waiting(queue, tier, item, member)
+                }
+                Stage::Keys(cursor) => self.keys(cursor),
+                Stage::End => (Some(Part::End), Stage::Done),
+                Stage::Done => return None,
+            };
+            self.stage = next;
+            if let Some(part) = part {
+                let bytes = rkyv::to_bytes::<RkyvError>(&part).expect("writing to memory");
+                let mut bytes = bytes.into_vec();
+                bytes.extend_from_slice(&VERSION.to_le_bytes());
+                return Some(bytes);
+            }
+        }
+    }
+}
+
+type Step = (Option<Part>, Stage);
+
+/// An empty list makes no chunk.
+fn list<T>(rows: Vec<T>, part: fn(Vec<T>) -> Part) -> Option<Part> {
+    (!rows.is_empty()).then(|| part(rows))
+}
+
+impl Snapshot {
+    fn header(&mut self) -> Step {
+        let state = &self.state;
+        self.queues = state.queues.from("", "").collect();
+        self.classes = state.classes.sorted();
+        let ranks = self.classes.iter().zip(0..);
+        self.class_rank.extend(ranks.map(|(class, rank)| (class.0, rank)));
+        self.sessions = state.sessions.sorted();
+        let header = Header {
+            shard: state.shard.0,
+            shards: state.shards,
+            time: state.time,
+            next_event: state.next_event,
+            next_job: state.next_job,
+            digest: state.digest(),
+        };
+        (Some(Part::Header(header)), Stage::Queues(0))
+    }
+
+    fn queues(&self, from: usize) -> Step {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for &at in &self.queues[from..] {
+            let queue = self.state.queues.get(at);
+            bytes += queue.name.len();
+            rows.push(QueueRow {
+                name: queue.name.to_string(),
+                paused: queue.paused,
+                completed: queue.jobs[JobState::Completed as usize],
+                enqueued_total: queue.enqueued_total,
+            });
+            if rows.len() == ROWS || bytes > BYTES {
+                let next = Stage::Queues(from + rows.len());
+                return (Some(Part::Queues(rows)), next);
+            }
+        }
+        (list(rows, Part::Queues), Stage::Classes(0))
+    }
+
+    fn classes(&self, from: usize) -> Step {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for &id in &self.classes[from..] {
+            let class = &self.state.classes.get(id).class;
+            bytes += class.queue.len();
+            rows.push((**class).clone());
+            if rows.len() == ROWS || bytes > BYTES {
+                let next = Stage::Classes(from + rows.len());
+                return (Some(Part::Classes(rows)), next);
+            }
+        }
+        (list(rows, Part::Classes), Stage::Sessions(0))
+    }
+
+    fn sessions(&self, from: usize) -> Step {
+        let rows: Vec<_> = self.sessions[from..]
+            .iter()
+            .take(ROWS)
+            .map(|&at| {
+                let session = self.state.sessions.get(at);
+                let confirmed_below = session.confirmed_below;
+                SessionRow { id: session.id, client: session.client, confirmed_below }
+            })
+            .collect();
+        let next = match rows.len() {
+            ROWS => Stage::Sessions(from + ROWS),
+            _ => Stage::Replies(0, 0),
+        };
+        (list(rows, Part::Sessions), next)
+    }
+
+    fn replies(&self, mut at: usize, mut reply: usize) -> Step {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while at < self.sessions.len() && !crate::mutant!(RepliesMissingFromSnapshot) {
+            let session = self.state.sessions.get(self.sessions[at]);
+            for (number, answer) in session.replies.range(reply..) {
+                bytes += 96 + 64 * (answer.leases.len() + answer.enqueued.len());
+                bytes += 24 * answer.fails.len() + answer.acks.len() + answer.heartbeats.len();
+                rows.push(ReplyRow {
+                    session: session.id,
+                    number: *number,
+                    reply: (**answer).clone(),
+                });
+                reply += 1;
+                if rows.len() == ROWS || bytes > BYTES {
+                    return (Some(Part::Replies(rows)), Stage::Replies(at, reply));
+                }
+            }
+            (at, reply) = (at + 1, 0);
+        }
+        (list(rows, Part::Replies), Stage::Jobs(0))
+    }
+
+    fn jobs(&self, from: u64) -> Step {
+        let state = &self.state;
+        let mut part = JobsPart::default();
+        let mut next = state.jobs.next(from, state.next_job, false);
+        let mut looked_at = 0;
+        while let Some(job) = next {
+            let rows = part.runs.len() + 2 * part.tracked.len() + part.sleepers.len();
+            if looked_at == JOBS_LOOKED_AT || rows >= ROWS {
+                return (Some(Part::Jobs(part)), Stage::Jobs(job));
+            }
+            self.add_job(job, &mut part);
+            looked_at += 1;
+            next = state.jobs.next(job + 1, state.next_job, false);
+        }
+        let part = (!part.runs.is_empty()).then_some(Part::Jobs(part));
+        (part, Stage::Waiting(0, 0, 0, 0))
+    }
+
+    fn add_job(&self, job: u64, part: &mut JobsPart) {
+        let state = &self.state;
+        let origin = state.jobs.origin(job);
+        let class = self.class_rank[&origin.class.0];
+        let run = JobRun {
+            first: job,
+            count: 1,
+            event: origin.event,
+            created_ms: origin.created_ms,
+            class,
+        };
+        match part.runs.last_mut() {
+            Some(last)
+                if last.first + last.count == job
+                    && last.event + last.count == origin.event
+                    && (last.created_ms, last.class) == (origin.created_ms, class)
+                    && !job.is_multiple_of(RUN_MAX) =>
+            {
+                last.count += 1;
+            }
+            _ => part.runs.push(run),
+        }
+        match state.jobs.handle(job).map(crate::jobs::Handle::special) {
+            None => {}
+            Some(Special::Sleeper(at)) => {
+                part.sleepers.push(SleeperRow { job, due: state.timers.at(at).due });
+            }
+            Some(Special::Struct(number)) => part.tracked.push(self.tracked_row(number)),
+        }
+    }
+
+    fn tracked_row(&self, number: u32) -> TrackedRow {
+        let tracked = self.state.tracked.get(number);
+        let side = self.state.side(tracked);
+        TrackedRow {
+            job: tracked.job,
+            state: tracked.state,
+            mark: tracked.mark,
+            due: match tracked.timer {
+                NONE => 0,
+                at => self.state.timers.at(at).due,
+            },
+            attempt: tracked.attempt,
+            lease_ms: tracked.lease_ms,
+            session: match tracked.session {
+                NONE => 0,
+                at => self.state.sessions.get(at).id,
+            },
+            lease_expiries: tracked.lease_expiries,
+            checkpoint: side.checkpoint,
+            progress: side.progress,
+            error: side.error,
+        }
+    }
+
+    /// Jobs that really wait; those next to each other join, however the queue stores them.
+    fn waiting(&self, mut queue: usize, mut tier: usize, mut at: usize, mut member: u64) -> Step {
+        let mut rows: Vec<WaitingRow> = Vec::new();
+        let mut looked_at = 0;
+        while queue < self.queues.len() {
+            let fifo = &self.state.queues.get(self.queues[queue]).tiers[tier];
+            let Some(item) = fifo.item(at) else {
+                (tier, at, member) = (tier + 1, 0, 0);
+                if tier == usize::from(jobbie_proto::limits::PRIORITY_TIERS) {
+                    (queue, tier) = (queue + 1, 0);
+                }
+                continue;
+            };
+            let Some(offset) = self.state.next_waiting(item, member) else {
+                (at, member) = (at + 1, 0);
+                continue;
+            };
+            let (first, count) = match item {
+                Item::Run { first, .. } => (first + offset, 1),
+                Item::Single { job, .. } => (job, 0),
+            };
+            let row = WaitingRow { queue: queue as u32, tier: tier as u8, first, count };
+            let joins = rows.last().is_some_and(|last| {
+                (last.queue, last.tier) == (row.queue, row.tier)
+                    && (last.count > 0 && count > 0)
+                    && last.first + last.count == first
+                    && !first.is_multiple_of(RUN_MAX)
+            });
+            if !joins && (rows.len() == ROWS || looked_at >= JOBS_LOOKED_AT) {
+                return (Some(Part::Waiting(rows)), Stage::Waiting(queue, tier, at, member));
+            }
+            if joins {
+                rows.last_mut().expect("it joins").count += 1;
+            } else if count > 0 || !crate::mutant!(SteppedBackMissingFromSnapshot) {
+                rows.push(row);
+            }
+            member = offset + 1;
+            looked_at += 1;
+        }
+        (list(rows, Part::Waiting), Stage::Keys(None))
+    }
+
+    fn keys(&self, cursor: Option<crate::keys::Cursor>) -> Step {
+        let (keys, cursor) = self.state.keys.page(cursor, self.state.time, ROWS);
+        let rows = keys
+            .into_iter()
+            .map(|key| KeyRow {
+                hash: key.hash,
+                content: key.content,
+                until: key.until,
+                job: key.job,
+                created_ms: key.created_ms,
+            })
+            .collect();
+        let next = cursor.map_or(Stage::End, |cursor| Stage::Keys(Some(cursor)));
+        (list(rows, Part::Keys), next)
+    }
+}

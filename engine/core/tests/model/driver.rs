@@ -1,0 +1,398 @@
+//! Drives the engine and the naive model side by side, and compares everything after every step.
+
+use std::collections::BTreeMap;
+
+use jobbie_core::{
+    Decision, Snapshot, State, decide, decide_close_session, decide_open_session, decide_timers,
+};
+use jobbie_proto::event::{BackoffKind, Group};
+use jobbie_proto::request::{Ack, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueControl, When};
+use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
+use proptest::prelude::*;
+
+use crate::naive::{Naive, Outcome};
+
+const QUEUES: [&str; 3] = ["a", "b/c", "größe"];
+const PAYLOADS: [&[u8]; 2] = [b"payload", b""];
+const KEYS: [&[u8]; 4] = [b"", b"", b"k1", b"k2"];
+
+/// One operation; jobs are named by how recently they were made.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Enqueue { queue: usize, options: u8, key: usize, times: u8 },
+    Ack { job: usize, token: u8 },
+    Fail { job: usize, token: u8, no_retry: bool },
+    Heartbeat { job: usize, token: u8, extend_ms: u32, with: u8 },
+    Release { job: usize, token: u8 },
+    Cancel { job: usize },
+    Delete { job: usize },
+    Pause { queue: usize, paused: bool },
+    Fetch { queues: Vec<usize>, count: u32, lease_ms: u32, wait: bool },
+    Extend { ms: u32 },
+}
+
+/// One step of a history.
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Request { client: u8, ops: Vec<Op>, confirm: bool },
+    Repeat { client: u8, back: u64 },
+    Advance { us: u32 },
+    Timers { limit: usize },
+    Close { client: u8 },
+    Restart,
+    HoldSnapshot,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let job = || 0..12_usize;
+    let token = || 0..4_u8;
+    prop_oneof![
+        6 => (0..3_usize, any::<u8>(), 0..4_usize, 1..4_u8)
+            .prop_map(|(queue, options, key, times)| Op::Enqueue { queue, options, key, times }),
+        3 => (job(), token()).prop_map(|(job, token)| Op::Ack { job, token }),
+        2 => (job(), token(), any::<bool>())
+            .prop_map(|(job, token, no_retry)| Op::Fail { job, token, no_retry }),
+        2 => (job(), token(), prop_oneof![Just(0), 100..3000_u32], 0..4_u8).prop_map(
+            |(job, token, extend_ms, with)| Op::Heartbeat { job, token, extend_ms, with }),
+        1 => (job(), token()).prop_map(|(job, token)| Op::Release { job, token }),
+        1 => job().prop_map(|job| Op::Cancel { job }),
+        1 => job().prop_map(|job| Op::Delete { job }),
+        1 => (0..3_usize, prop::bool::weighted(0.3))
+            .prop_map(|(queue, paused)| Op::Pause { queue, paused }),
+        5 => (prop::collection::vec(0..3_usize, 1..4), 1..6_u32, 100..3000_u32, any::<bool>())
+            .prop_map(|(queues, count, lease_ms, wait)| Op::Fetch { queues, count, lease_ms, wait }),
+        1 => (100..3000_u32).prop_map(|ms| Op::Extend { ms }),
+    ]
+}
+
+/// A history.
+pub(crate) fn steps(len: usize) -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        12 => (0..3_u8, prop::collection::vec(op(), 1..6), any::<bool>())
+            .prop_map(|(client, ops, confirm)| Step::Request { client, ops, confirm }),
+        1 => (0..3_u8, 0..4_u64).prop_map(|(client, back)| Step::Repeat { client, back }),
+        4 => prop_oneof![0..2_000_u32, 100_000..2_000_000_u32].prop_map(|us| Step::Advance { us }),
+        3 => (1..20_usize).prop_map(|limit| Step::Timers { limit }),
+        1 => (0..3_u8).prop_map(|client| Step::Close { client }),
+        1 => Just(Step::Restart),
+        1 => Just(Step::HoldSnapshot),
+    ];
+    prop::collection::vec(step, 1..len)
+}
+
+struct Client {
+    session: u64,
+    number: u64,
+    confirmed_below: u64,
+}
+
+struct Held {
+    snapshot: Snapshot,
+    expected: Vec<Vec<u8>>,
+    log_at: usize,
+}
+
+/// Both sides, and the log between them.
+pub(crate) struct Driver {
+    state: State,
+    model: Naive,
+    now: Micros,
+    log: Vec<(Micros, Group)>,
+    clients: BTreeMap<u8, Client>,
+    jobs: Vec<JobId>,
+    tokens: BTreeMap<u64, Vec<LeaseToken>>,
+    held: Option<Held>,
+}
+
+fn chunks(state: &State) -> Vec<Vec<u8>> {
+    state.snapshot().collect()
+}
+
+/// Runs a history. Panics where the two sides differ.
+pub(crate) fn run(steps: &[Step]) {
+    let mut driver = Driver {
+        state: State::new(ShardId(0), 1),
+        model: Naive::new(),
+        now: Micros(1_000_000_000),
+        log: Vec::new(),
+        clients: BTreeMap::new(),
+        jobs: Vec::new(),
+        tokens: BTreeMap::new(),
+        held: None,
+    };
+    for step in steps {
+        driver.step(step);
+        driver.compare();
+    }
+    driver.finish();
+}
+
+impl Driver {
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Request { client, ops, confirm } => self.request(*client, ops, *confirm),
+            Step::Repeat { client, back } => self.repeat(*client, *back),
+            Step::Advance { us } => self.now.0 += u64::from(*us),
+            Step::Timers { limit } => self.timers(*limit),
+            Step::Close { client } => self.close(*client),
+            Step::Restart => self.restart(),
+            Step::HoldSnapshot => self.hold_snapshot(),
+        }
+        self.model.now = self.now.0;
+    }
+
+    fn absorb(&mut self, group: Group) -> Option<jobbie_proto::Reply> {
+        let next = self.state.next_event().plus(group.count());
+        let reply = self.state.absorb(self.now, &group);
+        assert_eq!(self.state.next_event(), next, "r08: events are not dense");
+        self.log.push((self.now, group));
+        self.state.check();
+        reply.map(|reply| (*reply).clone())
+    }
+
+    fn client(&mut self, client: u8) -> u64 {
+        if let Some(client) = self.clients.get(&client) {
+            return client.session;
+        }
+        let id = u128::from(client) << 100;
+        let opened = decide_open_session(&self.state, id, "name", "host", &mut Vec::new());
+        let Decision::Events(group) = opened else { panic!("{opened:?}") };
+        self.absorb(group);
+        let session = self.model.open();
+        assert_eq!(self.state.session_of(id), Some(SessionId(session)));
+        let again = decide_open_session(&self.state, id, "name", "host", &mut Vec::new());
+        assert_eq!(again, Decision::Nothing);
+        self.clients.insert(client, Client { session, number: 0, confirmed_below: 0 });
+        session
+    }
+
+    fn job(&self, job: usize, token: u8) -> JobRef {
+        let id = self.jobs.iter().rev().nth(job).copied();
+        let id = id.unwrap_or(JobId::new(5, ShardId(0), JobSeq(999)));
+        let tokens = self.tokens.get(&id.seq().0);
+        let newest = tokens.and_then(|t| t.last()).copied().unwrap_or_default();
+        let token = match token {
+            0 | 1 => newest,
+            2 => LeaseToken(0),
+            _ => tokens.and_then(|t| t.first()).copied().unwrap_or(LeaseToken(1)),
+        };
+        JobRef { job: id, token }
+    }
+
+    fn build(&mut self, client: u8, ops: &[Op], confirm: bool) -> Request<'static> {
+        let session = SessionId(self.client(client));
+        let client = self.clients.get_mut(&client).expect("it is open");
+        client.number += 1;
+        if confirm {
+            client.confirmed_below = client.number;
+        }
+        let (number, confirmed_below) = (client.number, client.confirmed_below);
+        let mut request = Request { session, number, confirmed_below, ..Request::default() };
+        for op in ops {
+            self.add(op, &mut request);
+        }
+        request
+    }
+
+    fn add(&self, op: &Op, request: &mut Request<'static>) {
+        match *op {
+            Op::Enqueue { queue, options, key, times } => {
+                let enqueue = enqueue(queue, options, key);
+                request.enqueues.extend(std::iter::repeat_n(enqueue, usize::from(times)));
+            }
+            Op::Ack { job, token } => {
+                request.acks.push(Ack { job: self.job(job, token), result: b"result" });
+            }
+            Op::Fail { job, token, no_retry } => {
+                let (job, error, backtrace) = (self.job(job, token), b"error", b"");
+                request.fails.push(Fail { job, error, backtrace, no_retry });
+            }
+            Op::Heartbeat { job, token, extend_ms, with } => request.heartbeats.push(Heartbeat {
+                job: self.job(job, token),
+                extend_ms,
+                progress: if with & 1 == 0 { b"" } else { b"p" },
+                checkpoint: if with & 2 == 0 { b"" } else { b"c" },
+            }),
+            Op::Release { job, token } => request.releases.push(self.job(job, token)),
+            Op::Cancel { job } => request.cancels.push(self.job(job, 0).job),
+            Op::Delete { job } => request.deletes.push(self.job(job, 0).job),
+            Op::Pause { queue, paused } => {
+                request.queue_controls.push(QueueControl { queue: QUEUES[queue], paused });
+            }
+            Op::Fetch { ref queues, count, lease_ms, wait } => {
+                request.fetch = Some(Fetch {
+                    queues: queues.iter().map(|at| QUEUES[*at]).collect(),
+                    count,
+                    lease_ms,
+                    wait_ms: u32::from(wait),
+                    worker: "",
+                });
+            }
+            Op::Extend { ms } => request.extend_session_ms = ms,
+        }
+    }
+
+    fn request(&mut self, client: u8, ops: &[Op], confirm: bool) {
+        self.model.now = self.now.0;
+        let request = self.build(client, ops, confirm);
+        self.perform(&request);
+    }
+
+    fn perform(&mut self, request: &Request<'_>) {
+        let expected = self.model.request(request);
+        let mut blob = Vec::new();
+        let decision = decide(&self.state, self.now, request, &mut blob);
+        let happened = match decision {
+            Decision::Events(group) => {
+                let reply = self.absorb(group).expect("it has a session");
+                for run in reply.enqueued.iter().filter(|run| run.code == Code::Ok) {
+                    let id = |nth| JobId::new(run.created_ms, ShardId(0), run.first_job.plus(nth));
+                    self.jobs.extend((0..u64::from(run.count)).map(id));
+                }
+                for lease in &reply.leases {
+                    let tokens = self.tokens.entry(lease.job.0).or_default();
+                    let grows = tokens.last().is_none_or(|last| last < &lease.token);
+                    assert!(grows, "r11: a token did not grow");
+                    tokens.push(lease.token);
+                }
+                let again = decide(&self.state, self.now, request, &mut Vec::new());
+                assert_eq!(again, Decision::Repeat(reply.clone().into()), "r09: a repeat differs");
+                Outcome::Reply(reply)
+            }
+            Decision::Repeat(reply) => Outcome::Reply((*reply).clone()),
+            Decision::Nothing => Outcome::Nothing,
+            Decision::Wait => Outcome::Wait,
+            Decision::Refuse { code, .. } => Outcome::Refuse(code),
+        };
+        assert_eq!(happened, expected, "{request:?}");
+    }
+
+    /// A repeat of an answered request gets that answer; of a confirmed one, a refusal.
+    fn repeat(&mut self, client: u8, back: u64) {
+        let session = SessionId(self.client(client));
+        let client = &self.clients[&client];
+        let number = client.number.saturating_sub(back).max(1);
+        let confirmed_below = client.confirmed_below.min(number);
+        let request = Request { session, number, confirmed_below, ..Request::default() };
+        self.perform(&request);
+    }
+
+    fn timers(&mut self, limit: usize) {
+        self.model.now = self.now.0;
+        loop {
+            let events = decide_timers(&self.state, self.now, limit);
+            let group = Group { events, ..Group::default() };
+            if group.events.is_empty() {
+                break;
+            }
+            assert!(group.count() <= limit as u64, "more timers than asked for");
+            self.model.timers(&group.events);
+            assert_eq!(self.absorb(group), None);
+        }
+        let next = self.state.next_timer();
+        assert!(next.is_none_or(|due| due > self.now), "something due was left");
+    }
+
+    fn close(&mut self, client: u8) {
+        self.model.now = self.now.0;
+        if let Some(Client { session, .. }) = self.clients.remove(&client) {
+            let group = decide_close_session(&self.state, SessionId(session));
+            self.absorb(group.expect("it is open"));
+            self.model.close(session);
+            assert_eq!(decide_close_session(&self.state, SessionId(session)), None);
+        }
+    }
+
+    fn restart(&mut self) {
+        let before = chunks(&self.state);
+        self.state = State::restore(&before).expect("it was just written");
+        self.state.check();
+        assert_eq!(chunks(&self.state), before, "r07: a restored state is written differently");
+    }
+
+    /// What a snapshot says does not depend on what happens while it is written.
+    fn hold_snapshot(&mut self) {
+        self.check_held();
+        let (snapshot, expected) = (self.state.snapshot(), chunks(&self.state));
+        self.held = Some(Held { snapshot, expected, log_at: self.log.len() });
+    }
+
+    fn check_held(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        let written: Vec<_> = held.snapshot.collect();
+        assert_eq!(written, held.expected, "a snapshot changed while it was written");
+        let mut state = State::restore(&written).expect("it was just written");
+        for (time, group) in &self.log[held.log_at..] {
+            state.absorb(*time, group);
+        }
+        assert_eq!(chunks(&state), chunks(&self.state), "r07: snapshot and suffix differ");
+    }
+
+    fn compare(&self) {
+        let (state, model) = (&self.state, &self.model);
+        assert_eq!(state.next_event().0, model.next_event, "events");
+        assert_eq!(state.next_job().0, model.next_job, "jobs");
+        let mut counts: BTreeMap<&str, [u64; 8]> = BTreeMap::new();
+        for job in model.jobs.values() {
+            let view = state.job(job.view.id);
+            assert_eq!(view.as_ref(), Ok(&job.view), "r10: a job differs");
+            let counts = counts.entry(&job.view.class.queue).or_default();
+            counts[job.view.state as usize] += 1;
+        }
+        assert_eq!(state.stats().jobs, model.jobs.len() as u64, "r10: jobs in memory");
+        assert_eq!(state.stats().sessions, model.sessions.len() as u64, "sessions");
+        let queues: Vec<_> = state.queues("", "").collect();
+        assert_eq!(queues.len(), model.queues.len(), "queues");
+        for (queue, (name, (paused, completed, enqueued))) in queues.iter().zip(&model.queues) {
+            let mut jobs = counts.remove(&**name).unwrap_or_default();
+            jobs[5] = *completed;
+            assert_eq!((&queue.queue, queue.paused, queue.jobs), (name, *paused, jobs), "r10");
+            assert_eq!(queue.enqueued_total, *enqueued, "enqueued");
+        }
+        let due = model.jobs.values().filter_map(|job| Naive::due(&job.view)).min();
+        assert_eq!(state.next_timer().map(|due| due.0), due, "next timer");
+        let oldest = model.jobs.values().map(|job| job.view.record.0).min();
+        let oldest = oldest.unwrap_or(model.next_event);
+        assert_eq!(state.oldest_needed_event().0, oldest, "oldest needed event");
+    }
+
+    /// Every job that can be fetched is, in order, on both sides; then the log is replayed.
+    fn finish(&mut self) {
+        self.timers(1000);
+        let fetch = Op::Fetch { queues: vec![0, 1, 2], count: 5, lease_ms: 1000, wait: true };
+        for _ in 0..10 {
+            self.request(9, std::slice::from_ref(&fetch), false);
+            self.compare();
+        }
+        self.check_held();
+        let mut replayed = State::new(ShardId(0), 1);
+        for (time, group) in &self.log {
+            replayed.absorb(*time, group);
+        }
+        assert_eq!(replayed.digest(), self.state.digest(), "r07: replay has another digest");
+        assert_eq!(chunks(&replayed), chunks(&self.state), "r07: replay is another state");
+    }
+}
+
+fn enqueue(queue: usize, options: u8, key: usize) -> Enqueue<'static> {
+    let bit = |n: u8| options >> n & 1 == 1;
+    Enqueue {
+        queue: QUEUES[queue],
+        payload: PAYLOADS[usize::from(bit(0))],
+        tags: b"",
+        key: KEYS[key],
+        key_ms: 1500,
+        priority: if bit(1) { 0 } else { 2 },
+        max_retries: if bit(2) { 3 } else { 1 },
+        backoff: BackoffKind::from_u8(options >> 3 & 3).expect("two bits"),
+        backoff_base_ms: 300,
+        backoff_cap_ms: if bit(5) { 500 } else { 0 },
+        expire_after_ms: if bit(6) { 1200 } else { 0 },
+        when: match options >> 6 {
+            0 | 1 => When::Now,
+            2 => When::DelayMs(400),
+            _ if bit(1) => When::At(Micros(1_001_500_000)),
+            _ => When::Now,
+        },
+    }
+}

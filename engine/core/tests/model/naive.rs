@@ -1,0 +1,431 @@
+//! The same promises kept by ordinary maps: slow, obvious, and written from the meaning of the
+//! operations, not from the engine.
+
+use std::collections::BTreeMap;
+
+use jobbie_proto::event::{BackoffKind, Class, Event};
+use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, Lease};
+use jobbie_proto::request::{Enqueue, Fetch, JobRef, When};
+use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request, ShardId};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) view: JobView,
+    pub(crate) session: u64,
+    pub(crate) lease_ms: u32,
+    /// Order of arrival among the waiting.
+    arrival: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Session {
+    pub(crate) confirmed_below: u64,
+    pub(crate) replies: BTreeMap<u64, Reply>,
+}
+
+type Content = (Vec<u8>, Vec<u8>, u64, Class, When);
+
+#[derive(Clone, Debug)]
+struct Key {
+    content: Content,
+    job: u64,
+    created_ms: u64,
+    until: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Naive {
+    pub(crate) now: u64,
+    pub(crate) next_event: u64,
+    pub(crate) next_job: u64,
+    arrivals: u64,
+    pub(crate) jobs: BTreeMap<u64, Job>,
+    /// Paused, completed, enqueued.
+    pub(crate) queues: BTreeMap<String, (bool, u64, u64)>,
+    keys: BTreeMap<(String, Vec<u8>), Key>,
+    pub(crate) sessions: BTreeMap<u64, Session>,
+}
+
+/// What should come of a request.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Outcome {
+    Reply(Reply),
+    Nothing,
+    Wait,
+    Refuse(Code),
+}
+
+impl Naive {
+    pub(crate) fn new() -> Self {
+        Self { next_event: 1, next_job: 1, ..Self::default() }
+    }
+
+    fn event(&mut self) -> u64 {
+        self.next_event += 1;
+        self.next_event - 1
+    }
+
+    pub(crate) fn open(&mut self) -> u64 {
+        let id = self.event();
+        self.sessions.insert(id, Session::default());
+        id
+    }
+
+    pub(crate) fn close(&mut self, id: u64) {
+        let mut held: Vec<_> = self.jobs.values().filter(|job| job.session == id).collect();
+        held.sort_by_key(|job| job.view.token.0);
+        let held: Vec<u64> = held.iter().map(|job| job.view.id.seq().0).collect();
+        for job in held {
+            self.event();
+            self.give_back(job);
+        }
+        self.event();
+        self.sessions.remove(&id);
+    }
+
+    pub(crate) fn request(&mut self, request: &Request<'_>) -> Outcome {
+        let Some(session) = self.sessions.get(&request.session.0) else {
+            return Outcome::Refuse(Code::SessionGone);
+        };
+        if request.number < session.confirmed_below || request.number < request.confirmed_below {
+            return Outcome::Refuse(Code::BadRequestNumber);
+        }
+        if let Some(reply) = session.replies.get(&request.number) {
+            return Outcome::Reply(reply.clone());
+        }
+        let before = self.next_event;
+        let mut reply = Reply::default();
+        for enqueue in &request.enqueues {
+            self.enqueue(enqueue, &mut reply);
+        }
+        for ack in &request.acks {
+            let code = self.worker(ack.job, |model, job| {
+                let job = model.jobs.remove(&job).expect("it was found");
+                model.queues.get_mut(&job.view.class.queue).expect("it exists").1 += 1;
+            });
+            reply.acks.push(code);
+        }
+        for fail in &request.fails {
+            reply.fails.push(self.fail(fail.job, fail.no_retry));
+        }
+        for beat in &request.heartbeats {
+            let now = self.now;
+            let code = self.worker(beat.job, |model, job| {
+                let event = EventSeq(model.next_event - 1);
+                let job = model.jobs.get_mut(&job).expect("it was found");
+                let ms = if beat.extend_ms == 0 { job.lease_ms } else { beat.extend_ms };
+                job.view.due.0 = job.view.due.0.max(now + u64::from(ms) * 1000);
+                if !beat.progress.is_empty() {
+                    job.view.progress = event;
+                }
+                if !beat.checkpoint.is_empty() {
+                    job.view.checkpoint = event;
+                }
+            });
+            reply.heartbeats.push(code);
+        }
+        if request.extend_session_ms > 0 {
+            self.event();
+            let end = self.now + u64::from(request.extend_session_ms) * 1000;
+            for job in self.jobs.values_mut().filter(|job| job.session == request.session.0) {
+                job.view.due.0 = job.view.due.0.max(end);
+            }
+        }
+        for release in &request.releases {
+            let code = self.worker(*release, |model, job| model.give_back(job));
+            reply.releases.push(code);
+        }
+        for job in &request.cancels {
+            reply.cancels.push(self.cancel(*job));
+        }
+        for job in &request.deletes {
+            self.event();
+            let known = self.find(*job).is_some();
+            self.jobs.remove(&job.seq().0).filter(|_| known);
+            reply.deletes.push(if known { Code::Ok } else { Code::NotFound });
+        }
+        for control in &request.queue_controls {
+            self.event();
+            self.queues.entry(control.queue.into()).or_default().0 = control.paused;
+        }
+        if let Some(fetch) = &request.fetch {
+            self.fetch(request.session.0, fetch, &mut reply);
+        }
+        if self.next_event == before {
+            let waits = request.fetch.as_ref().is_some_and(|fetch| fetch.wait_ms > 0);
+            return if waits { Outcome::Wait } else { Outcome::Nothing };
+        }
+        let session = self.sessions.get_mut(&request.session.0).expect("it is open");
+        session.confirmed_below = session.confirmed_below.max(request.confirmed_below);
+        session.replies.retain(|number, _| *number >= request.confirmed_below);
+        session.replies.insert(request.number, reply.clone());
+        Outcome::Reply(reply)
+    }
+
+    /// A job as the client names it.
+    pub(crate) fn find(&self, id: JobId) -> Option<&Job> {
+        self.jobs.get(&id.seq().0).filter(|job| job.view.id == id)
+    }
+
+    fn enqueue(&mut self, enqueue: &Enqueue<'_>, reply: &mut Reply) {
+        let class = Class {
+            queue: enqueue.queue.into(),
+            priority: enqueue.priority,
+            max_retries: enqueue.max_retries,
+            backoff: enqueue.backoff,
+            backoff_base_ms: enqueue.backoff_base_ms,
+            backoff_cap_ms: enqueue.backoff_cap_ms,
+            expire_after_ms: enqueue.expire_after_ms,
+        };
+        let content = (
+            enqueue.payload.to_vec(),
+            enqueue.tags.to_vec(),
+            enqueue.key_ms,
+            class.clone(),
+            enqueue.when,
+        );
+        let event = self.event();
+        let key = (enqueue.queue.to_owned(), enqueue.key.to_vec());
+        if let Some(taken) = self.keys.get(&key).filter(|key| key.until > self.now) {
+            let same = taken.content == content;
+            reply.enqueued.push(Enqueued {
+                code: if same { Code::Duplicate } else { Code::Conflict },
+                created_ms: taken.created_ms,
+                first_job: JobSeq(taken.job),
+                count: 1,
+            });
+            return;
+        }
+        let job = self.next_job;
+        self.next_job += 1;
+        let created_ms = self.now / 1000;
+        if !enqueue.key.is_empty() {
+            let key_ms = if enqueue.key_ms == 0 { 24 * 3600 * 1000 } else { enqueue.key_ms };
+            let until = self.now + key_ms * 1000;
+            self.keys.insert(key, Key { content, job, created_ms, until });
+        }
+        self.queues.entry(enqueue.queue.into()).or_default().2 += 1;
+        let due = match enqueue.when {
+            When::Now => 0,
+            When::DelayMs(ms) => self.now + ms * 1000,
+            When::At(time) => time.0.max(1),
+        };
+        let expire_at = match enqueue.expire_after_ms {
+            0 => 0,
+            ms => (created_ms + ms) * 1000,
+        };
+        self.arrivals += 1;
+        let view = JobView {
+            id: JobId::new(created_ms, ShardId(0), JobSeq(job)),
+            state: if due == 0 { JobState::Pending } else { JobState::Scheduled },
+            class,
+            attempt: 0,
+            token: LeaseToken(0),
+            due: Micros(due),
+            expire_at: Micros(expire_at),
+            record: EventSeq(event),
+            last_error: EventSeq(0),
+            checkpoint: EventSeq(0),
+            progress: EventSeq(0),
+        };
+        self.join_run(job, event, &view, reply);
+        self.jobs.insert(job, Job { view, session: 0, lease_ms: 0, arrival: self.arrivals });
+    }
+
+    /// Consecutive new jobs of one class are one element of the reply.
+    fn join_run(&self, job: u64, event: u64, view: &JobView, reply: &mut Reply) {
+        let before = self.jobs.get(&(job - 1));
+        let joins = before.is_some_and(|before| {
+            before.view.class == view.class && before.view.record.0 + 1 == event
+        });
+        match reply.enqueued.last_mut() {
+            Some(last) if joins && last.code == Code::Ok => last.count += 1,
+            _ => reply.enqueued.push(Enqueued {
+                code: Code::Ok,
+                created_ms: self.now / 1000,
+                first_job: JobSeq(job),
+                count: 1,
+            }),
+        }
+    }
+
+    /// Does something to a leased job, or says why not.
+    fn worker(&mut self, lease: JobRef, work: impl FnOnce(&mut Self, u64)) -> Code {
+        self.event();
+        let Some(job) = self.find(lease.job) else { return Code::NotFound };
+        if job.view.state != JobState::Active {
+            return Code::NotActive;
+        }
+        if lease.token.0 != 0 && lease.token != job.view.token {
+            return Code::StaleLease;
+        }
+        work(self, lease.job.seq().0);
+        Code::Ok
+    }
+
+    fn fail(&mut self, lease: JobRef, no_retry: bool) -> Failed {
+        let now = self.now;
+        let (mut next_attempt, mut attempts_left) = (Micros(0), 0);
+        let code = self.worker(lease, |model, job| {
+            let event = model.next_event - 1;
+            let job = model.jobs.get_mut(&job).expect("it was found");
+            let (class, attempt) = (&job.view.class, u64::from(job.view.attempt));
+            let base = u64::from(class.backoff_base_ms);
+            let delay = match class.backoff {
+                BackoffKind::None => 0,
+                BackoffKind::Fixed => base,
+                BackoffKind::Linear => base * attempt,
+                BackoffKind::Exponential => base * 2_u64.pow(attempt as u32 - 1),
+            };
+            let delay = match class.backoff_cap_ms {
+                0 => delay,
+                cap => delay.min(u64::from(cap)),
+            };
+            let left = u64::from(class.max_retries).saturating_sub(attempt);
+            job.view.state = JobState::Dead;
+            job.view.due = Micros(0);
+            if left > 0 && !no_retry {
+                job.view.state = JobState::Retrying;
+                job.view.due = Micros(now + delay * 1000);
+                (next_attempt, attempts_left) = (job.view.due, left as u32);
+            }
+            job.view.last_error = EventSeq(event);
+            (job.session, job.view.token) = (0, LeaseToken(0));
+        });
+        Failed { code, next_attempt, attempts_left }
+    }
+
+    fn wait_behind(&mut self, job: u64) {
+        self.arrivals += 1;
+        let job = self.jobs.get_mut(&job).expect("it exists");
+        job.arrival = self.arrivals;
+        (job.session, job.view.token, job.view.due) = (0, LeaseToken(0), Micros(0));
+        job.view.state = JobState::Pending;
+    }
+
+    fn give_back(&mut self, job: u64) {
+        self.wait_behind(job);
+        self.jobs.get_mut(&job).expect("it exists").view.attempt -= 1;
+    }
+
+    fn end(&mut self, job: u64, state: JobState) {
+        let job = self.jobs.get_mut(&job).expect("it exists");
+        (job.session, job.view.token, job.view.due) = (0, LeaseToken(0), Micros(0));
+        job.view.state = state;
+    }
+
+    fn cancel(&mut self, id: JobId) -> Code {
+        self.event();
+        let Some(job) = self.find(id) else { return Code::NotFound };
+        if matches!(job.view.state, JobState::Dead | JobState::Cancelled) {
+            return Code::IllegalState;
+        }
+        self.end(id.seq().0, JobState::Cancelled);
+        Code::Ok
+    }
+
+    fn fetch(&mut self, session: u64, fetch: &Fetch<'_>, reply: &mut Reply) {
+        let (mut leased, mut expired) = (Vec::new(), Vec::new());
+        for (at, queue) in fetch.queues.iter().enumerate() {
+            let paused = self.queues.get(*queue).is_none_or(|queue| queue.0);
+            if paused || fetch.queues[..at].contains(queue) {
+                continue;
+            }
+            let mut waiting: Vec<_> = self
+                .jobs
+                .iter()
+                .filter(|(_, job)| job.view.state == JobState::Pending)
+                .filter(|(_, job)| job.view.class.queue == *queue)
+                .map(|(seq, job)| (job.view.class.priority, job.arrival, *seq))
+                .collect();
+            waiting.sort_unstable();
+            for (_, _, job) in waiting {
+                if leased.len() == fetch.count as usize {
+                    break;
+                }
+                let expire_at = self.jobs[&job].view.expire_at.0;
+                let dies = expire_at > 0 && expire_at <= self.now;
+                if dies { expired.push(job) } else { leased.push(job) }
+            }
+        }
+        if leased.is_empty() {
+            return;
+        }
+        for job in expired {
+            self.expire(job);
+        }
+        for job in leased {
+            let token = LeaseToken(self.event());
+            let deadline = Micros(self.now + u64::from(fetch.lease_ms) * 1000);
+            let job = self.jobs.get_mut(&job).expect("it waits");
+            job.view.state = JobState::Active;
+            job.view.attempt += 1;
+            (job.view.token, job.view.due) = (token, deadline);
+            (job.session, job.lease_ms) = (session, fetch.lease_ms);
+            reply.leases.push(Lease {
+                job: job.view.id.seq(),
+                created_ms: job.view.id.created_ms(),
+                token,
+                attempt: job.view.attempt,
+                max_retries: job.view.class.max_retries,
+                deadline,
+                record: job.view.record,
+                checkpoint: job.view.checkpoint,
+            });
+        }
+    }
+
+    fn expire(&mut self, job: u64) {
+        let event = self.event();
+        self.end(job, JobState::Dead);
+        self.jobs.get_mut(&job).expect("it exists").view.last_error = EventSeq(event);
+    }
+
+    /// When time alone does something to a job.
+    pub(crate) fn due(job: &JobView) -> Option<u64> {
+        let expire = (job.expire_at.0 > 0).then_some(job.expire_at.0);
+        match job.state {
+            JobState::Active => Some(job.due.0),
+            JobState::Pending => expire,
+            JobState::Scheduled | JobState::Retrying => {
+                Some(expire.map_or(job.due.0, |at| at.min(job.due.0)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Follows what the engine says that time has done, if it may have.
+    pub(crate) fn timers(&mut self, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::LeaseExpired { jobs } => jobs.iter().for_each(|job| {
+                    self.event();
+                    let view = &self.jobs[&job.0].view;
+                    assert_eq!(view.state, JobState::Active, "r12: lease of job {job}");
+                    assert!(view.due.0 <= self.now, "r12: the lease of job {job} ended early");
+                    self.wait_behind(job.0);
+                }),
+                Event::Promoted { jobs } => jobs.iter().for_each(|job| {
+                    self.event();
+                    let view = &self.jobs[&job.0].view;
+                    let waits = matches!(view.state, JobState::Scheduled | JobState::Retrying);
+                    assert!(waits, "r14: job {job} did not wait for a time");
+                    assert!(view.due.0 <= self.now, "r14: job {job} was promoted early");
+                    self.wait_behind(job.0);
+                }),
+                Event::Expired { jobs } => jobs.iter().for_each(|job| {
+                    let view = &self.jobs[&job.0].view;
+                    let can = matches!(
+                        view.state,
+                        JobState::Pending | JobState::Scheduled | JobState::Retrying
+                    );
+                    assert!(can, "job {job} expired while {}", view.state.name());
+                    let over = view.expire_at.0 > 0 && view.expire_at.0 <= self.now;
+                    assert!(over, "job {job} expired early");
+                    self.expire(job.0);
+                }),
+                other => panic!("time alone did {other:?}"),
+            }
+        }
+    }
+}
