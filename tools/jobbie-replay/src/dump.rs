@@ -1,0 +1,224 @@
+//! `dump`: every event as a line of JSON, one line for each event sequence number.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jobbie_log::{Entry, EntryKind};
+use jobbie_proto::event::{Blob, FailOutcome, Group, codec};
+use jobbie_proto::{Event, JobId, JobSeq, ShardId};
+use serde_json::{Map, Value, json};
+
+use crate::data_dir::{self, About};
+use crate::error::{Exit, ReplayError};
+
+/// What is printed.
+pub(crate) struct Options {
+    /// Only events of this job.
+    pub(crate) job: Option<u64>,
+    /// Contents and not only sizes.
+    pub(crate) payloads: bool,
+}
+
+/// Prints the events of every log.
+pub(crate) fn run(dir: &Path, options: &Options) -> Result<Exit, ReplayError> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut exit = Exit::Sound;
+    for log in data_dir::logs(dir)? {
+        let about = data_dir::read(&log, |about, entry| {
+            if entry.kind == EntryKind::Batch {
+                print(&log, about, entry, options, &mut out)?;
+            }
+            Ok(true)
+        })?;
+        if about.is_torn {
+            exit = exit.max(Exit::Torn);
+        }
+    }
+    out.flush()?;
+    Ok(exit)
+}
+
+fn print(
+    log: &Path,
+    about: &About,
+    entry: &Entry,
+    options: &Options,
+    out: &mut impl Write,
+) -> Result<(), ReplayError> {
+    let wrong = |e: codec::DecodeError| ReplayError::Body {
+        dir: log.into(),
+        index: entry.id.index,
+        reason: e.to_string(),
+    };
+    let (groups, blob) = codec::decode(entry.body.bytes()).map_err(wrong)?;
+    let mut seq = entry.first_event;
+    for group in &groups {
+        for event in &group.events {
+            let writer = Lines { about, entry, group, blob, options };
+            for fields in writer.of(event) {
+                let is_wanted =
+                    options.job.is_none_or(|job| fields.get("job") == Some(&job.into()));
+                if is_wanted {
+                    writeln!(out, "{}", writer.line(seq, fields))?;
+                }
+                seq += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+type Fields = Map<String, Value>;
+
+/// Turns the events of one group into lines.
+struct Lines<'a> {
+    about: &'a About,
+    entry: &'a Entry,
+    group: &'a Group,
+    blob: &'a [u8],
+    options: &'a Options,
+}
+
+impl Lines<'_> {
+    fn line(&self, seq: u64, fields: Fields) -> Value {
+        let mut line = json!({
+            "shard": self.about.shard,
+            "index": self.entry.id.index,
+            "term": self.entry.id.term,
+            "time_us": self.entry.time_us,
+            "seq": seq,
+            "session": self.group.session.0,
+            "request": self.group.number,
+        });
+        line.as_object_mut().expect("made as one").extend(fields);
+        line
+    }
+
+    /// The fields of each of the event's sequence numbers.
+    fn of(&self, event: &Event) -> Vec<Fields> {
+        match event {
+            Event::Enqueued { class, first_job, jobs, .. } => {
+                let one = |nth: usize| {
+                    let seq = JobSeq(first_job.0 + nth as u64);
+                    let id = JobId::new(
+                        self.entry.time_us / 1000,
+                        ShardId(self.about.shard as u16),
+                        seq,
+                    );
+                    let job = &jobs[nth];
+                    fields(json!({
+                        "event": "enqueued", "job": seq.0, "id": id.to_string(), "queue": class.queue,
+                        "priority": class.priority, "max_retries": class.max_retries,
+                        "due_us": job.due.0, "payload": self.blob(job.payload),
+                        "tags": self.blob(job.tags), "key": self.blob(job.key),
+                    }))
+                };
+                (0..jobs.len()).map(one).collect()
+            }
+            Event::Leased { deadline, lease_ms, jobs, .. } => {
+                let one = |job: &jobbie_proto::event::LeasedJob| {
+                    fields(json!({
+                        "event": "leased", "job": job.job.0, "attempt": job.attempt,
+                        "deadline_us": deadline.0, "lease_ms": lease_ms,
+                    }))
+                };
+                jobs.iter().map(one).collect()
+            }
+            Event::Completed { jobs } => {
+                let one = |job: &jobbie_proto::event::CompletedJob| {
+                    fields(
+                        json!({ "event": "completed", "job": job.job.0, "result": self.blob(job.result) }),
+                    )
+                };
+                jobs.iter().map(one).collect()
+            }
+            Event::Extended { jobs } => {
+                let one = |job: &jobbie_proto::event::ExtendedJob| {
+                    fields(json!({
+                        "event": "extended", "job": job.job.0, "deadline_us": job.deadline.0,
+                        "progress": self.blob(job.progress), "checkpoint": self.blob(job.checkpoint),
+                    }))
+                };
+                jobs.iter().map(one).collect()
+            }
+            Event::Released { jobs } => each("released", jobs),
+            Event::LeaseExpired { jobs } => each("lease_expired", jobs),
+            Event::Promoted { jobs } => each("promoted", jobs),
+            Event::Expired { jobs } => each("expired", jobs),
+            Event::Cancelled { jobs } => each("cancelled", jobs),
+            Event::Deleted { jobs } => each("deleted", jobs),
+            single => vec![fields(self.single(single))],
+        }
+    }
+
+    /// Events that take one sequence number.
+    fn single(&self, event: &Event) -> Value {
+        match event {
+            Event::SessionOpened { client, name, host } => json!({
+                "event": "session_opened", "client": format!("{client:032x}"),
+                "name": self.text(*name), "host": self.text(*host),
+            }),
+            Event::SessionClosed { session } => {
+                json!({ "event": "session_closed", "closed": session.0 })
+            }
+            Event::SessionExtended { session, deadline } => json!({
+                "event": "session_extended", "extended": session.0, "deadline_us": deadline.0,
+            }),
+            Event::Deduplicated { job, code, .. } => {
+                json!({ "event": "deduplicated", "job": job.0, "code": code.name() })
+            }
+            Event::Failed { job, attempt, outcome, error, backtrace, .. } => {
+                let next = match outcome {
+                    FailOutcome::Retrying(at) => Value::from(at.0),
+                    FailOutcome::Dead => Value::Null,
+                };
+                json!({
+                    "event": "failed", "job": job.0, "attempt": attempt, "next_attempt_us": next,
+                    "error": self.blob(*error), "backtrace": self.blob(*backtrace),
+                })
+            }
+            Event::QueuePaused { queue } => json!({ "event": "queue_paused", "queue": queue }),
+            Event::QueueResumed { queue } => json!({ "event": "queue_resumed", "queue": queue }),
+            Event::Ignored { job, token, late, code } => json!({
+                "event": "ignored", "job": job.0, "token": token.0,
+                "late": format!("{late:?}").to_lowercase(), "code": code.name(),
+            }),
+            Event::Refused { job, code, asked: _ } => {
+                json!({ "event": "refused", "job": job.0, "code": code.name() })
+            }
+            list => unreachable!("{list:?} has a line for each of its jobs"),
+        }
+    }
+
+    fn text(&self, of: Blob) -> Value {
+        String::from_utf8_lossy(of.of(self.blob)).into_owned().into()
+    }
+
+    /// Contents may be private: their size is what is shown unless they are asked for.
+    fn blob(&self, of: Blob) -> Value {
+        let bytes = of.of(self.blob);
+        if of.is_empty() {
+            return Value::Null;
+        }
+        if !self.options.payloads {
+            return json!({ "bytes": bytes.len() });
+        }
+        match std::str::from_utf8(bytes) {
+            Ok(text) => text.into(),
+            Err(_) => json!({ "base64": BASE64_STANDARD.encode(bytes) }),
+        }
+    }
+}
+
+fn each(event: &str, jobs: &[JobSeq]) -> Vec<Fields> {
+    jobs.iter().map(|job| fields(json!({ "event": event, "job": job.0 }))).collect()
+}
+
+fn fields(object: Value) -> Fields {
+    match object {
+        Value::Object(fields) => fields,
+        other => unreachable!("{other} is no object"),
+    }
+}

@@ -1,0 +1,59 @@
+//! `verify`: is every record as it was written?
+
+use std::io::Write;
+use std::path::Path;
+
+use jobbie_io::UringDisk;
+use jobbie_io::runtime::block_on;
+use serde_json::json;
+
+use crate::data_dir;
+use crate::error::{Exit, ReplayError};
+
+/// Checks every log and goes on after a bad one; the worst decides the exit code.
+pub(crate) fn run(dir: &Path) -> Result<Exit, ReplayError> {
+    let mut worst = Exit::Sound;
+    for log in data_dir::logs(dir)? {
+        let found = match one(&log) {
+            Ok(exit) => exit,
+            Err(ReplayError::Print(e)) => return Err(e.into()),
+            Err(e) => {
+                eprintln!("error: {e}");
+                e.exit()
+            }
+        };
+        worst = worst.max(found);
+    }
+    Ok(worst)
+}
+
+fn one(dir: &Path) -> Result<Exit, ReplayError> {
+    let failed = |source| ReplayError::Dir { dir: dir.into(), source };
+    let verified = block_on(async {
+        let disk = UringDisk::open(dir).map_err(failed)?;
+        jobbie_log::verify(&disk)
+            .await
+            .map_err(|source| ReplayError::Open { dir: dir.into(), source: Box::new(source) })
+    })??;
+    let torn = verified.torn.as_ref();
+    let line = json!({
+        "dir": dir.display().to_string(),
+        "verdict": if torn.is_some() { "torn tail" } else { "sound" },
+        "shard": verified.identity.shard,
+        "node": verified.identity.node,
+        "segments": verified.segments,
+        "records": verified.records,
+        "last_index": verified.last_index,
+        "torn": torn.map(|t| json!({ "file": t.file, "offset": t.offset, "bytes": t.bytes })),
+    });
+    writeln!(std::io::stdout(), "{line}")?;
+    if let Some(torn) = torn {
+        let (file, offset) = (dir.join(&torn.file), torn.offset);
+        eprintln!(
+            "torn tail: {} at offset {offset}; nothing in it was acknowledged",
+            file.display()
+        );
+        return Ok(Exit::Torn);
+    }
+    Ok(Exit::Sound)
+}
