@@ -1,0 +1,164 @@
+//! Answers that outlive the bytes they came in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jobbie_proto::reply::{Failed, QueueStats, ShardStats};
+use jobbie_proto::wire::{EnqueuedRun, JobDetails, LeasedJob, Lookup, ReplyFrame};
+use jobbie_proto::{Code, JobId};
+
+use crate::{Job, JobInfo};
+
+/// The answer to a request, whole and owned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Whether the request as a whole was done; the lists below are empty when it was not.
+    pub code: Code,
+    /// When to send it again, in milliseconds; 0 is no advice.
+    pub retry_after_ms: u32,
+    /// What is wrong, for people.
+    pub message: String,
+    /// Where to send it instead; empty is unknown.
+    pub redirect: String,
+    /// One element for each run of new jobs, in the order of the request.
+    pub enqueued: Vec<EnqueuedRun>,
+    /// One element per ack.
+    pub acks: Vec<Code>,
+    /// One element per fail.
+    pub fails: Vec<Failed>,
+    /// One element per heartbeat.
+    pub heartbeats: Vec<Code>,
+    /// One element per release.
+    pub releases: Vec<Code>,
+    /// One element per cancel.
+    pub cancels: Vec<Code>,
+    /// One element per delete.
+    pub deletes: Vec<Code>,
+    /// Jobs leased.
+    pub jobs: Vec<Job>,
+    /// One element per lookup; `None` is not found.
+    pub lookups: Vec<(JobId, Option<JobInfo>)>,
+    /// Queues asked for.
+    pub queue_stats: Vec<QueueStats>,
+    /// The shard, when asked for.
+    pub shard_stats: Option<ShardStats>,
+}
+
+/// One copy of a frame's blob, of which parts are handed out without copying again.
+struct Shared<'a> {
+    blob: &'a [u8],
+    copy: Bytes,
+    queue: Arc<str>,
+}
+
+impl<'a> Shared<'a> {
+    fn new(blob: &'a [u8]) -> Self {
+        Self { blob, copy: Bytes::copy_from_slice(blob), queue: Arc::from("") }
+    }
+
+    fn part(&self, part: &[u8]) -> Bytes {
+        if part.is_empty() {
+            return Bytes::new();
+        }
+        let at = part.as_ptr() as usize - self.blob.as_ptr() as usize;
+        self.copy.slice(at..at + part.len())
+    }
+
+    /// Jobs of one queue share its name.
+    fn queue(&mut self, name: &str) -> Arc<str> {
+        if *self.queue != *name {
+            self.queue = Arc::from(name);
+        }
+        self.queue.clone()
+    }
+
+    fn job(&mut self, lease: &LeasedJob<'_>) -> Job {
+        Job {
+            id: lease.job,
+            token: lease.token,
+            deadline: lease.deadline,
+            attempt: lease.attempt,
+            max_retries: lease.max_retries,
+            queue: self.queue(lease.queue),
+            payload: self.part(lease.payload),
+            tags: self.part(lease.tags),
+            checkpoint: self.part(lease.checkpoint),
+        }
+    }
+
+    fn info(&mut self, id: JobId, d: &JobDetails<'_>) -> JobInfo {
+        JobInfo {
+            id,
+            state: d.state,
+            queue: self.queue(d.queue),
+            priority: d.priority,
+            attempt: d.attempt,
+            max_retries: d.max_retries,
+            backoff: d.backoff,
+            backoff_base_ms: d.backoff_base_ms,
+            backoff_cap_ms: d.backoff_cap_ms,
+            token: d.token,
+            due: d.due,
+            expire_at: d.expire_at,
+            payload: self.part(d.bytes.payload),
+            tags: self.part(d.bytes.tags),
+            key: self.part(d.bytes.key),
+            error: self.part(d.bytes.error),
+            backtrace: self.part(d.bytes.backtrace),
+            progress: self.part(d.bytes.progress),
+            checkpoint: self.part(d.bytes.checkpoint),
+        }
+    }
+}
+
+/// Owned jobs out of a delivery; `blob` is what `leases` borrow from.
+#[must_use]
+pub fn jobs(leases: &[LeasedJob<'_>], blob: &[u8]) -> Vec<Job> {
+    if leases.is_empty() {
+        return Vec::new();
+    }
+    let mut shared = Shared::new(blob);
+    leases.iter().map(|lease| shared.job(lease)).collect()
+}
+
+fn lookups(found: &[Lookup<'_>], blob: &[u8]) -> Vec<(JobId, Option<JobInfo>)> {
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let mut shared = Shared::new(blob);
+    let one = |l: &Lookup<'_>| (l.job, l.details.as_ref().map(|d| shared.info(l.job, d)));
+    found.iter().map(one).collect()
+}
+
+impl Answer {
+    /// Owned, out of one frame; `blob` is what `reply` borrows from.
+    #[must_use]
+    pub fn new(reply: ReplyFrame<'_>, blob: &[u8]) -> Self {
+        Self {
+            code: reply.code,
+            retry_after_ms: reply.retry_after_ms,
+            message: reply.message.to_owned(),
+            redirect: reply.redirect.to_owned(),
+            jobs: jobs(&reply.leases, blob),
+            lookups: lookups(&reply.lookups, blob),
+            enqueued: reply.enqueued,
+            acks: reply.acks,
+            fails: reply.fails,
+            heartbeats: reply.heartbeats,
+            releases: reply.releases,
+            cancels: reply.cancels,
+            deletes: reply.deletes,
+            queue_stats: reply.queue_stats,
+            shard_stats: reply.shard_stats,
+        }
+    }
+
+    /// Appends the next part of a long answer. Only the first part carries what is not appended here.
+    pub fn append(&mut self, part: ReplyFrame<'_>, blob: &[u8]) {
+        let mut part = Self::new(part, blob);
+        self.jobs.append(&mut part.jobs);
+        self.lookups.append(&mut part.lookups);
+        self.queue_stats.append(&mut part.queue_stats);
+        self.shard_stats = part.shard_stats;
+    }
+}

@@ -1,0 +1,98 @@
+//! Many new jobs: split over shards and requests.
+
+use futures_util::future::join_all;
+use jobbie_proto::wire::Limits;
+use jobbie_proto::{Code, Request, ShardId};
+
+use crate::{Answer, Client, Enqueued, Error, NewJob};
+
+/// Bytes of one request, so that a large call does not hold up everybody else's.
+const REQUEST_BYTES_SOFT: usize = 1 << 20;
+/// What a job takes in a frame beside its own bytes, at most.
+const JOB_OVERHEAD_BYTES: usize = 80;
+
+/// What became of each job, in order.
+pub(crate) fn outcomes(answer: &Answer) -> Vec<Result<Enqueued, Error>> {
+    let mut all = Vec::new();
+    for run in &answer.enqueued {
+        all.extend(run.ids().map(|id| match run.code {
+            Code::Ok => Ok(Enqueued { id, duplicate: false }),
+            Code::Duplicate => Ok(Enqueued { id, duplicate: true }),
+            Code::Conflict => Err(Error::Conflict { job: id }),
+            code => Err(Error::Job { job: id, code }),
+        }));
+    }
+    all
+}
+
+fn bytes(job: &NewJob<'_>) -> usize {
+    let job = &job.0;
+    job.queue.len() + job.payload.len() + job.tags.len() + job.key.len() + JOB_OVERHEAD_BYTES
+}
+
+/// Positions of `jobs` that go into one request, in order.
+fn split(jobs: &[NewJob<'_>], positions: &[usize], limits: &Limits) -> Vec<Vec<usize>> {
+    let bytes_max = REQUEST_BYTES_SOFT.min(limits.frame_bytes_max as usize);
+    let count_max = limits.ops_per_request_max as usize;
+    let (mut requests, mut room) = (Vec::<Vec<usize>>::new(), 0);
+    for &at in positions {
+        let need = bytes(&jobs[at]);
+        match requests.last_mut() {
+            Some(request) if room >= need && request.len() < count_max => {
+                request.push(at);
+                room -= need;
+            }
+            _ => {
+                requests.push(vec![at]);
+                room = bytes_max.saturating_sub(need);
+            }
+        }
+    }
+    requests
+}
+
+pub(crate) async fn enqueue(client: &Client, jobs: &[NewJob<'_>]) -> Vec<Result<Enqueued, Error>> {
+    let topology = client.topology();
+    let mut by_shard = vec![Vec::new(); usize::from(topology.shards)];
+    for (at, job) in jobs.iter().enumerate() {
+        by_shard[usize::from(topology.shard_of(job.0.queue).0)].push(at);
+    }
+    let of_shard = async |(shard, positions): (usize, &Vec<usize>)| {
+        let mut done = Vec::with_capacity(positions.len());
+        // One after the other, so that jobs of a queue keep their order.
+        for request in split(jobs, positions, &topology.limits) {
+            let enqueues = request.iter().map(|at| jobs[*at].0).collect();
+            let mut asked = Request { enqueues, ..Request::default() };
+            let results = match client.request(ShardId(shard as u16), &mut asked).await {
+                Ok(answer) => outcomes(&answer),
+                Err(error) => vec![Err(error); request.len()],
+            };
+            done.extend(request.into_iter().zip(results));
+        }
+        done
+    };
+    let shards = by_shard.iter().enumerate().filter(|(_, positions)| !positions.is_empty());
+    let mut results: Vec<Option<Result<Enqueued, Error>>> = vec![None; jobs.len()];
+    for (at, result) in join_all(shards.map(of_shard)).await.into_iter().flatten() {
+        results[at] = Some(result);
+    }
+    let missing = || Error::Invalid("the server answered for fewer jobs than were sent".into());
+    results.into_iter().map(|r| r.unwrap_or_else(|| Err(missing()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_keep_to_the_limits_and_the_order() {
+        let payload = vec![0; 100_000];
+        let jobs = vec![NewJob::new("q", &payload); 25];
+        let positions: Vec<_> = (0..25).collect();
+        let requests = split(&jobs, &positions, &Limits::default());
+        assert!(requests.iter().all(|r| r.len() <= 10), "{requests:?}");
+        assert_eq!(requests.concat(), positions);
+        let few = Limits { ops_per_request_max: 4, ..Limits::default() };
+        assert_eq!(split(&jobs, &positions[..9], &few).iter().map(Vec::len).max(), Some(4));
+    }
+}

@@ -1,0 +1,44 @@
+//! Client and worker runtime for jobbie.
+//!
+//! ```no_run
+//! use jobbie_client::{Client, NewJob};
+//!
+//! # async fn example() -> Result<(), jobbie_client::Error> {
+//! let client = Client::connect("127.0.0.1:7400").await?;
+//! let job = client.enqueue(&NewJob::new("mail", b"to: ann")).await?;
+//! println!("{}", job.id);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Client`] connects to any node and keeps one connection to each shard it needs. A request that is
+//! not answered because a connection broke is sent again under its old number, and the server does it once; an error
+//! says by [`Error::outcome`] whether it may have been done. [`Worker`] runs handlers for queues.
+//!
+//! [`connection`] is the protocol without sockets, for programs with their own event loop.
+
+mod answer;
+mod batch;
+mod client;
+mod config;
+pub mod connection;
+mod drive;
+mod error;
+mod in_flight;
+mod job;
+mod link;
+mod topology;
+mod worker;
+
+pub use answer::{Answer, jobs};
+pub use client::{Beat, Client, FailedJob, FetchOptions};
+pub use config::Config;
+pub use error::{Error, Outcome};
+pub use job::{Enqueued, Job, JobInfo, NewJob};
+pub use topology::Topology;
+pub use worker::{JobContext, JobError, Report, Worker, WorkerBuilder};
+
+pub use jobbie_proto::event::BackoffKind;
+pub use jobbie_proto::reply::{JobState, QueueStats, ShardStats};
+pub use jobbie_proto::request::JobRef;
+pub use jobbie_proto::{Code, JobId, LeaseToken, Micros, ShardId};

@@ -1,0 +1,170 @@
+//! What a handler gets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use jobbie_proto::request::{Heartbeat, JobRef};
+use jobbie_proto::{Code, JobId, Request};
+use tokio::sync::Notify;
+
+use crate::client::{deadline, done};
+use crate::link::Link;
+use crate::{Error, Job};
+
+/// Why a job failed. Any error turns into one that is retried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobError {
+    /// What went wrong, for people.
+    pub message: String,
+    /// Whether another attempt may succeed; if not, the job is dead at once.
+    pub retry: bool,
+}
+
+impl JobError {
+    /// A failure that may pass.
+    pub fn retry(message: impl Into<String>) -> Self {
+        Self { message: message.into(), retry: true }
+    }
+
+    /// A failure that another attempt would meet again.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        Self { message: message.into(), retry: false }
+    }
+}
+
+impl<E: std::error::Error> From<E> for JobError {
+    fn from(error: E) -> Self {
+        Self::retry(error.to_string())
+    }
+}
+
+/// Tells a handler to stop.
+#[derive(Debug, Default)]
+pub(crate) struct CancelSignal {
+    set: AtomicBool,
+    notify: Notify,
+}
+
+impl CancelSignal {
+    /// Returns whether it was not set before.
+    pub(crate) fn set(&self) -> bool {
+        let first = !self.set.swap(true, Ordering::SeqCst);
+        self.notify.notify_waiters();
+        first
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.set.load(Ordering::SeqCst)
+    }
+}
+
+/// A job being worked on.
+pub struct JobContext {
+    pub(super) job: Job,
+    pub(super) link: Arc<Link>,
+    pub(super) cancel: Arc<CancelSignal>,
+}
+
+impl std::fmt::Debug for JobContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("JobContext").field("job", &self.job).finish_non_exhaustive()
+    }
+}
+
+impl JobContext {
+    /// The job.
+    #[must_use]
+    pub fn id(&self) -> JobId {
+        self.job.id
+    }
+
+    /// Its queue.
+    #[must_use]
+    pub fn queue(&self) -> &str {
+        &self.job.queue
+    }
+
+    /// What was enqueued.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.job.payload
+    }
+
+    /// Its tags.
+    #[must_use]
+    pub fn tags(&self) -> &Bytes {
+        &self.job.tags
+    }
+
+    /// Which attempt this is, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.job.attempt
+    }
+
+    /// Total attempts allowed.
+    #[must_use]
+    pub fn max_attempts(&self) -> u32 {
+        self.job.max_retries.max(1)
+    }
+
+    /// What an earlier attempt left by [`JobContext::checkpoint`]; empty is none.
+    #[must_use]
+    pub fn resumed_from(&self) -> &Bytes {
+        &self.job.checkpoint
+    }
+
+    /// The job and its lease.
+    #[must_use]
+    pub fn lease(&self) -> JobRef {
+        self.job.lease()
+    }
+
+    /// Whether the job is not this worker's any more: it was cancelled or deleted, or its lease ended. Nothing that is
+    /// done for it counts from then on.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_set()
+    }
+
+    /// Waits until [`JobContext::is_cancelled`].
+    pub async fn cancelled(&self) {
+        let mut notified = std::pin::pin!(self.cancel.notify.notified());
+        notified.as_mut().enable();
+        if !self.cancel.is_set() {
+            notified.await;
+        }
+    }
+
+    /// Keeps `checkpoint` (at most 1 MiB), to be found by the next attempt if this one fails, in place of the one before.
+    ///
+    /// # Errors
+    /// [`Error::Job`] when the job is not this worker's any more.
+    pub async fn checkpoint(&self, checkpoint: &[u8]) -> Result<(), Error> {
+        self.beat(b"", checkpoint).await
+    }
+
+    /// Shows `progress` (at most 1 MiB) to whoever looks at the job.
+    ///
+    /// # Errors
+    /// [`Error::Job`] when the job is not this worker's any more.
+    pub async fn progress(&self, progress: &[u8]) -> Result<(), Error> {
+        self.beat(progress, b"").await
+    }
+
+    async fn beat(&self, progress: &[u8], checkpoint: &[u8]) -> Result<(), Error> {
+        let job = self.lease();
+        let heartbeats = vec![Heartbeat { job, extend_ms: 0, progress, checkpoint }];
+        let mut request = Request { heartbeats, ..Request::default() };
+        let until = deadline(self.link.config.deadline_ms);
+        let answer = done(&self.link, &mut request, until).await?;
+        match answer.heartbeats.first() {
+            None | Some(Code::Ok) => Ok(()),
+            Some(&code) => {
+                self.cancel.set();
+                Err(Error::Job { job: job.job, code })
+            }
+        }
+    }
+}

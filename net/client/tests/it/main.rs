@@ -1,0 +1,6 @@
+//! The client against a server that speaks the codec and misbehaves on request.
+
+mod calls;
+mod fake;
+mod reconnect;
+mod worker;
