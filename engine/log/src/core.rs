@@ -13,7 +13,7 @@ use crate::error::LogFailed;
 use crate::format::control::{CONTROL_BYTES, Control};
 use crate::format::header::{HEADER_BYTES, Header, Place, RecordKind, padded_bytes};
 use crate::format::{BLOCK, footer};
-use crate::limits::OPEN_SEGMENTS_MAX;
+use crate::limits::{CONTROL_RESERVE_BYTES, ENTRY_RESERVE_BYTES, OPEN_SEGMENTS_MAX};
 use crate::queue::{Done, Queue, Queued};
 use crate::segment::{Closing, Segment};
 use crate::segments::Segments;
@@ -101,7 +101,7 @@ pub(crate) struct Core<F> {
 impl<F: Clone> Core<F> {
     /// Body bytes that fit in a segment beside its first record.
     pub(crate) fn body_bytes_max(&self) -> usize {
-        let room = footer::offset(self.segment_bytes) - 2 * BLOCK;
+        let room = footer::offset(self.segment_bytes) - 2 * BLOCK - ENTRY_RESERVE_BYTES;
         usize::try_from(room).expect("segments fit in memory") - HEADER_BYTES
     }
 
@@ -109,15 +109,20 @@ impl<F: Clone> Core<F> {
         self.control.last.map_or(0, |last| last.index + 1)
     }
 
-    /// Whether records of these sizes can be placed without preparing another segment.
-    pub(crate) fn fits(&self, records: impl Iterator<Item = u64>) -> bool {
+    /// Whether records of these sizes can be placed without preparing another segment, with `reserve`
+    /// left over.
+    pub(crate) fn fits(&self, records: impl Iterator<Item = u64>, reserve: u64) -> bool {
         if !self.unplaced.is_empty() {
             return false;
         }
         let active = self.segments.active();
         let (mut left, mut ready) = (active.limit() - active.end, self.ready.iter());
         for bytes in records {
-            while bytes > left {
+            loop {
+                let reserve = if ready.len() == 0 { reserve } else { 0 };
+                if bytes + reserve <= left {
+                    break;
+                }
                 let Some(next) = ready.next() else { return false };
                 // The header and the first record take a block each.
                 left = footer::offset(next.bytes) - 2 * BLOCK;
@@ -131,7 +136,9 @@ impl<F: Clone> Core<F> {
     pub(crate) fn push_entry(&mut self, mut entry: Entry, done: Option<Done>) {
         self.control.last = Some(entry.id);
         self.control.next_event = entry.next_event();
-        if self.unplaced.is_empty() && self.make_room(padded_bytes(entry.body.bytes().len())) {
+        if self.unplaced.is_empty()
+            && self.make_room(padded_bytes(entry.body.bytes().len()), ENTRY_RESERVE_BYTES)
+        {
             self.place_entry(&mut entry, done);
             self.tail.push(entry, self.sequence);
         } else {
@@ -144,7 +151,11 @@ impl<F: Clone> Core<F> {
     /// Takes a control record.
     pub(crate) fn push_control(&mut self, kind: RecordKind, change: Change, done: Option<Done>) {
         apply(&mut self.control, change);
-        if self.unplaced.is_empty() && self.make_room(padded_bytes(CONTROL_BYTES)) {
+        // Giving up a segment goes before what waits for one, which it changes nothing about.
+        let gives_up = matches!(change, Change::Oldest(_));
+        let reserve = if gives_up { 0 } else { CONTROL_RESERVE_BYTES };
+        let may_go = gives_up || self.unplaced.is_empty();
+        if may_go && self.make_room(padded_bytes(CONTROL_BYTES), reserve) {
             self.place_control(kind, change, done);
         } else {
             self.unplaced.push_back((Unplaced::Control(kind, change), done));
@@ -154,11 +165,11 @@ impl<F: Clone> Core<F> {
     /// Gives places to what waited for a segment.
     pub(crate) fn place_waiting(&mut self) {
         while let Some((waiting, _)) = self.unplaced.front() {
-            let body_bytes = match waiting {
-                Unplaced::Entry(entry) => entry.body.bytes().len(),
-                Unplaced::Control(..) => CONTROL_BYTES,
+            let (body_bytes, reserve) = match waiting {
+                Unplaced::Entry(entry) => (entry.body.bytes().len(), ENTRY_RESERVE_BYTES),
+                Unplaced::Control(..) => (CONTROL_BYTES, CONTROL_RESERVE_BYTES),
             };
-            if !self.make_room(padded_bytes(body_bytes)) {
+            if !self.make_room(padded_bytes(body_bytes), reserve) {
                 return;
             }
             match self.unplaced.pop_front().expect("just seen") {
@@ -172,9 +183,11 @@ impl<F: Clone> Core<F> {
     }
 
     /// Sees that a record of `bytes` fits behind the last one, going on to the next segment if there is one.
-    fn make_room(&mut self, bytes: u64) -> bool {
+    /// `reserve` is left when there is no next segment.
+    fn make_room(&mut self, bytes: u64, reserve: u64) -> bool {
+        let reserve = if self.ready.is_empty() { reserve } else { 0 };
         let active = self.segments.active_mut();
-        if active.end + bytes <= active.limit() {
+        if active.end + bytes + reserve <= active.limit() {
             return true;
         }
         let Some(next) = self.ready.pop_front() else { return false };
@@ -377,12 +390,19 @@ impl<F: Clone> Core<F> {
         self.check()
     }
 
-    /// Whether the oldest segment can be given up: nothing in it is needed by anybody.
+    /// Whether a control record may be taken now.
+    pub(crate) fn takes_control(&self) -> bool {
+        self.space == Space::Ok || self.fits([BLOCK].into_iter(), CONTROL_RESERVE_BYTES)
+    }
+
+    /// Whether the oldest segment can be given up, and the log can say so: nothing in it is needed by anybody.
     pub(crate) fn oldest_is_free(&self) -> bool {
         let purged_end = self.control.purged.map_or(0, |purged| purged.index + 1);
         let mut segments = self.segments.iter();
         let (Some(oldest), Some(next)) = (segments.next(), segments.next()) else { return false };
+        let active = self.segments.active();
         oldest.sealed
+            && (active.end + BLOCK <= active.limit() || !self.ready.is_empty())
             && Rc::strong_count(&oldest.pin) == 1
             && next.start_index <= purged_end
             && next.start_event <= self.keep_from

@@ -46,4 +46,5 @@ pub use format::header::HEADER_BYTES;
 pub use log::{Log, LogState, LogStats};
 pub use recover::{Create, Opened, RecoveryReport};
 pub use scan::TornTail;
+pub use snapshot::{SnapshotError, SnapshotMeta, SnapshotReader, SnapshotWriter, Snapshots};
 pub use verify::{Verified, identify, verify};

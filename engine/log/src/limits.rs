@@ -36,6 +36,12 @@ pub const ZERO_BYTES: usize = 256 << 10;
 /// A pause after each piece zeroed while the log is being written, in nanoseconds.
 pub const ZERO_PAUSE_NANOS: u64 = 1_000_000;
 
+/// Room that entries leave in the last segment there is, in bytes: without it the log could not say
+/// that it gives up a segment, and so never get space again.
+pub const ENTRY_RESERVE_BYTES: u64 = 64 << 10;
+/// The same for votes, truncations and marks.
+pub const CONTROL_RESERVE_BYTES: u64 = 16 << 10;
+
 /// Bytes left free on the disk for snapshots and the file system itself.
 pub const SPACE_MARGIN_BYTES: u64 = 1 << 20;
 
@@ -46,6 +52,8 @@ pub const SPACE_PROBE_NANOS: u64 = 500_000_000;
 
 /// Bytes of one chunk of a snapshot.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
+/// A snapshot being written is flushed each time this many bytes are.
+pub const SNAPSHOT_SYNC_BYTES: u64 = 4 << 20;
 /// Opaque membership bytes in a snapshot's header.
 pub const MEMBERSHIP_BYTES_MAX: usize = 3 << 10;
 /// Snapshots kept, the newest ones.

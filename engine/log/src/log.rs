@@ -10,8 +10,10 @@ use crate::core::{Change, Space};
 use crate::entry::{Entry, EntryId, Vote};
 use crate::error::{AppendError, ControlError, LogFailed, ReadError};
 use crate::format::header::{RecordKind, padded_bytes};
+use crate::limits::ENTRY_RESERVE_BYTES;
 use crate::read;
 use crate::shared::Shared;
+use crate::snapshot::Snapshots;
 
 /// One shard's log. Clones are the same log. Everything that is asked for happens while the
 /// [`crate::Driver`] is polled.
@@ -93,7 +95,7 @@ impl<D: Disk> Log<D> {
             event = entry.next_event();
         }
         let sizes = entries.iter().map(|entry| padded_bytes(entry.body.bytes().len()));
-        if core.space == Space::Low && !core.fits(sizes) {
+        if core.space == Space::Low && !core.fits(sizes, ENTRY_RESERVE_BYTES) {
             return Err(AppendError::NoSpace);
         }
         let last = entries.len() - 1;
@@ -139,7 +141,7 @@ impl<D: Disk> Log<D> {
             let mut core = self.shared.core.borrow_mut();
             core.check_open()?;
             assert!(core.control.last == state.last, "appended to while it was truncated");
-            if core.space == Space::Low && !core.fits([crate::format::BLOCK].into_iter()) {
+            if !core.takes_control() {
                 return Err(ControlError::NoSpace);
             }
             core.truncate(last, next_event, Some(done));
@@ -207,7 +209,7 @@ impl<D: Disk> Log<D> {
         {
             let mut core = self.shared.core.borrow_mut();
             core.check_open()?;
-            if core.space == Space::Low && !core.fits([crate::format::BLOCK].into_iter()) {
+            if !core.takes_control() {
                 return Err(ControlError::NoSpace);
             }
             core.restart(id, next_event, Some(done));
@@ -220,7 +222,7 @@ impl<D: Disk> Log<D> {
         {
             let mut core = self.shared.core.borrow_mut();
             core.check_open()?;
-            if core.space == Space::Low && !core.fits([crate::format::BLOCK].into_iter()) {
+            if !core.takes_control() {
                 return Err(ControlError::NoSpace);
             }
             core.push_control(kind, change, Some(done));
@@ -260,6 +262,7 @@ impl<D: Disk> Log<D> {
     /// # Errors
     /// When the first entry of the range is not there or cannot be read, or a later one cannot.
     pub async fn read(&self, range: Range<u64>, bytes_max: usize) -> Result<Vec<Entry>, ReadError> {
+        self.shared.core.borrow().check()?;
         let mut entries: Vec<Entry> = Vec::new();
         let mut bytes = 0;
         for index in range {
@@ -358,6 +361,12 @@ impl<D: Disk> Log<D> {
     #[must_use]
     pub fn failed(&self) -> Option<LogFailed> {
         self.shared.core.borrow().failed.clone()
+    }
+
+    /// The snapshots beside this log.
+    #[must_use]
+    pub fn snapshots(&self) -> Snapshots<D> {
+        Snapshots::new(self.shared.disk.clone(), self.shared.core.borrow().identity)
     }
 
     /// Figures for metrics.

@@ -7,7 +7,7 @@ use jobbie_io::Disk;
 
 use crate::core::Change;
 use crate::format::header::RecordKind;
-use crate::limits::MARK_IDLE_NANOS;
+use crate::limits::{ENTRY_RESERVE_BYTES, MARK_IDLE_NANOS};
 use crate::shared::Shared;
 
 pub(super) async fn run<D: Disk>(shared: Rc<Shared<D>>) {
@@ -17,7 +17,10 @@ pub(super) async fn run<D: Disk>(shared: Rc<Shared<D>>) {
         let mut core = shared.core.borrow_mut();
         // Something newer has come: the log was not idle.
         let idle = core.sequence == sequence && core.durable_sequence == sequence;
-        if idle && core.failed.is_none() && core.fits([crate::format::BLOCK].into_iter()) {
+        if idle
+            && core.failed.is_none()
+            && core.fits([crate::format::BLOCK].into_iter(), ENTRY_RESERVE_BYTES)
+        {
             core.push_control(RecordKind::Mark, Change::Nothing, None);
             core.marked_sequence = core.sequence;
             drop(core);

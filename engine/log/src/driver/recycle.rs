@@ -5,7 +5,6 @@ use std::rc::Rc;
 use jobbie_io::Disk;
 
 use crate::core::{Change, Core};
-use crate::format::BLOCK;
 use crate::format::header::RecordKind;
 use crate::segment::{file_name, spare_name};
 use crate::shared::Shared;
@@ -17,7 +16,7 @@ pub(super) async fn run<D: Disk>(shared: Rc<Shared<D>>) {
             .until(|| {
                 let core = shared.core.borrow();
                 let ended = core.failed.is_some() || core.closing;
-                (ended || core.oldest_is_free() && core.fits([BLOCK].into_iter())).then_some(ended)
+                (ended || core.oldest_is_free()).then_some(ended)
             })
             .await;
         if ended || recycle(&shared).await.is_err() {
