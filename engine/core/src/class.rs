@@ -71,15 +71,19 @@ impl Slot for ClassEntry {
 pub(crate) struct Classes {
     entries: Slab<ClassEntry, 16>,
     by_content: Table,
+    /// A class without jobs, kept until another loses its last: a shard that keeps up would make
+    /// its class for every job otherwise. Nothing that can be seen depends on it.
+    spare: Option<ClassId>,
 }
 
 impl Classes {
     pub(crate) fn new() -> Self {
-        Self { entries: Slab::new(), by_content: Table::new() }
+        Self { entries: Slab::new(), by_content: Table::new(), spare: None }
     }
 
+    /// Classes with jobs.
     pub(crate) fn len(&self) -> usize {
-        self.by_content.len()
+        self.by_content.len() - usize::from(self.spare.is_some())
     }
 
     #[inline]
@@ -113,14 +117,25 @@ impl Classes {
     /// All classes, by content.
     pub(crate) fn sorted(&self) -> Vec<ClassId> {
         let mut all: Vec<_> = self.by_content.numbers().into_iter().map(ClassId).collect();
+        all.retain(|class| Some(*class) != self.spare);
         all.sort_unstable_by(|a, b| self.get(*a).class.cmp(&self.get(*b).class));
         all
     }
 
-    pub(crate) fn remove(&mut self, id: ClassId) {
-        let removed = self.entries.remove(id.0);
+    /// The class gets a job again.
+    pub(crate) fn revive(&mut self, id: ClassId) {
+        if self.spare == Some(id) {
+            self.spare = None;
+        }
+    }
+
+    /// The class has lost its last job.
+    pub(crate) fn retire(&mut self, id: ClassId) {
+        let Some(spare) = self.spare.replace(id) else { return };
+        assert_ne!(spare, id, "a class lost its last job twice");
+        let removed = self.entries.remove(spare.0);
         assert!(removed.live == 0 && removed.timer == NONE, "a class with jobs was removed");
-        self.by_content.remove(removed.hash, id.0);
+        self.by_content.remove(removed.hash, spare.0);
     }
 }
 

@@ -9,6 +9,8 @@ use std::rc::Rc;
 
 /// Items of one chunk: 8 KiB.
 const CHUNK: usize = 512;
+/// Capacity up to which the only chunk is kept when it becomes empty.
+const KEPT: usize = 8;
 const RUN: u64 = 1 << 63;
 
 /// Jobs that wait one after the other.
@@ -52,11 +54,12 @@ pub(crate) struct Fifo {
 
 impl Fifo {
     pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.front().is_none()
     }
 
+    #[inline]
     pub(crate) fn front(&self) -> Option<Item> {
-        self.chunks.front().map(|chunk| chunk[self.gone].unpack())
+        Some(self.chunks.front()?.get(self.gone)?.unpack())
     }
 
     /// Appends consecutive jobs; a run that continues the last one costs nothing.
@@ -66,7 +69,7 @@ impl Fifo {
             && f + c == first
         {
             let run = Packed::pack(Item::Run { first: f, count: c + count });
-            *Rc::make_mut(chunk).last_mut().expect("chunks are not empty") = run;
+            *Rc::make_mut(chunk).last_mut().expect("it has a last item") = run;
             return;
         }
         self.push(Item::Run { first, count });
@@ -94,9 +97,15 @@ impl Fifo {
 
     fn pop(&mut self) {
         self.gone += 1;
-        if self.chunks.front().is_some_and(|chunk| self.gone == chunk.len()) {
-            self.gone = 0;
-            self.chunks.pop_front();
+        let only = self.chunks.len() == 1;
+        let Some(front) = self.chunks.front_mut().filter(|chunk| self.gone == chunk.len()) else {
+            return;
+        };
+        self.gone = 0;
+        // A queue whose workers keep up would allocate for every job otherwise.
+        match Rc::get_mut(front) {
+            Some(chunk) if only && chunk.capacity() <= KEPT => chunk.clear(),
+            _ => drop(self.chunks.pop_front()),
         }
     }
 

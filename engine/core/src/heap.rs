@@ -35,6 +35,7 @@ impl Heap {
         self.timers.len()
     }
 
+    #[inline]
     pub(crate) fn at(&self, at: u32) -> Timer {
         self.timers[at as usize]
     }
@@ -44,6 +45,7 @@ impl Heap {
     }
 
     /// The places below `at`.
+    #[inline]
     pub(crate) fn children(&self, at: u32) -> std::ops::Range<u32> {
         let first = (at as usize * WAYS + 1).min(self.len());
         first as u32..(first + WAYS).min(self.len()) as u32
@@ -81,6 +83,7 @@ impl Heap {
         }
     }
 
+    #[inline]
     fn put(&mut self, at: usize, timer: Timer, owner: &mut impl Owner) {
         *self.timers.get_mut(at) = timer;
         owner.timer_is_at(timer.key, at as u32);

@@ -19,6 +19,7 @@ impl<T: Clone + Default, const N: usize> Pages<T, N> {
         Self { pages: Vec::new(), len: 0 }
     }
 
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -161,6 +161,11 @@ impl std::hash::Hasher for JobHasher {
         self.0 = xxhash_rust::xxh3::xxh3_64_with_seed(bytes, self.0);
     }
 
+    /// Of something that is a hash already.
+    fn write_u128(&mut self, n: u128) {
+        self.write_u64(n as u64);
+    }
+
     fn write_u64(&mut self, n: u64) {
         self.0 = (self.0 ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
     }

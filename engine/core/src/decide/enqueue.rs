@@ -1,5 +1,7 @@
 //! New jobs.
 
+use std::hash::BuildHasherDefault;
+
 use hashbrown::HashMap;
 use jobbie_proto::event::{Class, EnqueuedJob, Event, KeyTaken};
 use jobbie_proto::limits::KEY_MS_DEFAULT;
@@ -8,13 +10,14 @@ use jobbie_proto::{Code, JobSeq, Micros};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::BlobSink;
-use super::draft::{Arrival, Draft};
+use super::draft::{Arrival, Draft, JobHasher};
+
+type OwnKeys = HashMap<u128, (u64, JobSeq), BuildHasherDefault<JobHasher>>;
 
 impl<'a> Draft<'a> {
     pub(super) fn enqueues(&mut self, enqueues: &[Enqueue<'a>], blob: &mut impl BlobSink) {
         // Keys that this request takes: the first job with a key wins.
-        let mut own: HashMap<u128, (u64, JobSeq), xxhash_rust::xxh3::Xxh3Builder> =
-            HashMap::with_hasher(xxhash_rust::xxh3::Xxh3Builder::new());
+        let mut own = OwnKeys::default();
         let mut next_job = self.state.next_job;
         for (at, enqueue) in enqueues.iter().enumerate() {
             let job = JobSeq(next_job);
@@ -85,7 +88,7 @@ impl<'a> Draft<'a> {
         &self,
         enqueue: &Enqueue<'_>,
         job: JobSeq,
-        own: &mut HashMap<u128, (u64, JobSeq), xxhash_rust::xxh3::Xxh3Builder>,
+        own: &mut OwnKeys,
     ) -> Result<KeyTaken, Event> {
         let key_hash = key_hash(enqueue.queue, enqueue.key);
         let content_hash = content_hash(enqueue);

@@ -131,7 +131,9 @@ fn queue(state: &State, name: &str, field: Field<'_>) -> Checked {
         return Err(Refusal { code: Code::Invalid, message });
     }
     bytes(name.as_bytes(), QUEUE_BYTES_MAX, "queue", field)?;
-    if name.chars().any(char::is_control) {
+    // Control characters are below 0x20, 0x7f, or begin with 0xc2 in UTF-8.
+    let suspect = name.bytes().any(|byte| byte < 0x20 || byte == 0x7f || byte == 0xc2);
+    if suspect && name.chars().any(char::is_control) {
         let message = format!("{}: has a control character", field("queue"));
         return Err(Refusal { code: Code::Invalid, message });
     }

@@ -47,13 +47,21 @@ impl Row {
     }
 }
 
+/// Handles that are kept packed.
+const PACKED_MAX: usize = 96;
+/// Handles at which an unpacked page is packed again.
+const PACKED_AGAIN: u32 = 32;
+
 #[derive(Clone, Default)]
 pub(super) struct Page {
     alive: [u64; WORDS],
     special: [u64; WORDS],
     pub(super) live: u32,
+    /// Bits of `special`.
+    specials: u32,
     rows: Vec<Row>,
-    /// One for each bit of `special`, in order.
+    /// One for each bit of `special`, in order, while they are few; otherwise one for each job of the
+    /// page, so that a busy page neither counts bits nor moves handles.
     handles: Vec<u32>,
 }
 
@@ -92,35 +100,87 @@ impl Page {
         (self.rows[after - 1].origin(offset), end - offset)
     }
 
+    /// Special jobs before this one. Most words are empty, and counting bits is slow without the
+    /// processor's own instruction, which the baseline of our builds does not have.
+    #[inline]
     fn rank(&self, offset: u64) -> usize {
         let (word, mask) = bit(offset);
-        let before: u32 = self.special[..word].iter().map(|w| w.count_ones()).sum();
-        (before + (self.special[word] & (mask - 1)).count_ones()) as usize
+        let count = |w: u64| if w == 0 { 0 } else { w.count_ones() };
+        let before: u32 = self.special[..word].iter().map(|&w| count(w)).sum();
+        (before + count(self.special[word] & (mask - 1))) as usize
+    }
+
+    fn is_direct(&self) -> bool {
+        self.handles.len() == PAGE as usize
+    }
+
+    /// Where the handle of a special job is.
+    #[inline]
+    fn place(&self, offset: u64) -> usize {
+        if self.is_direct() { offset as usize } else { self.rank(offset) }
     }
 
     #[inline]
     pub(super) fn handle(&self, offset: u64) -> Option<Handle> {
         let (word, mask) = bit(offset);
-        (self.special[word] & mask != 0).then(|| Handle(self.handles[self.rank(offset)]))
+        (self.special[word] & mask != 0).then(|| Handle(self.handles[self.place(offset)]))
     }
 
+    #[inline]
     pub(super) fn set_handle(&mut self, offset: u64, handle: Handle) {
-        let rank = self.rank(offset);
         let (word, mask) = bit(offset);
         if self.special[word] & mask == 0 {
+            if !self.is_direct() {
+                if self.handles.len() < PACKED_MAX {
+                    self.handles.insert(self.rank(offset), handle.0);
+                    self.special[word] |= mask;
+                    self.specials += 1;
+                    return;
+                }
+                self.unpack();
+            }
             self.special[word] |= mask;
-            self.handles.insert(rank, handle.0);
-        } else {
-            self.handles[rank] = handle.0;
+            self.specials += 1;
+        }
+        let place = self.place(offset);
+        self.handles[place] = handle.0;
+    }
+
+    #[inline]
+    pub(super) fn clear_handle(&mut self, offset: u64) {
+        let (word, mask) = bit(offset);
+        assert!(self.special[word] & mask != 0, "the job has no handle");
+        if !self.is_direct() {
+            let rank = self.rank(offset);
+            self.handles.remove(rank);
+        }
+        self.special[word] &= !mask;
+        self.specials -= 1;
+        if self.is_direct() && self.specials < PACKED_AGAIN {
+            self.pack();
         }
     }
 
-    pub(super) fn clear_handle(&mut self, offset: u64) {
-        let rank = self.rank(offset);
-        let (word, mask) = bit(offset);
-        assert!(self.special[word] & mask != 0, "the job has no handle");
-        self.special[word] &= !mask;
-        self.handles.remove(rank);
+    fn offsets(special: [u64; WORDS]) -> impl Iterator<Item = usize> {
+        special.into_iter().enumerate().flat_map(|(at, mut word)| {
+            std::iter::from_fn(move || {
+                let low = word.trailing_zeros() as usize;
+                word &= word.wrapping_sub(1);
+                (low < 64).then_some(at * 64 + low)
+            })
+        })
+    }
+
+    fn unpack(&mut self) {
+        let packed = std::mem::replace(&mut self.handles, vec![0; PAGE as usize]);
+        for (offset, handle) in Self::offsets(self.special).zip(packed) {
+            self.handles[offset] = handle;
+        }
+    }
+
+    fn pack(&mut self) {
+        let direct = std::mem::take(&mut self.handles);
+        self.handles = Self::offsets(self.special).map(|offset| direct[offset]).collect();
     }
 
     pub(super) fn remove(&mut self, offset: u64) {
@@ -153,7 +213,9 @@ impl Page {
     pub(super) fn check(&self) {
         let count = |words: &[u64; WORDS]| words.iter().map(|w| w.count_ones()).sum::<u32>();
         assert_eq!(count(&self.alive), self.live, "a page miscounts its jobs");
-        assert_eq!(count(&self.special) as usize, self.handles.len(), "handles and bits differ");
+        assert_eq!(count(&self.special), self.specials, "a page miscounts its handles");
+        let packed = self.handles.len() == self.specials as usize;
+        assert!(packed || self.is_direct(), "handles and bits differ");
         for (alive, special) in self.alive.iter().zip(&self.special) {
             assert_eq!(special & !alive, 0, "a job that is gone has a handle");
         }
@@ -174,6 +236,24 @@ mod tests {
         };
         assert_eq!(Row::new(511, origin).origin(511), origin);
         assert_eq!(Row::new(3, origin).origin(5), Origin { event: origin.event + 2, ..origin });
+    }
+
+    #[test]
+    fn handles_survive_packing_and_unpacking() {
+        let mut page = Page::default();
+        page.add(0, PAGE, Origin { event: 1, created_ms: 5, class: ClassId(1) });
+        let order = |n: u64| n * 37 % PAGE;
+        for n in 0..PAGE {
+            page.set_handle(order(n), Handle(order(n) as u32));
+            page.check();
+            assert!((0..=n).all(|m| page.handle(order(m)) == Some(Handle(order(m) as u32))));
+        }
+        for n in 0..PAGE {
+            page.clear_handle(order(n));
+            page.check();
+            assert!((n + 1..PAGE).all(|m| page.handle(order(m)) == Some(Handle(order(m) as u32))));
+        }
+        assert!(page.handles.is_empty());
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! A state to chunks, one at a time.
 
-use hashbrown::HashMap;
 use jobbie_proto::reply::JobState;
 use rkyv::rancor::Error as RkyvError;
 
@@ -45,7 +44,8 @@ pub struct Snapshot {
     stage: Stage,
     queues: Vec<u32>,
     classes: Vec<ClassId>,
-    class_rank: HashMap<u32, u32, xxhash_rust::xxh3::Xxh3Builder>,
+    /// Place in `classes`, by number.
+    class_rank: Vec<u32>,
     sessions: Vec<u32>,
 }
 
@@ -58,7 +58,7 @@ impl State {
             stage: Stage::Header,
             queues: Vec::new(),
             classes: Vec::new(),
-            class_rank: HashMap::with_hasher(xxhash_rust::xxh3::Xxh3Builder::new()),
+            class_rank: Vec::new(),
             sessions: Vec::new(),
         }
     }
@@ -106,8 +106,11 @@ impl Snapshot {
         let state = &self.state;
         self.queues = state.queues.from("", "").collect();
         self.classes = state.classes.sorted();
-        let ranks = self.classes.iter().zip(0..);
-        self.class_rank.extend(ranks.map(|(class, rank)| (class.0, rank)));
+        let numbers = self.classes.iter().map(|class| class.0 as usize + 1).max().unwrap_or(0);
+        self.class_rank = vec![u32::MAX; numbers];
+        for (class, rank) in self.classes.iter().zip(0..) {
+            self.class_rank[class.0 as usize] = rank;
+        }
         self.sessions = state.sessions.sorted();
         let header = Header {
             shard: state.shard.0,
@@ -213,7 +216,7 @@ impl Snapshot {
     fn add_job(&self, job: u64, part: &mut JobsPart) {
         let state = &self.state;
         let origin = state.jobs.origin(job);
-        let class = self.class_rank[&origin.class.0];
+        let class = self.class_rank[origin.class.0 as usize];
         let run = JobRun {
             first: job,
             count: 1,

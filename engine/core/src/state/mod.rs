@@ -50,6 +50,7 @@ pub(crate) struct Owners<'a> {
 }
 
 impl Owner for Owners<'_> {
+    #[inline]
     fn timer_is_at(&mut self, key: u64, at: u32) {
         if key & CLASS_TIMER != 0 {
             self.classes.get_mut(ClassId((key & !CLASS_TIMER) as u32)).timer = at;

@@ -19,7 +19,8 @@ pub(crate) struct Detached {
     pub(crate) class: ClassId,
     /// Its struct; [`NONE`] when it never had one.
     number: u32,
-    was: JobState,
+    /// Where it still counts.
+    was: Option<JobState>,
 }
 
 impl State {
@@ -51,6 +52,7 @@ impl State {
     pub(crate) fn intern(&mut self, class: &Class) -> ClassId {
         let hash = hash_of(class);
         if let Some(id) = self.classes.find(class, hash) {
+            self.classes.revive(id);
             return id;
         }
         let queue = self.queues.find_or_insert(&class.queue);
@@ -107,16 +109,16 @@ impl State {
     /// Takes a job in memory away from whatever holds it. What follows must be
     /// [`State::track`] or [`State::forget`].
     pub(crate) fn detach(&mut self, job: u64) -> Detached {
-        let detached = match self.jobs.handle(job).map(Handle::special) {
+        match self.jobs.handle(job).map(Handle::special) {
             None => {
                 let class = self.jobs.origin(job).class;
-                Detached { job, class, number: NONE, was: JobState::Pending }
+                Detached { job, class, number: NONE, was: Some(JobState::Pending) }
             }
             Some(Special::Sleeper(at)) => {
                 let class = self.jobs.origin(job).class;
                 self.jobs.clear_handle(job);
                 self.timer_remove(at);
-                Detached { job, class, number: NONE, was: JobState::Scheduled }
+                Detached { job, class, number: NONE, was: Some(JobState::Scheduled) }
             }
             Some(Special::Struct(number)) => {
                 let tracked = self.tracked.get(number);
@@ -129,22 +131,20 @@ impl State {
                     self.tracked.get_mut(number).timer = NONE;
                     self.timer_remove(timer);
                 }
-                Detached { job, class, number, was }
+                Detached { job, class, number, was: Some(was) }
             }
-        };
-        self.count(detached.class, detached.was, -1);
-        detached
+        }
     }
 
     /// A job that was created and waits nowhere yet.
     pub(crate) fn detach_fresh(&self, job: u64) -> Detached {
         let class = self.jobs.origin(job).class;
-        Detached { job, class, number: NONE, was: JobState::Pending }
+        Detached { job, class, number: NONE, was: None }
     }
 
     /// The job stays in memory with a struct, which is given a new state.
     pub(crate) fn track(&mut self, detached: Detached, state: JobState, mark: u64) -> u32 {
-        let Detached { job, class, mut number, was } = detached;
+        let Detached { job, class, mut number, .. } = detached;
         if number == NONE {
             number = self.tracked.insert(Tracked::new(job, class));
             self.jobs.set_handle(job, Handle::of_struct(number));
@@ -152,14 +152,13 @@ impl State {
         let tracked = self.tracked.get_mut(number);
         tracked.state = state;
         tracked.mark = mark;
-        self.count(class, state, 1);
-        self.trim_after(detached, was);
+        self.trim_after(detached, Some(state));
         number
     }
 
     /// The job leaves memory.
     pub(crate) fn forget(&mut self, detached: Detached) {
-        let Detached { job, class, number, was } = detached;
+        let Detached { job, class, number, .. } = detached;
         if number != NONE {
             let tracked = self.tracked.remove(number);
             if tracked.side != NONE {
@@ -167,7 +166,7 @@ impl State {
             }
         }
         self.jobs.remove(job);
-        self.trim_after(detached, was);
+        self.trim_after(detached, None);
         let entry = self.classes.get_mut(class);
         entry.live -= 1;
         let (live, queue) = (entry.live, entry.queue);
@@ -175,7 +174,7 @@ impl State {
             self.queues.get_mut(queue).expiring -= 1;
         }
         if live == 0 {
-            self.classes.remove(class);
+            self.classes.retire(class);
         }
     }
 
@@ -264,19 +263,37 @@ impl State {
         self.leases -= 1;
     }
 
-    /// A job that waited does so no more: if it was at a front, the front moves on.
-    fn trim_after(&mut self, detached: Detached, was: JobState) {
-        if was == JobState::Pending {
-            let entry = self.classes.get(detached.class);
-            let (queue, tier) = (entry.queue, usize::from(entry.class.priority));
-            self.trim(queue, tier);
+    /// Moves a job's count. If it waited at a front, the front moves on.
+    fn trim_after(&mut self, detached: Detached, now: Option<JobState>) {
+        let entry = self.classes.get(detached.class);
+        let (queue, tier) = (entry.queue, usize::from(entry.class.priority));
+        let watched = detached.number == NONE && !entry.expiring.is_empty();
+        let counts = &mut self.queues.get_mut(queue).jobs;
+        if let Some(was) = detached.was {
+            let count = &mut counts[was as usize];
+            *count = count.checked_sub(1).expect("a queue's count fell below 0");
         }
-        if detached.number == NONE && !self.classes.get(detached.class).expiring.is_empty() {
+        if let Some(now) = now {
+            counts[now as usize] += 1;
+        }
+        if detached.was == Some(JobState::Pending) {
+            self.trim(queue, tier, detached.job);
+        }
+        if watched {
             self.trim_expiring(detached.class);
         }
     }
 
-    fn trim(&mut self, queue: u32, tier: usize) {
+    /// `job` waits no more. Whoever else is at the front still does.
+    fn trim(&mut self, queue: u32, tier: usize, job: u64) {
+        let front_job = match self.queues.get(queue).tiers[tier].front() {
+            Some(Item::Run { first, .. }) => first,
+            Some(Item::Single { job, .. }) => job,
+            None => return,
+        };
+        if front_job != job {
+            return;
+        }
         while let Some(front) = self.queues.get(queue).tiers[tier].front() {
             let gone = match self.next_waiting(front, 0) {
                 Some(0) => return,
