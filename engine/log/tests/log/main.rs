@@ -4,5 +4,7 @@ mod basic;
 mod crash;
 mod damage;
 mod fault;
+mod golden;
+mod golden_log;
 mod snapshots;
 mod support;
