@@ -67,8 +67,8 @@ pub(crate) async fn write(disk: &SimDisk) {
         log.append(vec![entry.clone()], |result| result.expect("written")).expect("taken");
         ready().await;
     }
-    for index in 6..9 {
-        let mut wrong = entries[index].clone();
+    for entry in &entries[6..9] {
+        let mut wrong = entry.clone();
         wrong.id.term = 2;
         wrong.body = Body::copy_of(b"truncated");
         log.append(vec![wrong], |result| result.expect("written")).expect("taken");
