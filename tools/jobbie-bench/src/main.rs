@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use jobbie_bench::jobbie::Jobbie;
+use jobbie_bench::jobbie::{Jobbie, run_crash_load};
 use jobbie_bench::options::Workload;
 
 /// The result is wrong or the server refused something.
@@ -32,6 +32,15 @@ fn main() -> ExitCode {
     if let Err(e) = options.validate(&workload) {
         eprintln!("error: {e}");
         return ExitCode::from(EXIT_USAGE);
+    }
+    if let Some(path) = &options.history {
+        return match run_crash_load(&workload, options, path) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(e) => {
+                eprintln!("error: {e:#}");
+                ExitCode::from(EXIT_BROKEN_OFF)
+            }
+        };
     }
     let report = Jobbie::new(options).and_then(|target| jobbie_bench::run::run(&target, &workload));
     match report {

@@ -68,7 +68,8 @@ pub struct Options {
     #[arg(long)]
     pub json: bool,
     /// Write down every request before it is sent and every answer, flushed to disk, and go on through lost connections:
-    /// what crash tests check afterwards
+    /// what crash tests check afterwards. steady produces and works for --seconds; lifecycle only works, until the
+    /// queues have been empty for a while
     #[arg(long, value_name = "FILE")]
     pub history: Option<PathBuf>,
 }
@@ -115,6 +116,11 @@ impl Options {
         }
         if self.rate.is_some() && !matches!(workload, Workload::Enqueue(_) | Workload::Steady(_)) {
             return Err(format!("{} has no producers to pace: leave out --rate", workload.name()));
+        }
+        if self.history.is_some()
+            && !matches!(workload, Workload::Lifecycle(_) | Workload::Steady(_))
+        {
+            return Err(format!("{} keeps no history: use steady or lifecycle", workload.name()));
         }
         if self.keep && !matches!(workload, Workload::Enqueue(_)) {
             return Err(format!("{} leaves no jobs behind: leave out --keep", workload.name()));

@@ -2,21 +2,18 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
+use jobbie_proto::ShardId;
 use jobbie_proto::limits::FRAME_BYTES_MAX;
-use jobbie_proto::wire::{
-    ANY_SHARD, Durability, Encoder, FrameReader, Hello, PROTOCOL_VERSION, ServerFrame,
-};
-use jobbie_proto::{SessionId, ShardId};
+use jobbie_proto::wire::{ANY_SHARD, Durability};
 
 use super::Connection;
+use super::link::Link;
 use crate::options::Options;
 use crate::wire::{Role, Target};
 
-/// How long the server has to answer the first frame.
-const PROBE_WAIT: Duration = Duration::from_secs(10);
 /// Bytes that a job takes in a frame beside its payload, with room to spare.
 const JOB_OVERHEAD_BYTES: usize = 64;
 
@@ -49,11 +46,12 @@ impl Jobbie {
         }
         let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() << 32
             | u128::from(std::process::id());
-        let (shards, durability) = probe(&options.addr, run).with_context(|| {
+        let (_, about) = Link::open(&options.addr, ANY_SHARD, run).with_context(|| {
             format!("connect to jobbie at {} (is `jobbie server` running?)", options.addr)
         })?;
-        let queues = queues(run, options.queues, shards.len() as u16);
-        Ok(Self { shards, queues, durability, run, payload_bytes })
+        let queues = queues(run, options.queues, about.shards.len() as u16);
+        let durability = durability(about.durability);
+        Ok(Self { shards: about.shards, queues, durability, run, payload_bytes })
     }
 }
 
@@ -69,51 +67,6 @@ fn queues(run: u128, wanted: Option<u32>, shards: u16) -> Vec<(Arc<str>, ShardId
         None => {
             let first_of = |shard| (0..).map(name).find(|(_, of)| *of == ShardId(shard));
             (0..shards).filter_map(first_of).collect()
-        }
-    }
-}
-
-/// Where each shard is, and what a write is worth.
-fn probe(addr: &str, client: u128) -> anyhow::Result<(Vec<String>, String)> {
-    use std::io::{Read, Write};
-    let mut stream = TcpStream::connect(addr)?;
-    stream.set_read_timeout(Some(PROBE_WAIT))?;
-    let mut out = Vec::new();
-    let hello = Hello {
-        version_min: PROTOCOL_VERSION,
-        version_max: PROTOCOL_VERSION,
-        client,
-        resume_session: SessionId(0),
-        shard: ANY_SHARD,
-        token: b"",
-        name: "jobbie-bench",
-        host: "",
-    };
-    Encoder::new().hello(&mut out, &hello)?;
-    stream.write_all(&out)?;
-    let mut reader = FrameReader::new(FRAME_BYTES_MAX);
-    let mut chunk = [0; 4096];
-    loop {
-        if let Some(frame) = reader.next_frame()? {
-            match ServerFrame::decode(frame)? {
-                ServerFrame::Welcome(welcome) => {
-                    let mut shards = vec![addr.to_owned(); usize::from(welcome.shards)];
-                    for end in welcome.endpoints.iter().filter(|e| !e.address.is_empty()) {
-                        let at = usize::from(end.shard.0);
-                        *shards.get_mut(at).context("the server names a shard it has not")? =
-                            end.address.to_owned();
-                    }
-                    return Ok((shards, durability(welcome.durability)));
-                }
-                ServerFrame::Refused(refused) => {
-                    bail!("{} ({})", refused.message, refused.code.name())
-                }
-                _ => bail!("the server does not begin with a welcome"),
-            }
-        }
-        match stream.read(&mut chunk)? {
-            0 => bail!("the server closed the connection"),
-            n => reader.feed(&chunk[..n]),
         }
     }
 }
