@@ -249,3 +249,62 @@ fn a_write_the_disk_lost_or_misplaced_is_noticed() {
         });
     }
 }
+
+/// Of two writes in flight only the later one survives. It must stay gone, even when the log then writes the very
+/// same bytes again that once led up to it.
+#[test]
+fn r04_a_record_behind_a_torn_one_is_never_revived() {
+    simulate(7, async || {
+        let disk = disk(7);
+        let (log, _) = open(&disk).await;
+        sleep_ms(300).await;
+        fill(&log, 1, 2, 100).await;
+        let entries = vec![next(&log, 1, 1, 70_000), entry(1, 3, 8, 1, 70_000)];
+        append(&log, entries.clone()).await.unwrap();
+        jobbie_sim::Handle::current().kill(NODE);
+        let torn_at = (1..40)
+            .map(|block| block * 4096)
+            .find(|at| disk.content(FIRST).unwrap()[at + 16..at + 24] == 2_u64.to_le_bytes())
+            .unwrap();
+        disk.overwrite(FIRST, torn_at as u64, &[0; 512]);
+        let (log, report) = open(&disk).await;
+        assert_eq!(report.torn.map(|torn| torn.offset), Some(torn_at as u64));
+        assert_eq!(log.state().last.unwrap().index, 1);
+        jobbie_sim::Handle::current().kill(NODE);
+        let (log, report) = open(&disk).await;
+        assert_eq!(report.torn, None, "cut once and for all");
+        append(&log, entries[..1].to_vec()).await.unwrap();
+        jobbie_sim::Handle::current().kill(NODE);
+        let (log, report) = open(&disk).await;
+        assert_eq!((report.torn, log.state().last.unwrap().index), (None, 2));
+    });
+}
+
+/// The same with a disk that loses the very write that was to clear the later record away: the chain still tells.
+#[test]
+fn f01_a_record_of_another_chain_never_counts() {
+    simulate(8, async || {
+        let disk = disk(8);
+        let (log, _) = open(&disk).await;
+        sleep_ms(300).await;
+        fill(&log, 1, 2, 100).await;
+        let entries = vec![next(&log, 1, 1, 70_000), entry(1, 3, 8, 1, 70_000)];
+        append(&log, entries.clone()).await.unwrap();
+        jobbie_sim::Handle::current().kill(NODE);
+        let header_of = |index: u64| {
+            let content = disk.content(FIRST).unwrap();
+            let holds = |at: &usize| content[at + 16..at + 24] == index.to_le_bytes();
+            (1..60).map(|block| block * 4096).find(holds).unwrap() as u64
+        };
+        let (torn_at, later_at) = (header_of(2), header_of(3));
+        disk.overwrite(FIRST, torn_at, &[0; 512]);
+        disk.plan(Operation::Write, 0, Fault::Lost);
+        let (log, _) = open(&disk).await;
+        append(&log, vec![entry(2, 2, 7, 1, 70_000)]).await.unwrap();
+        jobbie_sim::Handle::current().kill(NODE);
+        assert_eq!(header_of(3), later_at, "still there");
+        let (log, report) = open(&disk).await;
+        assert_eq!(log.state().last.unwrap().index, 2);
+        assert_eq!(report.torn.map(|torn| torn.offset), Some(later_at));
+    });
+}

@@ -184,3 +184,29 @@ fn f04_one_mark_when_idle_and_none_while_busy() {
         assert_eq!(disk.operations(), before + 2, "one record, one mark");
     });
 }
+
+#[test]
+fn r01_what_a_dead_process_left_unflushed_is_flushed_before_it_counts() {
+    let mut found_after_kill = 0;
+    for seed in 0..40 {
+        found_after_kill += simulate(seed, async || {
+            let disk = disk(seed);
+            let (log, _) = open(&disk).await;
+            sleep_ms(300).await;
+            let said = start_append(&log, vec![next(&log, 1, 1, 100)]);
+            Handle::current().sleep(std::time::Duration::from_micros(20)).await;
+            assert!(said.borrow().is_none(), "still being written");
+            Handle::current().kill(NODE);
+            let (log, _) = open(&disk).await;
+            let found = read_all(&log).await;
+            Handle::current().kill(NODE);
+            let (log, _) = open(&disk.crash()).await;
+            assert_eq!(read_all(&log).await, found, "seed {seed}");
+            found.len()
+        });
+    }
+    assert!(
+        (5..35).contains(&found_after_kill),
+        "{found_after_kill} of 40 writes survived the kill"
+    );
+}
