@@ -95,6 +95,7 @@ impl Restoring {
     fn new(header: Header) -> Checked<Self> {
         require(header.shard < header.shards, "shard out of range")?;
         require(header.next_event > 0 && header.next_event < 1 << 47, "events out of range")?;
+        require(Micros(header.time).ms() < 1 << 44, "time out of range")?;
         require(header.next_job > 0 && header.next_job < 1 << 50, "jobs out of range")?;
         let mut state = State::new(ShardId(header.shard), header.shards);
         state.time = header.time;
