@@ -3,6 +3,7 @@
 use super::blob::BlobReader;
 use super::frame::{Frame, Kind};
 use super::generated as fb;
+use super::table::Table;
 use super::{DecodeError, Hello, decode_request, table};
 use crate::Request;
 use crate::limits::FETCH_QUEUES_MAX;
@@ -53,13 +54,15 @@ pub struct Subscribe<'a> {
 
 impl<'a> Subscribe<'a> {
     fn decode(blob: &'a [u8], bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let table = table::open::<fb::Subscribe<'_>>(bytes)?;
-        let lens = table::list("queues", table.names(), FETCH_QUEUES_MAX)?;
+        let table = Table::open(bytes)?;
+        let lens = table.list("queues", fb::Subscribe::VT_NAMES, FETCH_QUEUES_MAX)?;
+        let names_at = table.u32(fb::Subscribe::VT_NAMES_AT)?;
+        let worker_len = table.u16(fb::Subscribe::VT_WORKER_LEN)?;
         Ok(Self {
-            subscription: table.subscription(),
-            queues: table::names(lens, table.names_at(), blob)?.into_vec(),
-            lease_ms: table.lease_ms(),
-            worker: BlobReader::new(blob).text("worker", table.worker_len().into())?,
+            subscription: table.u32(fb::Subscribe::VT_SUBSCRIPTION)?,
+            queues: table::names(lens, names_at, blob)?.into_vec(),
+            lease_ms: table.u32(fb::Subscribe::VT_LEASE_MS)?,
+            worker: BlobReader::new(blob).text("worker", worker_len.into())?,
         })
     }
 }
@@ -76,18 +79,21 @@ impl<'a> ClientFrame<'a> {
             Some(Kind::Hello) => Self::Hello(Hello::decode(blob, table)?),
             Some(Kind::Subscribe) => Self::Subscribe(Subscribe::decode(blob, table)?),
             Some(Kind::Credit) => {
-                let table = table::open::<fb::Credit<'_>>(table)?;
-                Self::Credit { subscription: table.subscription(), add: table.add() }
+                let table = Table::open(table)?;
+                Self::Credit {
+                    subscription: table.u32(fb::Credit::VT_SUBSCRIPTION)?,
+                    add: table.u32(fb::Credit::VT_ADD)?,
+                }
             }
             Some(Kind::Unsubscribe) => {
-                let table = table::open::<fb::Unsubscribe<'_>>(table)?;
-                Self::Unsubscribe { subscription: table.subscription() }
+                let subscription = Table::open(table)?.u32(fb::Unsubscribe::VT_SUBSCRIPTION)?;
+                Self::Unsubscribe { subscription }
             }
             Some(Kind::Goodbye) => {
-                table::open::<fb::Goodbye<'_>>(table)?;
+                Table::open(table)?;
                 Self::Goodbye
             }
-            Some(Kind::Ping) => Self::Ping { nonce: table::open::<fb::Ping<'_>>(table)?.nonce() },
+            Some(Kind::Ping) => Self::Ping { nonce: Table::open(table)?.u64(fb::Ping::VT_NONCE)? },
             _ => return Err(DecodeError::Kind(kind)),
         })
     }

@@ -1,52 +1,59 @@
 //! Bytes to replies and deliveries.
 
-use flatbuffers::Vector;
-
 use super::blob::BlobReader;
 use super::generated as fb;
-use super::table::{Names, code, collect, job_id, list, names, open};
+use super::table::{Names, Table, code, collect, job_id, names};
 use super::{DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame};
 use crate::limits::{FETCH_COUNT_MAX, OPS_PER_REQUEST_MAX};
 use crate::reply::{Failed, QueueStats, ShardStats};
-use crate::{Code, EventSeq, JobSeq, LeaseToken, Micros};
+use crate::{EventSeq, JobSeq, LeaseToken, Micros};
 
 /// A list of a reply is never longer than what the request asked for; queues are bounded by the frame.
 const LIST_MAX: usize = OPS_PER_REQUEST_MAX;
 const _: () = assert!(FETCH_COUNT_MAX as usize <= LIST_MAX);
 
-type List<'a, T> = Option<Vector<'a, T>>;
-
 pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a>, DecodeError> {
-    let table = open::<fb::Reply<'_>>(bytes)?;
-    let names = names(table.names(), table.names_at(), blob)?;
+    use fb::Reply as T;
+    let table = Table::open(bytes)?;
+    let most = LIST_MAX;
+    let names_at = table.u32(T::VT_NAMES_AT)?;
+    let names = names(table.list("queue names", T::VT_NAMES, usize::MAX)?, names_at, blob)?;
+    let codes = |name, field| collect(table.list(name, field, most)?, |[n]: [u8; 1]| code(n));
     let blob = &mut BlobReader::new(blob);
     // The blob is consumed in the order of these fields.
     Ok(ReplyFrame {
-        number: table.number(),
-        code: code(table.code())?,
-        more: table.more(),
-        retry_after_ms: table.retry_after_ms(),
-        message: blob.text("message", table.message_len())?,
-        redirect: blob.text("redirect", table.redirect_len().into())?,
-        enqueued: collect(list("runs", table.enqueued(), LIST_MAX)?, enqueued)?,
-        acks: codes("acks", table.acks())?,
-        fails: collect(list("fails", table.fails(), LIST_MAX)?, |failed| {
+        number: table.u64(T::VT_NUMBER)?,
+        code: code(table.u8(T::VT_CODE)?)?,
+        more: table.u8(T::VT_MORE)? != 0,
+        retry_after_ms: table.u32(T::VT_RETRY_AFTER_MS)?,
+        message: blob.text("message", table.u32(T::VT_MESSAGE_LEN)?)?,
+        redirect: blob.text("redirect", table.u16(T::VT_REDIRECT_LEN)?.into())?,
+        enqueued: collect(table.list("runs", T::VT_ENQUEUED, most)?, |raw| {
+            enqueued(&fb::Enqueued(raw))
+        })?,
+        acks: codes("acks", T::VT_ACKS)?,
+        fails: collect(table.list("fails", T::VT_FAILS, most)?, |raw| {
+            let failed = fb::Failed(raw);
             Ok(Failed {
                 code: code(failed.code())?,
                 next_attempt: Micros(failed.next_attempt_us()),
                 attempts_left: failed.attempts_left(),
             })
         })?,
-        heartbeats: codes("heartbeats", table.heartbeats())?,
-        releases: codes("releases", table.releases())?,
-        cancels: codes("cancels", table.cancels())?,
-        deletes: codes("deletes", table.deletes())?,
-        leases: leases(table.leases(), &names, blob)?,
-        lookups: collect(list("lookups", table.lookups(), LIST_MAX)?, |lookup| {
-            Lookup::decode(lookup, &names, blob)
+        heartbeats: codes("heartbeats", T::VT_HEARTBEATS)?,
+        releases: codes("releases", T::VT_RELEASES)?,
+        cancels: codes("cancels", T::VT_CANCELS)?,
+        deletes: codes("deletes", T::VT_DELETES)?,
+        leases: leases(table.list("leases", T::VT_LEASES, most)?, &names, blob)?,
+        lookups: collect(table.list("lookups", T::VT_LOOKUPS, most)?, |raw| {
+            Lookup::decode(&fb::Lookup(raw), &names, blob)
         })?,
-        queue_stats: collect(table.queue_stats(), |stats| queue_stats(stats, &names))?,
-        shard_stats: table.shard_stats().map(shard_stats),
+        queue_stats: collect(table.list("queues", T::VT_QUEUE_STATS, usize::MAX)?, |raw| {
+            queue_stats(&fb::QueueStats(raw), &names)
+        })?,
+        shard_stats: table
+            .structure(T::VT_SHARD_STATS)?
+            .map(|raw| shard_stats(&fb::ShardStats(raw))),
     })
 }
 
@@ -54,15 +61,13 @@ pub(super) fn deliver<'a>(
     blob: &'a [u8],
     bytes: &'a [u8],
 ) -> Result<(u32, Vec<LeasedJob<'a>>), DecodeError> {
-    let table = open::<fb::Deliver<'_>>(bytes)?;
-    let names = names(table.names(), table.names_at(), blob)?;
-    let leases = leases(table.leases(), &names, &mut BlobReader::new(blob))?;
-    Ok((table.subscription(), leases))
-}
-
-fn codes(field: &'static str, numbers: List<'_, u8>) -> Result<Vec<Code>, DecodeError> {
-    let Some(numbers) = list(field, numbers, LIST_MAX)? else { return Ok(Vec::new()) };
-    numbers.bytes().iter().map(|n| code(*n)).collect()
+    use fb::Deliver as T;
+    let table = Table::open(bytes)?;
+    let names_at = table.u32(T::VT_NAMES_AT)?;
+    let names = names(table.list("queue names", T::VT_NAMES, usize::MAX)?, names_at, blob)?;
+    let list = table.list("leases", T::VT_LEASES, LIST_MAX)?;
+    let leases = leases(list, &names, &mut BlobReader::new(blob))?;
+    Ok((table.u32(T::VT_SUBSCRIPTION)?, leases))
 }
 
 fn enqueued(run: &fb::Enqueued) -> Result<EnqueuedRun, DecodeError> {
@@ -83,11 +88,12 @@ fn enqueued(run: &fb::Enqueued) -> Result<EnqueuedRun, DecodeError> {
 }
 
 fn leases<'a>(
-    leases: List<'a, fb::Lease>,
+    leases: &[[u8; size_of::<fb::Lease>()]],
     names: &Names<'a>,
     blob: &mut BlobReader<'a>,
 ) -> Result<Vec<LeasedJob<'a>>, DecodeError> {
-    collect(list("leases", leases, LIST_MAX)?, |lease| {
+    collect(leases, |raw| {
+        let lease = fb::Lease(raw);
         Ok(LeasedJob {
             job: job_id(lease.job())?,
             token: LeaseToken(lease.token()),

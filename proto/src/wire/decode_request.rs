@@ -1,37 +1,38 @@
 //! Bytes to requests.
 
-use flatbuffers::Vector;
-
 use super::DecodeError;
 use super::blob::BlobReader;
 use super::generated as fb;
-use super::table::{Names, backoff, collect, job_id, job_ref, list, names, open};
+use super::table::{Names, Table, backoff, collect, job_id, job_ref, names};
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{Ack, Enqueue, Fail, Fetch, Heartbeat, QueueControl, Request, Stats, When};
 use crate::{Micros, SessionId};
-
-type List<'a, T> = Option<Vector<'a, T>>;
 
 /// Names a request can need: one for each enqueue and queue control, and those of the fetch.
 const NAMES_MAX: usize = 2 * OPS_PER_REQUEST_MAX + FETCH_QUEUES_MAX;
 const _: () = assert!(NAMES_MAX <= u16::MAX as usize);
 
 pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>, DecodeError> {
-    let table = open::<fb::Request<'_>>(bytes)?;
+    use fb::Request as T;
+    let table = Table::open(bytes)?;
     let most = OPS_PER_REQUEST_MAX;
-    let queues = names(list("queue names", table.names(), NAMES_MAX)?, table.names_at(), blob)?;
+    let names_at = table.u32(T::VT_NAMES_AT)?;
+    let queues = names(table.list("queue names", T::VT_NAMES, NAMES_MAX)?, names_at, blob)?;
+    let ids = |name, field| collect(table.list(name, field, most)?, |raw| job_id(&fb::JobId(raw)));
     let blob = &mut BlobReader::new(blob);
     // The blob is consumed in the order of these fields.
     Ok(Request {
-        session: SessionId(table.session()),
-        number: table.number(),
-        confirmed_below: table.confirmed_below(),
+        session: SessionId(table.u64(T::VT_SESSION)?),
+        number: table.u64(T::VT_NUMBER)?,
+        confirmed_below: table.u64(T::VT_CONFIRMED_BELOW)?,
         enqueues: enqueues(&table, &queues, blob)?,
-        acks: collect(list("acks", table.acks(), most)?, |ack| {
+        acks: collect(table.list("acks", T::VT_ACKS, most)?, |raw| {
+            let ack = fb::Ack(raw);
             let result = blob.bytes("result", ack.result_len())?;
             Ok(Ack { job: job_ref(ack.job())?, result })
         })?,
-        fails: collect(list("fails", table.fails(), most)?, |fail| {
+        fails: collect(table.list("fails", T::VT_FAILS, most)?, |raw| {
+            let fail = fb::Fail(raw);
             Ok(Fail {
                 job: job_ref(fail.job())?,
                 error: blob.bytes("error", fail.error_len())?,
@@ -39,7 +40,8 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
                 no_retry: fail.no_retry(),
             })
         })?,
-        heartbeats: collect(list("heartbeats", table.heartbeats(), most)?, |beat| {
+        heartbeats: collect(table.list("heartbeats", T::VT_HEARTBEATS, most)?, |raw| {
+            let beat = fb::Heartbeat(raw);
             Ok(Heartbeat {
                 job: job_ref(beat.job())?,
                 extend_ms: beat.extend_ms(),
@@ -47,16 +49,22 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
                 checkpoint: blob.bytes("checkpoint", beat.checkpoint_len())?,
             })
         })?,
-        extend_session_ms: table.extend_session_ms(),
-        releases: collect(list("releases", table.releases(), most)?, job_ref)?,
-        cancels: collect(list("cancels", table.cancels(), most)?, job_id)?,
-        deletes: collect(list("deletes", table.deletes(), most)?, job_id)?,
-        queue_controls: collect(list("queue controls", table.queue_controls(), most)?, |c| {
-            Ok(QueueControl { queue: queues.get(c.name())?, paused: c.paused() })
+        extend_session_ms: table.u32(T::VT_EXTEND_SESSION_MS)?,
+        releases: collect(table.list("releases", T::VT_RELEASES, most)?, |raw| {
+            job_ref(&fb::JobRef(raw))
         })?,
+        cancels: ids("cancels", T::VT_CANCELS)?,
+        deletes: ids("deletes", T::VT_DELETES)?,
+        queue_controls: collect(
+            table.list("queue controls", T::VT_QUEUE_CONTROLS, most)?,
+            |raw| {
+                let control = fb::QueueControl(raw);
+                Ok(QueueControl { queue: queues.get(control.name())?, paused: control.paused() })
+            },
+        )?,
         fetch: fetch(&table, &queues, blob)?,
-        lookups: collect(list("lookups", table.lookups(), most)?, job_id)?,
-        stats: stats(table.stats(), blob)?,
+        lookups: ids("lookups", T::VT_LOOKUPS)?,
+        stats: stats(table.structure(T::VT_STATS)?.map(fb::Stats), blob)?,
     })
 }
 
@@ -64,43 +72,40 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
 #[derive(Clone, Copy)]
 struct Class<'a> {
     queue: &'a str,
-    like: &'a fb::Class,
+    like: fb::Class,
     backoff: crate::event::BackoffKind,
 }
 
 fn class<'a>(
-    classes: &List<'a, fb::Class>,
+    classes: &[[u8; size_of::<fb::Class>()]],
     at: u16,
     queues: &Names<'a>,
 ) -> Result<Class<'a>, DecodeError> {
     let missing = DecodeError::Range { field: "class index" };
-    let Some(classes) = classes.as_ref().filter(|v| usize::from(at) < v.len()) else {
-        return Err(missing);
-    };
-    let like = classes.get(usize::from(at));
+    let like = fb::Class(*classes.get(usize::from(at)).ok_or(missing)?);
     Ok(Class { queue: queues.get(like.name())?, like, backoff: backoff(like.backoff())? })
 }
 
 fn enqueues<'a>(
-    table: &fb::Request<'a>,
+    table: &Table<'a>,
     queues: &Names<'a>,
     blob: &mut BlobReader<'a>,
 ) -> Result<Vec<Enqueue<'a>>, DecodeError> {
-    let Some(jobs) = list("enqueues", table.enqueues(), OPS_PER_REQUEST_MAX)? else {
-        return Ok(Vec::new());
-    };
-    let classes = list("classes", table.classes(), OPS_PER_REQUEST_MAX)?;
-    let whens = list("times", table.whens(), OPS_PER_REQUEST_MAX)?;
-    if whens.is_some_and(|v| v.len() != jobs.len()) {
-        return Err(DecodeError::Parallel { field: "whens" });
+    use fb::Request as T;
+    let jobs = table.list("enqueues", T::VT_ENQUEUES, OPS_PER_REQUEST_MAX)?;
+    let classes = table.list("classes", T::VT_CLASSES, OPS_PER_REQUEST_MAX)?;
+    let whens = table.list("times", T::VT_WHENS, OPS_PER_REQUEST_MAX)?;
+    if !whens.is_empty() && whens.len() != jobs.len() {
+        return Err(DecodeError::Parallel { field: "times" });
     }
     let mut known: Option<(u16, Class<'a>)> = None;
     let mut out = Vec::with_capacity(jobs.len());
     for (nth, job) in jobs.iter().enumerate() {
+        let job = fb::Enqueue(*job);
         let at = job.class_index();
         let of = match known {
             Some((index, class)) if index == at => class,
-            _ => class(&classes, at, queues)?,
+            _ => class(classes, at, queues)?,
         };
         known = Some((at, of));
         out.push(Enqueue {
@@ -115,7 +120,7 @@ fn enqueues<'a>(
             backoff_base_ms: of.like.backoff_base_ms(),
             backoff_cap_ms: of.like.backoff_cap_ms(),
             expire_after_ms: of.like.expire_after_ms(),
-            when: whens.map_or(Ok(When::Now), |v| when(v.get(nth)))?,
+            when: whens.get(nth).map_or(Ok(When::Now), |raw| when(&fb::When(*raw)))?,
         });
     }
     Ok(out)
@@ -131,14 +136,15 @@ fn when(when: &fb::When) -> Result<When, DecodeError> {
 }
 
 fn fetch<'a>(
-    table: &fb::Request<'a>,
+    table: &Table<'a>,
     queues: &Names<'a>,
     blob: &mut BlobReader<'a>,
 ) -> Result<Option<Fetch<'a>>, DecodeError> {
-    let Some(fetch) = table.fetch() else { return Ok(None) };
-    let positions = list("queues of a fetch", table.fetch_names(), FETCH_QUEUES_MAX)?;
+    use fb::Request as T;
+    let Some(fetch) = table.structure(T::VT_FETCH)?.map(fb::Fetch) else { return Ok(None) };
+    let names = table.list("queues of a fetch", T::VT_FETCH_NAMES, FETCH_QUEUES_MAX)?;
     Ok(Some(Fetch {
-        queues: collect(positions, |at| queues.get(at))?,
+        queues: collect(names, |raw| queues.get(u16::from_le_bytes(raw)))?,
         count: fetch.count(),
         lease_ms: fetch.lease_ms(),
         wait_ms: fetch.wait_ms(),
@@ -147,7 +153,7 @@ fn fetch<'a>(
 }
 
 fn stats<'a>(
-    stats: Option<&'a fb::Stats>,
+    stats: Option<fb::Stats>,
     blob: &mut BlobReader<'a>,
 ) -> Result<Stats<'a>, DecodeError> {
     let Some(stats) = stats else { return Ok(Stats::None) };

@@ -35,9 +35,12 @@ pub enum DecodeError {
     /// Unknown, or one that only the other side may send.
     #[error("frame kind {0} is not known here")]
     Kind(u8),
-    /// The table does not verify.
-    #[error("table does not verify: {0}")]
-    Table(String),
+    /// An offset of the table leads out of it.
+    #[error("the table is damaged: {field} reaches beyond it")]
+    Table {
+        /// Where.
+        field: &'static str,
+    },
     /// A length reaches beyond the blob.
     #[error("{field} reaches beyond the frame")]
     Range {

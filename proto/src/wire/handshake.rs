@@ -4,6 +4,7 @@ use super::blob::{BlobReader, len_u16, len_u32};
 use super::encoder::{Encoder, vector};
 use super::frame::Kind;
 use super::generated as fb;
+use super::table::Table;
 use super::{DecodeError, EncodeError, table};
 use crate::limits;
 use crate::{Code, Micros, SessionId, ShardId};
@@ -36,17 +37,18 @@ pub struct Hello<'a> {
 
 impl<'a> Hello<'a> {
     pub(super) fn decode(blob: &'a [u8], bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let table = table::open::<fb::Hello<'_>>(bytes)?;
+        let table = Table::open(bytes)?;
         let mut blob = BlobReader::new(blob);
         Ok(Self {
-            version_min: table.version_min(),
-            version_max: table.version_max(),
-            client: u128::from(table.client_high()) << 64 | u128::from(table.client_low()),
-            resume_session: SessionId(table.resume_session()),
-            shard: ShardId(table.shard()),
-            token: blob.bytes("token", table.token_len().into())?,
-            name: blob.text("name", table.name_len().into())?,
-            host: blob.text("host", table.host_len().into())?,
+            version_min: table.u16(fb::Hello::VT_VERSION_MIN)?,
+            version_max: table.u16(fb::Hello::VT_VERSION_MAX)?,
+            client: u128::from(table.u64(fb::Hello::VT_CLIENT_HIGH)?) << 64
+                | u128::from(table.u64(fb::Hello::VT_CLIENT_LOW)?),
+            resume_session: SessionId(table.u64(fb::Hello::VT_RESUME_SESSION)?),
+            shard: ShardId(table.u16_or(fb::Hello::VT_SHARD, ANY_SHARD.0)?),
+            token: blob.bytes("token", table.u16(fb::Hello::VT_TOKEN_LEN)?.into())?,
+            name: blob.text("name", table.u16(fb::Hello::VT_NAME_LEN)?.into())?,
+            host: blob.text("host", table.u16(fb::Hello::VT_HOST_LEN)?.into())?,
         })
     }
 }
@@ -159,25 +161,34 @@ pub struct Welcome<'a> {
 
 impl<'a> Welcome<'a> {
     pub(super) fn decode(blob: &'a [u8], bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let table = table::open::<fb::Welcome<'_>>(bytes)?;
+        let table = Table::open(bytes)?;
         let mut blob = BlobReader::new(blob);
-        let server_version = blob.text("server version", table.server_version_len().into())?;
-        let endpoints = table::list("endpoints", table.endpoints(), usize::from(u16::MAX))?;
-        let endpoints = table::collect(endpoints, |e| {
+        let server_version =
+            blob.text("server version", table.u16(fb::Welcome::VT_SERVER_VERSION_LEN)?.into())?;
+        let endpoints = table.list("endpoints", fb::Welcome::VT_ENDPOINTS, u16::MAX.into())?;
+        let endpoints = table::collect(endpoints, |raw| {
+            let e = fb::Endpoint(raw);
             let address = blob.text("address", e.address_len().into())?;
             Ok(Endpoint { shard: ShardId(e.shard()), address, leader: e.leader() })
         })?;
         Ok(Self {
-            version: table.version(),
-            session: SessionId(table.session()),
-            shard: ShardId(table.shard()),
-            shards: table.shards(),
+            version: table.u16(fb::Welcome::VT_VERSION)?,
+            session: SessionId(table.u64(fb::Welcome::VT_SESSION)?),
+            shard: ShardId(table.u16(fb::Welcome::VT_SHARD)?),
+            shards: table.u16(fb::Welcome::VT_SHARDS)?,
             endpoints,
-            limits: table.limits().map(limits_from).unwrap_or_default(),
-            server_time: Micros(table.server_time_us()),
-            durability: Durability::from_wire(table.durability(), table.durability_interval_ms())?,
+            limits: table
+                .structure(fb::Welcome::VT_LIMITS)?
+                .map(|raw| limits_from(&fb::Limits(raw)))
+                .unwrap_or_default(),
+            server_time: Micros(table.u64(fb::Welcome::VT_SERVER_TIME_US)?),
+            durability: Durability::from_wire(
+                table.u8(fb::Welcome::VT_DURABILITY)?,
+                table.u32(fb::Welcome::VT_DURABILITY_INTERVAL_MS)?,
+            )?,
             server_version,
-            store: u128::from(table.store_high()) << 64 | u128::from(table.store_low()),
+            store: u128::from(table.u64(fb::Welcome::VT_STORE_HIGH)?) << 64
+                | u128::from(table.u64(fb::Welcome::VT_STORE_LOW)?),
         })
     }
 }
@@ -250,15 +261,15 @@ impl<'a> Refused<'a> {
     }
 
     pub(super) fn decode(blob: &'a [u8], bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let table = table::open::<fb::Refused<'_>>(bytes)?;
+        let table = Table::open(bytes)?;
         let mut blob = BlobReader::new(blob);
         Ok(Self {
-            code: table::code(table.code())?,
-            message: blob.text("message", table.message_len())?,
-            version_min: table.version_min(),
-            version_max: table.version_max(),
-            retry_after_ms: table.retry_after_ms(),
-            redirect: blob.text("redirect", table.redirect_len().into())?,
+            code: table::code(table.u8(fb::Refused::VT_CODE)?)?,
+            message: blob.text("message", table.u32(fb::Refused::VT_MESSAGE_LEN)?)?,
+            version_min: table.u16(fb::Refused::VT_VERSION_MIN)?,
+            version_max: table.u16(fb::Refused::VT_VERSION_MAX)?,
+            retry_after_ms: table.u32(fb::Refused::VT_RETRY_AFTER_MS)?,
+            redirect: blob.text("redirect", table.u16(fb::Refused::VT_REDIRECT_LEN)?.into())?,
         })
     }
 }

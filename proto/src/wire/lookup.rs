@@ -110,7 +110,7 @@ impl<'a> Lookup<'a> {
     }
 
     pub(super) fn decode(
-        wire: &'a fb::Lookup,
+        wire: &fb::Lookup,
         names: &Names<'a>,
         blob: &mut BlobReader<'a>,
     ) -> Result<Self, DecodeError> {
@@ -157,7 +157,7 @@ impl<'a> JobDetails<'a> {
     }
 
     fn decode(
-        wire: &'a fb::Lookup,
+        wire: &fb::Lookup,
         names: &Names<'a>,
         blob: &mut BlobReader<'a>,
     ) -> Result<Self, DecodeError> {

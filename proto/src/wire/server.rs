@@ -3,6 +3,7 @@
 use super::blob::BlobReader;
 use super::frame::{Frame, Kind};
 use super::generated as fb;
+use super::table::Table;
 use super::{DecodeError, Lookup, Refused, Welcome, decode_reply, table};
 use crate::reply::{Failed, QueueStats, ShardStats};
 use crate::request::JobRef;
@@ -152,8 +153,9 @@ impl<'a> ServerFrame<'a> {
             }
             Some(Kind::Welcome) => Self::Welcome(Welcome::decode(blob, table)?),
             Some(Kind::Lost) => {
-                let leases = table::open::<fb::Lost<'_>>(table)?.leases();
-                Self::Lost(table::collect(leases, |lost| {
+                let leases = Table::open(table)?.list("leases", fb::Lost::VT_LEASES, usize::MAX)?;
+                Self::Lost(table::collect(leases, |raw| {
+                    let lost = fb::LostLease(raw);
                     Ok(LostLease {
                         job: table::job_ref(lost.job())?,
                         code: table::code(lost.code())?,
@@ -162,13 +164,15 @@ impl<'a> ServerFrame<'a> {
             }
             Some(Kind::Refused) => Self::Refused(Refused::decode(blob, table)?),
             Some(Kind::GoAway) => {
-                let table = table::open::<fb::GoAway<'_>>(table)?;
-                let message = BlobReader::new(blob).text("message", table.message_len())?;
-                Self::GoAway { grace_ms: table.grace_ms(), message }
+                let table = Table::open(table)?;
+                let message_len = table.u32(fb::GoAway::VT_MESSAGE_LEN)?;
+                let message = BlobReader::new(blob).text("message", message_len)?;
+                Self::GoAway { grace_ms: table.u32(fb::GoAway::VT_GRACE_MS)?, message }
             }
             Some(Kind::Pong) => {
-                let table = table::open::<fb::Pong<'_>>(table)?;
-                Self::Pong { nonce: table.nonce(), server_time: Micros(table.server_time_us()) }
+                let table = Table::open(table)?;
+                let server_time = Micros(table.u64(fb::Pong::VT_SERVER_TIME_US)?);
+                Self::Pong { nonce: table.u64(fb::Pong::VT_NONCE)?, server_time }
             }
             _ => return Err(DecodeError::Kind(kind)),
         })
