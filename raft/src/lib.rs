@@ -14,7 +14,7 @@ pub mod network;
 mod observed;
 mod payload;
 mod shared;
-#[cfg(feature = "sim")]
+#[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod store;
 #[cfg(test)]

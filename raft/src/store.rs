@@ -15,7 +15,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use crate::limits::REPLICATE_BYTES_MAX;
 use crate::payload::{Stamps, from_entry, to_entry};
 use crate::shared::Shared;
-#[cfg(feature = "sim")]
+#[cfg(any(test, feature = "sim"))]
 use crate::sim::mutant::{Mutant, planted};
 use crate::types::{
     LogId, RaftEntry, RaftVote, Types, from_log_id, from_raft_vote, to_log_id, to_raft_vote,
@@ -182,7 +182,7 @@ impl<R: AsyncRuntime, D: Disk> RaftLogStorage<Types<R>> for LogStore<D> {
     }
 
     async fn save_vote(&mut self, vote: &RaftVote) -> io::Result<()> {
-        #[cfg(feature = "sim")]
+        #[cfg(any(test, feature = "sim"))]
         if planted(Mutant::VoteBeforeFlush) {
             let (log, vote) = (self.log.clone(), from_raft_vote(vote));
             drop(R::spawn(async move { log.save_vote(vote).await }));
@@ -234,7 +234,7 @@ impl<R: AsyncRuntime, D: Disk> RaftLogStorage<Types<R>> for LogStore<D> {
             return self.append_when_there_is_space(entries, flushed).await;
         }
         let done = self.report::<R>(flushed);
-        #[cfg(feature = "sim")]
+        #[cfg(any(test, feature = "sim"))]
         let done = {
             let mut done = Some(done);
             if planted(Mutant::CallbackBeforeFlush) {
