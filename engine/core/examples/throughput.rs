@@ -1,6 +1,6 @@
 //! How fast one core decides and absorbs, and what a waiting job costs in memory.
 //!
-//! `cargo run --release -p jobbie-core --example throughput [speed|single|memory|snapshot]`
+//! `cargo run --release -p jobbie-core --example throughput [speed|single|leases|memory|snapshot]`
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -284,6 +284,7 @@ fn main() {
             snapshot();
         }
         ["speed"] => speed(),
+        ["leases"] => (0..5).for_each(|_| many_leases()),
         ["single"] => (0..10).for_each(|_| idle_cycles()),
         ["snapshot"] => snapshot(),
         ["memory"] => memories(),
@@ -294,7 +295,7 @@ fn main() {
             all == "true",
         ),
         _ => eprintln!(
-            "usage: throughput [speed|single|snapshot|memory [JOBS BATCH QUEUES ALL_OPTIONS]]"
+            "usage: throughput [speed|single|leases|snapshot|memory [JOBS BATCH QUEUES ALL_OPTIONS]]"
         ),
     }
 }

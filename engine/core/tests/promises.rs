@@ -418,3 +418,20 @@ fn timers_fire_in_order_and_in_bounded_batches() {
     assert!(promoted.is_sorted_by_key(|job| (due(job), *job)));
     assert_eq!((promoted.len(), shard.state.next_timer()), (300, None));
 }
+
+#[test]
+fn r07_the_digest_tells_states_apart_that_the_same_events_made() {
+    let mut shard = Shard::new();
+    shard.enqueue(vec![enqueue("q"); 2]);
+    let mut other = shard.state.clone();
+    // A replica that lost a job the log never took away.
+    let lost = jobbie_proto::Event::Deleted { jobs: vec![JobSeq(2)] };
+    let group = |events| jobbie_proto::event::Group { events, ..Default::default() };
+    other.absorb(shard.now, &group(vec![lost]));
+    let before = (shard.state.digest(), other.digest());
+    assert_ne!(before.0, before.1);
+    let pause = jobbie_proto::Event::QueuePaused { queue: "q".into() };
+    shard.state.absorb(shard.now, &group(vec![pause.clone()]));
+    other.absorb(shard.now, &group(vec![pause]));
+    assert_ne!(shard.state.digest(), other.digest());
+}

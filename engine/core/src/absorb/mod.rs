@@ -56,6 +56,7 @@ impl State {
             self.absorb_event(event, &mut reply);
         }
         self.keys.sweep(self.time, SWEPT_KEYS);
+        self.mix_totals();
         if group.session.0 == 0 {
             return None;
         }
@@ -142,6 +143,19 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Totals that have to agree whichever way a replica came here. Not the number of keys: how far
+    /// those are swept is nobody's business.
+    fn mix_totals(&mut self) {
+        let next_timer = self.timers.first().map_or(0, |timer| timer.due);
+        self.digest.mix_all(&[
+            self.next_event,
+            self.jobs.live(),
+            self.timers.len() as u64,
+            next_timer,
+            self.leases << 32 | self.sessions.len() as u64,
+        ]);
     }
 
     /// The number of the event being absorbed; the next one gets the next.

@@ -74,6 +74,8 @@ fn decode(chunk: usize, bytes: &[u8]) -> Result<Part, RestoreError> {
 
 struct Restoring {
     state: State,
+    /// Set last: the moves by which the state is rebuilt mix into it.
+    digest: Digest,
     /// By rank.
     queues: Vec<u32>,
     totals: Vec<u64>,
@@ -101,9 +103,9 @@ impl Restoring {
         state.time = header.time;
         state.next_event = header.next_event;
         state.next_job = header.next_job;
-        state.digest = Digest(header.digest);
         Ok(Self {
             state,
+            digest: Digest(header.digest),
             queues: Vec::new(),
             totals: Vec::new(),
             classes: Vec::new(),
@@ -299,6 +301,7 @@ impl Restoring {
         }
         let used = self.classes.iter().all(|&class| self.state.classes.get(class).live > 0);
         require(used, "a class without jobs")?;
+        self.state.digest = self.digest;
         self.ended = true;
         Ok(())
     }

@@ -276,6 +276,11 @@ impl State {
         if let Some(now) = now {
             counts[now as usize] += 1;
         }
+        // What the event says is the same on every replica; what came of it is what may differ.
+        let after = now.or(detached.was).map_or(0, |state| counts[state as usize]);
+        let state = now.map_or(u64::MAX, |state| state as u64);
+        self.digest.mix(detached.job ^ state << 56);
+        self.digest.mix(after);
         if detached.was == Some(JobState::Pending) {
             self.trim(queue, tier, detached.job);
         }
