@@ -1,0 +1,74 @@
+//! One client connection as the shard sees it: what it sent, what goes back, what it waits for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use event_listener::Event;
+use jobbie_proto::SessionId;
+
+use crate::frame::Frame;
+use crate::limits::{CONNECTION_INTAKE_BYTES_MAX, OUTBOX_BYTES_MAX};
+use crate::outbox::Outbox;
+
+/// A connection. The socket's reader calls [`crate::Shard::submit`] and [`Connection::room`], its
+/// writer takes from [`Connection::outbox`].
+pub struct Connection {
+    /// Frames for the client.
+    pub outbox: Rc<Outbox>,
+    /// The session opened on this connection; 0 before the handshake is through.
+    pub(crate) session: Cell<SessionId>,
+    pub(crate) queue: RefCell<VecDeque<Frame>>,
+    pub(crate) queued_bytes: Cell<usize>,
+    /// Whether the connection stands in the intake's line.
+    pub(crate) in_line: Cell<bool>,
+    /// Fetches and subscriptions that wait.
+    pub(crate) waiting: Cell<usize>,
+    drained: Event,
+}
+
+impl Connection {
+    pub(crate) fn new() -> Rc<Self> {
+        Rc::new(Self {
+            outbox: Outbox::new(OUTBOX_BYTES_MAX),
+            session: Cell::new(SessionId(0)),
+            queue: RefCell::default(),
+            queued_bytes: Cell::new(0),
+            in_line: Cell::new(false),
+            waiting: Cell::new(0),
+            drained: Event::new(),
+        })
+    }
+
+    /// Waits until the shard has taken enough of what this connection sent. Until then its socket
+    /// is not read, so that TCP slows the client down.
+    pub async fn room(&self) {
+        while self.queued_bytes.get() >= CONNECTION_INTAKE_BYTES_MAX && !self.outbox.is_closed() {
+            let listener = self.drained.listen();
+            if self.queued_bytes.get() < CONNECTION_INTAKE_BYTES_MAX {
+                return;
+            }
+            listener.await;
+        }
+    }
+
+    /// The next frame, if any.
+    pub(crate) fn pop(&self) -> Option<Frame> {
+        let frame = self.queue.borrow_mut().pop_front()?;
+        let before = self.queued_bytes.get();
+        let after = before - frame.len();
+        self.queued_bytes.set(after);
+        if before >= CONNECTION_INTAKE_BYTES_MAX && after < CONNECTION_INTAKE_BYTES_MAX {
+            self.drained.notify(usize::MAX);
+        }
+        Some(frame)
+    }
+
+    /// Ends the connection: nothing more is read or decided, what was encoded is still written.
+    pub(crate) fn close(&self) {
+        self.outbox.close();
+        self.queue.borrow_mut().clear();
+        self.queued_bytes.set(0);
+        self.drained.notify(usize::MAX);
+    }
+}

@@ -1,0 +1,24 @@
+//! Every bound of one shard.
+
+use jobbie_proto::limits::FRAME_BYTES_MAX;
+
+/// Bytes of requests of one connection that wait to be decided. Beyond it the connection is not
+/// read, so that TCP slows the client down.
+pub const CONNECTION_INTAKE_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
+/// Bytes of requests of all connections that wait to be decided. Beyond it requests that enqueue are
+/// answered `OVERLOADED`; acks, fails and heartbeats are still taken.
+pub const INTAKE_BYTES_MAX: usize = 64 << 20;
+/// Bytes one connection may have decided before the next one has its turn.
+pub const TURN_BYTES: usize = 64 << 10;
+/// Bytes on their way to one connection from which on it is given no more work.
+pub const OUTBOX_BYTES_MAX: usize = 8 << 20;
+/// Jobs whose timers are handled in one entry.
+pub const TIMER_JOBS_PER_ENTRY: usize = 4096;
+/// Fetches and subscriptions of one connection that may wait.
+pub const WAITERS_PER_CONNECTION_MAX: usize = 1024;
+/// Entries proposed and not yet committed, beyond which nothing more is decided.
+pub const ENTRIES_IN_FLIGHT_MAX: usize = 4;
+/// Bytes of decoded entries kept to answer fetches from.
+pub const RECORD_CACHE_BYTES: usize = 4 << 20;
+
+const _: () = assert!(INTAKE_BYTES_MAX >= CONNECTION_INTAKE_BYTES_MAX);

@@ -1,0 +1,173 @@
+//! Reading jobs back: entries of the log, decoded, so that a fetch finds payloads.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use jobbie_io::Disk;
+use jobbie_log::{Body, Entry, Log, ReadError};
+use jobbie_proto::EventSeq;
+use jobbie_proto::event::{Blob, Class, EnqueuedJob, Event, Group, codec};
+
+/// Why a record could not be read back.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The log could not give the entry.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The entry's records do not decode, though its checksum holds.
+    #[error("entry of event {event}: {source}")]
+    Decode {
+        /// The event asked for.
+        event: EventSeq,
+        /// What is wrong with it.
+        source: codec::DecodeError,
+    },
+}
+
+/// One entry of the log, taken apart.
+pub struct Decoded {
+    first_event: u64,
+    body: Body,
+    groups: Vec<Group>,
+    /// For each event record: number of its first event, its group, its place in the group.
+    index: Vec<(u64, u32, u32)>,
+    end_event: u64,
+}
+
+/// A job as it was enqueued.
+#[derive(Clone, Copy, Debug)]
+pub struct JobRecord<'a> {
+    /// Queue and options.
+    pub class: &'a Class,
+    /// Times and ranges.
+    pub job: &'a EnqueuedJob,
+    /// What the worker gets.
+    pub payload: &'a [u8],
+    /// Tags.
+    pub tags: &'a [u8],
+}
+
+impl Decoded {
+    /// Takes an entry apart whose groups are known already.
+    #[must_use]
+    pub fn new(first_event: u64, body: Body, groups: Vec<Group>) -> Self {
+        let mut index = Vec::new();
+        let mut event_number = first_event;
+        for (g, group) in groups.iter().enumerate() {
+            for (e, event) in group.events.iter().enumerate() {
+                index.push((event_number, g as u32, e as u32));
+                event_number += event.count();
+            }
+        }
+        Self { first_event, body, groups, index, end_event: event_number }
+    }
+
+    fn decode(entry: &Entry) -> Result<Self, codec::DecodeError> {
+        let (groups, _) = codec::decode(entry.body.bytes())?;
+        Ok(Self::new(entry.first_event, entry.body.clone(), groups))
+    }
+
+    /// The event record that holds `event`, and which of its elements that is.
+    #[must_use]
+    pub fn event(&self, event: EventSeq) -> Option<(&Event, usize)> {
+        if event.0 < self.first_event || event.0 >= self.end_event {
+            return None;
+        }
+        let at = self.index.partition_point(|(first, ..)| *first <= event.0) - 1;
+        let (first, g, e) = self.index[at];
+        Some((&self.groups[g as usize].events[e as usize], (event.0 - first) as usize))
+    }
+
+    /// The job whose enqueueing is `event`.
+    #[must_use]
+    pub fn job(&self, event: EventSeq) -> Option<JobRecord<'_>> {
+        let (Event::Enqueued { class, jobs, .. }, nth) = self.event(event)? else { return None };
+        let job = jobs.get(nth)?;
+        Some(JobRecord { class, job, payload: self.bytes(job.payload), tags: self.bytes(job.tags) })
+    }
+
+    /// A range of the entry's blob.
+    #[must_use]
+    pub fn bytes(&self, blob: Blob) -> &[u8] {
+        blob.of(self.body.bytes())
+    }
+
+    fn weight(&self) -> usize {
+        self.body.bytes().len() + self.index.len() * 64
+    }
+}
+
+/// The newest decoded entries, and the way to the older ones.
+pub struct Records<D: Disk> {
+    log: Log<D>,
+    bytes_max: usize,
+    bytes: Cell<usize>,
+    by_event: RefCell<BTreeMap<u64, Rc<Decoded>>>,
+    /// First events in the order they came in; the oldest goes first.
+    order: RefCell<VecDeque<u64>>,
+}
+
+impl<D: Disk> Records<D> {
+    /// Keeps up to about `bytes_max` bytes of decoded entries.
+    #[must_use]
+    pub fn new(log: Log<D>, bytes_max: usize) -> Self {
+        Self {
+            log,
+            bytes_max,
+            bytes: Cell::new(0),
+            by_event: RefCell::default(),
+            order: RefCell::default(),
+        }
+    }
+
+    /// Remembers an entry that was just made or read.
+    pub fn insert(&self, decoded: Rc<Decoded>) {
+        let mut by_event = self.by_event.borrow_mut();
+        let mut order = self.order.borrow_mut();
+        self.bytes.set(self.bytes.get() + decoded.weight());
+        order.push_back(decoded.first_event);
+        if let Some(old) = by_event.insert(decoded.first_event, decoded) {
+            self.bytes.set(self.bytes.get() - old.weight());
+        }
+        while self.bytes.get() > self.bytes_max && order.len() > 1 {
+            let oldest = order.pop_front().expect("more than one");
+            if let Some(old) = by_event.remove(&oldest) {
+                self.bytes.set(self.bytes.get() - old.weight());
+            }
+        }
+    }
+
+    /// The entry with `event` if it needs no disk: decoded already, or in the log's memory.
+    pub fn cached(&self, event: EventSeq) -> Option<Rc<Decoded>> {
+        let found = {
+            let by_event = self.by_event.borrow();
+            by_event.range(..=event.0).next_back().map(|(_, decoded)| Rc::clone(decoded))
+        };
+        if let Some(decoded) = found.filter(|d| event.0 < d.end_event) {
+            return Some(decoded);
+        }
+        let entry = self.log.cached(event.0)?;
+        self.keep(event, &entry).ok()
+    }
+
+    /// The entry with `event`, from disk if need be.
+    ///
+    /// # Errors
+    /// When the log cannot read it or it does not decode.
+    pub async fn load(&self, event: EventSeq) -> Result<Rc<Decoded>, RecordError> {
+        if let Some(decoded) = self.cached(event) {
+            return Ok(decoded);
+        }
+        let entry = self.log.entry_of_event(event.0).await?;
+        self.keep(event, &entry)
+    }
+
+    fn keep(&self, event: EventSeq, entry: &Entry) -> Result<Rc<Decoded>, RecordError> {
+        let decoded =
+            Decoded::decode(entry).map_err(|source| RecordError::Decode { event, source })?;
+        let decoded = Rc::new(decoded);
+        self.insert(Rc::clone(&decoded));
+        Ok(decoded)
+    }
+}
