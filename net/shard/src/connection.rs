@@ -16,6 +16,8 @@ use crate::outbox::Outbox;
 pub struct Connection {
     /// Frames for the client.
     pub outbox: Rc<Outbox>,
+    /// Number of the connection, in the order of their coming.
+    pub(crate) id: u64,
     /// The session opened on this connection; 0 before the handshake is through.
     pub(crate) session: Cell<SessionId>,
     pub(crate) queue: RefCell<VecDeque<Frame>>,
@@ -28,8 +30,9 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new() -> Rc<Self> {
+    pub(crate) fn new(id: u64) -> Rc<Self> {
         Rc::new(Self {
+            id,
             outbox: Outbox::new(OUTBOX_BYTES_MAX),
             session: Cell::new(SessionId(0)),
             queue: RefCell::default(),
@@ -38,6 +41,12 @@ impl Connection {
             waiting: Cell::new(0),
             drained: Event::new(),
         })
+    }
+
+    /// Whether the handshake is through, so that frames may be large.
+    #[must_use]
+    pub fn is_greeted(&self) -> bool {
+        self.session.get() != SessionId(0)
     }
 
     /// Waits until the shard has taken enough of what this connection sent. Until then its socket

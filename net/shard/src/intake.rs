@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use jobbie_proto::limits::ENTRY_BYTES_SOFT;
+
 use crate::connection::Connection;
 use crate::frame::Frame;
 use crate::limits::{INTAKE_BYTES_MAX, TURN_BYTES};
@@ -31,6 +33,11 @@ impl Intake {
     /// Frames that wait.
     pub(crate) fn depth(&self) -> usize {
         self.frames.get()
+    }
+
+    /// Bytes that the next entry may take over: room to make for it.
+    pub(crate) fn next_bytes(&self) -> usize {
+        self.bytes.get().min(ENTRY_BYTES_SOFT)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -93,7 +100,7 @@ mod tests {
     #[test]
     fn a_connection_with_much_to_say_does_not_delay_one_with_little() {
         let intake = Intake::default();
-        let (busy, calm) = (Connection::new(), Connection::new());
+        let (busy, calm) = (Connection::new(1), Connection::new(2));
         for _ in 0..100 {
             intake.push(&busy, frame(TURN_BYTES / 4));
         }
@@ -114,7 +121,7 @@ mod tests {
     #[test]
     fn a_closed_connection_leaves_nothing_behind() {
         let intake = Intake::default();
-        let connection = Connection::new();
+        let connection = Connection::new(1);
         intake.push(&connection, frame(10));
         intake.forget(&connection);
         assert_eq!((intake.depth(), intake.bytes.get()), (0, 0));

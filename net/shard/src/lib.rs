@@ -3,3 +3,42 @@
 //!
 //! Generic over the runtime and the disk, without sockets: `net/server` puts it on a thread with
 //! listeners, the simulator puts it on virtual time.
+//!
+//! | module | is |
+//! |---|---|
+//! | `shard` | what a shard has, and its handle |
+//! | `start`, `machine` | from disk to serving, and the state machine as Raft sees it |
+//! | `run`, `turn`, `frames` | the loop, one turn of it, and what each frame means |
+//! | `entry`, `release`, `outgoing` | an entry being decided, committed, and its answers |
+//! | `intake`, `waiters`, `sessions` | who asks, who waits, who is there |
+//! | `records` | payloads back from the log |
+
+mod bell;
+mod clock;
+mod connection;
+mod entry;
+mod frame;
+mod frames;
+mod intake;
+pub mod limits;
+mod machine;
+mod metrics;
+mod outbox;
+mod outgoing;
+mod records;
+mod release;
+mod run;
+mod sessions;
+mod shard;
+mod snapshots;
+mod start;
+mod turn;
+mod waiters;
+
+pub use clock::Clock;
+pub use connection::Connection;
+pub use frame::Frame;
+pub use metrics::{BUCKETS, Counter, Histogram, Metrics, SharedMetrics};
+pub use outbox::Outbox;
+pub use shard::{Shard, ShardConfig};
+pub use start::StartError;

@@ -16,8 +16,9 @@ pub const OUTBOX_BYTES_MAX: usize = 8 << 20;
 pub const TIMER_JOBS_PER_ENTRY: usize = 4096;
 /// Fetches and subscriptions of one connection that may wait.
 pub const WAITERS_PER_CONNECTION_MAX: usize = 1024;
-/// Entries proposed and not yet committed, beyond which nothing more is decided.
-pub const ENTRIES_IN_FLIGHT_MAX: usize = 4;
+/// Entries proposed and not yet committed, beyond which nothing more is decided: what arrives
+/// meanwhile gathers for the next one. More would destroy coalescing and gain little.
+pub const ENTRIES_IN_FLIGHT_MAX: usize = 2;
 /// Bytes of decoded entries kept to answer fetches from.
 pub const RECORD_CACHE_BYTES: usize = 4 << 20;
 

@@ -46,6 +46,8 @@ pub struct JobRecord<'a> {
     pub payload: &'a [u8],
     /// Tags.
     pub tags: &'a [u8],
+    /// Idempotency key.
+    pub key: &'a [u8],
 }
 
 impl Decoded {
@@ -68,6 +70,10 @@ impl Decoded {
         Ok(Self::new(entry.first_event, entry.body.clone(), groups))
     }
 
+    pub(crate) fn first_event(&self) -> u64 {
+        self.first_event
+    }
+
     /// The event record that holds `event`, and which of its elements that is.
     #[must_use]
     pub fn event(&self, event: EventSeq) -> Option<(&Event, usize)> {
@@ -84,7 +90,8 @@ impl Decoded {
     pub fn job(&self, event: EventSeq) -> Option<JobRecord<'_>> {
         let (Event::Enqueued { class, jobs, .. }, nth) = self.event(event)? else { return None };
         let job = jobs.get(nth)?;
-        Some(JobRecord { class, job, payload: self.bytes(job.payload), tags: self.bytes(job.tags) })
+        let (payload, tags) = (self.bytes(job.payload), self.bytes(job.tags));
+        Some(JobRecord { class, job, payload, tags, key: self.bytes(job.key) })
     }
 
     /// A range of the entry's blob.

@@ -3,7 +3,7 @@
 //! They wait in memory only, on the leader. Waiters of a queue are served in the order of their
 //! arrival; a subscription that was served goes to the end of its lines.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
 use jobbie_proto::Micros;
@@ -53,11 +53,34 @@ pub(crate) struct Waiters {
     lines: HashMap<Rc<str>, VecDeque<WaiterId>>,
     deadlines: BTreeSet<(Micros, WaiterId)>,
     subscriptions: HashMap<(*const Connection, u32), WaiterId>,
+    requests: HashSet<(*const Connection, u64)>,
     /// Queues that may have become claimable since they were last looked at.
     stirred: VecDeque<Rc<str>>,
 }
 
 impl Waiters {
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiters.is_empty()
+    }
+
+    /// Whether some queue is to be looked at.
+    pub(crate) fn is_stirred(&self) -> bool {
+        !self.stirred.is_empty()
+    }
+
+    /// Whether this request waits already.
+    pub(crate) fn has_request(&self, connection: &Rc<Connection>, number: u64) -> bool {
+        self.requests.contains(&(Rc::as_ptr(connection), number))
+    }
+
+    /// Ends a subscription, if there is one.
+    pub(crate) fn unsubscribe(&mut self, connection: &Rc<Connection>, subscription: u32) {
+        if let Some(id) = self.subscription(connection, subscription) {
+            self.remove(id);
+        }
+    }
+
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.waiters.len()
@@ -71,7 +94,8 @@ impl Waiters {
             self.lines.entry(Rc::clone(queue)).or_default().push_back(id);
         }
         match waiter.owed {
-            Owed::Reply { deadline, .. } => {
+            Owed::Reply { number, deadline, .. } => {
+                self.requests.insert((Rc::as_ptr(&waiter.connection), number));
                 self.deadlines.insert((deadline, id));
             }
             Owed::Delivery { subscription } => {
@@ -95,7 +119,8 @@ impl Waiters {
             }
         }
         match waiter.owed {
-            Owed::Reply { deadline, .. } => {
+            Owed::Reply { number, deadline, .. } => {
+                self.requests.remove(&(Rc::as_ptr(&waiter.connection), number));
                 self.deadlines.remove(&(deadline, id));
             }
             Owed::Delivery { subscription } => {
@@ -189,7 +214,7 @@ mod tests {
 
     fn waiter(owed: Owed, queues: &[&str]) -> Waiter {
         Waiter {
-            connection: Connection::new(),
+            connection: Connection::new(1),
             owed,
             queues: queues.iter().map(|queue| Rc::from(*queue)).collect(),
             lease_ms: 1000,

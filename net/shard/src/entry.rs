@@ -1,0 +1,105 @@
+//! An entry while it is being decided.
+
+use std::rc::Rc;
+
+use jobbie_core::{BlobSink, Snapshot};
+use jobbie_log::{Body, BodyBuilder};
+use jobbie_proto::event::{Blob, Group, codec};
+use jobbie_proto::limits::ENTRY_BYTES_SOFT;
+use jobbie_proto::{EventSeq, Micros};
+
+use crate::outgoing::Outgoing;
+
+/// Collects what one turn of the shard decides: blob, groups, and the answers that wait for it.
+pub(crate) struct EntryBuilder {
+    pub(crate) time: Micros,
+    first_event: EventSeq,
+    blob: BlobBuilder,
+    groups: Vec<Group>,
+    pub(crate) outgoing: Vec<Outgoing>,
+}
+
+/// The front part of the body, filled straight from the frames.
+struct BlobBuilder(BodyBuilder);
+
+impl BlobSink for BlobBuilder {
+    fn append(&mut self, bytes: &[u8]) -> Blob {
+        if bytes.is_empty() {
+            return Blob::default();
+        }
+        let offset = u32::try_from(self.0.len()).expect("an entry is far below 4 GiB");
+        self.0.extend_from_slice(bytes);
+        Blob { offset, len: u32::try_from(bytes.len()).expect("a frame is far below 4 GiB") }
+    }
+}
+
+struct BodySink<'a>(&'a mut BodyBuilder);
+
+impl codec::Sink for BodySink<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+impl EntryBuilder {
+    pub(crate) fn new(time: Micros, first_event: EventSeq, body_bytes: usize) -> Self {
+        Self {
+            time,
+            first_event,
+            blob: BlobBuilder(BodyBuilder::with_capacity(body_bytes)),
+            groups: Vec::new(),
+            outgoing: Vec::new(),
+        }
+    }
+
+    /// Where `decide` puts payloads.
+    pub(crate) fn blob(&mut self) -> &mut impl BlobSink {
+        &mut self.blob
+    }
+
+    /// Adds a group that was absorbed.
+    pub(crate) fn push(&mut self, group: Group) {
+        self.groups.push(group);
+    }
+
+    /// Whether the next request should wait for the next entry.
+    pub(crate) fn is_full(&self) -> bool {
+        self.blob.0.len() >= ENTRY_BYTES_SOFT
+    }
+
+    /// Whether there is anything for the log.
+    pub(crate) fn has_events(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
+    /// Completes the body. The second part is what remains to be done when it is committed.
+    pub(crate) fn finish(mut self) -> (Body, Pending) {
+        let blob_len = self.blob.0.len();
+        codec::finish(&mut BodySink(&mut self.blob.0), blob_len, &self.groups);
+        let event_count = self.groups.iter().map(Group::count).sum();
+        let pending = Pending {
+            first_event: self.first_event,
+            event_count,
+            groups: self.groups,
+            outgoing: self.outgoing,
+            proposed_at: 0,
+            state_hash: 0,
+            snapshot: None,
+        };
+        (self.blob.0.finish(), pending)
+    }
+}
+
+/// An entry proposed and not yet committed.
+pub(crate) struct Pending {
+    pub(crate) first_event: EventSeq,
+    pub(crate) event_count: u64,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) outgoing: Vec<Outgoing>,
+    /// When it was proposed, by the clock's elapsed microseconds.
+    pub(crate) proposed_at: u64,
+    /// Rolling hash of the state after it.
+    pub(crate) state_hash: u64,
+    /// The state as of this entry, when a snapshot is to be taken there.
+    pub(crate) snapshot: Option<Rc<Snapshot>>,
+}

@@ -1,0 +1,146 @@
+//! What happens when an entry is committed: its answers leave.
+
+use std::rc::Rc;
+
+use jobbie_io::Disk;
+use jobbie_log::Entry;
+use jobbie_proto::event::Event;
+use jobbie_proto::wire::Refused;
+use jobbie_proto::{Code, EventSeq};
+use jobbie_raft::AsyncRuntime;
+use tracing::error;
+
+use crate::clock::Clock;
+use crate::connection::Connection;
+use crate::entry::Pending;
+use crate::outgoing::{Outgoing, Sources};
+use crate::records::{Decoded, RecordError, Records};
+use crate::shard::Inner;
+
+impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
+    /// `entry` is committed. On the leader it is the oldest pending one; entries that the state
+    /// held before this leadership, and those without events, have nobody waiting.
+    pub(crate) fn on_committed(self: &Rc<Self>, entry: &Entry) {
+        self.committed.set(Some(entry.id));
+        self.metrics.committed_index.set(entry.id.index);
+        self.metrics.applied_index.set(entry.id.index);
+        let Some(pending) = self.take_pending(entry) else { return };
+        self.metrics.entries_total.add(1);
+        self.metrics.entry_bytes_total.add(entry.body.bytes().len() as u64);
+        self.metrics.entry_groups.record(pending.groups.len() as u64);
+        let elapsed = self.clock.elapsed().saturating_sub(pending.proposed_at);
+        self.metrics.commit_us.record(elapsed);
+        self.metrics.state_hash.set(pending.state_hash);
+        self.metrics.last_event.set(entry.next_event() - 1);
+        if let Some(snapshot) = pending.snapshot {
+            self.snapshots.captured(entry.id, snapshot);
+        }
+        if pending.groups.iter().flat_map(|group| &group.events).any(is_read_back) {
+            let decoded = Decoded::new(entry.first_event, entry.body.clone(), pending.groups);
+            self.records.insert(Rc::new(decoded));
+        }
+        for outgoing in pending.outgoing {
+            self.send(outgoing);
+        }
+        self.bell.ring();
+    }
+
+    fn take_pending(&self, entry: &Entry) -> Option<Pending> {
+        if entry.event_count == 0 {
+            return None;
+        }
+        let mut pending = self.pending.borrow_mut();
+        let front = pending.front()?;
+        if entry.first_event < front.first_event.0 {
+            return None;
+        }
+        assert_eq!(
+            (entry.first_event, u64::from(entry.event_count)),
+            (front.first_event.0, front.event_count),
+            "another entry was committed than the one decided"
+        );
+        pending.pop_front()
+    }
+
+    /// Sends an answer whose entry is committed, or that needs none.
+    pub(crate) fn send(self: &Rc<Self>, outgoing: Outgoing) {
+        let mut sources = Sources::default();
+        for event in outgoing.content.needs() {
+            if sources.has(event) {
+                continue;
+            }
+            match self.records.cached(event) {
+                Some(entry) => sources.add(entry),
+                None => {
+                    // The disk has it. Other answers need not wait for this one.
+                    let inner = Rc::clone(self);
+                    R::spawn(async move { inner.send_loaded(outgoing, sources).await });
+                    return;
+                }
+            }
+        }
+        self.encode(&outgoing, &sources);
+    }
+
+    async fn send_loaded(self: Rc<Self>, outgoing: Outgoing, mut sources: Sources) {
+        match load_all(&self.records, &outgoing, &mut sources).await {
+            Ok(()) => self.encode(&outgoing, &sources),
+            Err(error) => {
+                error!(shard = %self.config.shard, %error, "a job's record cannot be read back");
+                self.refuse(&outgoing.connection, Code::Unavailable, &error.to_string());
+            }
+        }
+    }
+
+    pub(crate) fn encode(&self, outgoing: &Outgoing, sources: &Sources) {
+        let mut result = Ok(());
+        outgoing.connection.outbox.put(|out| {
+            let encoder = &mut *self.encoder.borrow_mut();
+            result = outgoing.content.encode(&self.config, sources, encoder, out);
+        });
+        if let Err(error) = result {
+            self.refuse(&outgoing.connection, Code::Unavailable, &error.to_string());
+        }
+    }
+
+    /// Ends a connection with a reason.
+    pub(crate) fn refuse(&self, connection: &Rc<Connection>, code: Code, message: &str) {
+        self.refuse_as(connection, &Refused::new(code, message));
+    }
+
+    /// Ends a connection with a reason and a hint where to go.
+    pub(crate) fn refuse_as(&self, connection: &Rc<Connection>, refused: &Refused<'_>) {
+        let encoder = &mut *self.encoder.borrow_mut();
+        connection.outbox.put(|out| {
+            encoder.refused(out, refused).expect("server messages fit a frame");
+        });
+        self.forget(connection);
+    }
+
+    /// The connection is over: nothing it sent is decided any more, nothing waits for it.
+    pub(crate) fn forget(&self, connection: &Rc<Connection>) {
+        self.connections.borrow_mut().remove(&connection.id);
+        self.intake.forget(connection);
+        self.waiters.borrow_mut().forget(connection);
+        self.sessions.borrow_mut().disconnect(connection, self.now());
+    }
+}
+
+/// Whether an event holds bytes that an answer may need again.
+fn is_read_back(event: &Event) -> bool {
+    matches!(event, Event::Enqueued { .. } | Event::Extended { .. } | Event::Failed { .. })
+}
+
+async fn load_all<D: Disk>(
+    records: &Rc<Records<D>>,
+    outgoing: &Outgoing,
+    sources: &mut Sources,
+) -> Result<(), RecordError> {
+    let needs: Vec<EventSeq> = outgoing.content.needs().collect();
+    for event in needs {
+        if !sources.has(event) {
+            sources.add(records.load(event).await?);
+        }
+    }
+    Ok(())
+}

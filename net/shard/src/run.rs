@@ -1,0 +1,171 @@
+//! The shard's loop, and what follows when it may no longer lead.
+
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use jobbie_io::Disk;
+use jobbie_proto::event::Event;
+use jobbie_proto::wire::LostLease;
+use jobbie_proto::{Code, JobSeq, Micros};
+use jobbie_raft::{AsyncRuntime, Leadership};
+use tracing::{error, info};
+
+use crate::clock::{Clock, LogClock};
+use crate::entry::EntryBuilder;
+use crate::outgoing::{Content, Outgoing};
+use crate::shard::Inner;
+
+impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
+    /// Decides as long as this node leads, until the group stops.
+    pub(crate) async fn run(self: Rc<Self>) {
+        loop {
+            let leadership = self.group().leadership().clone();
+            let now = leadership
+                .until(|now| now.ready_term().is_some() || matches!(now, Leadership::Stopped(_)))
+                .await;
+            match now {
+                Leadership::Stopped(fatal) => return self.stop(&fatal.to_string()),
+                _ => self.lead(now.ready_term().expect("waited for it")).await,
+            }
+            if self.stopped.borrow().is_some() {
+                return;
+            }
+        }
+    }
+
+    async fn lead(self: &Rc<Self>, term: u64) {
+        let (ours, logs) = (self.state.borrow().next_event().0, self.log.state().next_event);
+        if ours != logs {
+            return self.stop(&format!(
+                "the state is at event {ours} and the log at {logs}: restart to read the log again"
+            ));
+        }
+        self.begin(term);
+        while self.leads(term) {
+            if self.has_room() && self.has_work() {
+                self.turn(term).await;
+            } else {
+                self.rest().await;
+            }
+        }
+        self.step_down("this node no longer leads the shard");
+    }
+
+    fn leads(&self, term: u64) -> bool {
+        self.group().leadership().get().ready_term() == Some(term)
+    }
+
+    fn begin(&self, term: u64) {
+        let state = self.state.borrow();
+        self.log_clock.set(LogClock::start(&self.clock, state.time()));
+        let now = self.now();
+        let mut sessions = self.sessions.borrow_mut();
+        state.session_ids().for_each(|session| sessions.leave(session, now));
+        self.metrics.serving.set(1);
+        info!(shard = %self.config.shard, term, "leading");
+    }
+
+    /// Waits until there may be something to do. Nothing polls: an idle shard sleeps until its next
+    /// timer, and without one until something arrives.
+    async fn rest(&self) {
+        let deadline = if self.has_room() { self.next_deadline() } else { None };
+        let Some(deadline) = deadline else { return self.woken().await };
+        let wait = Duration::from_micros(self.log_clock.get().until(&self.clock, deadline));
+        either(self.woken(), R::sleep(wait)).await;
+    }
+
+    async fn woken(&self) {
+        let leadership = self.group().leadership();
+        let serving = leadership.get();
+        either(self.bell.wait(), leadership.until(|now| *now != serving)).await;
+    }
+
+    /// When time alone makes something happen next.
+    pub(crate) fn next_deadline(&self) -> Option<Micros> {
+        let timer = self.state.borrow().next_timer();
+        let waiter = self.waiters.borrow().next_deadline();
+        let session = self.sessions.borrow().next_deadline();
+        [timer, waiter, session].into_iter().flatten().min()
+    }
+
+    /// What was decided and not committed may or may not survive: nobody is told that it did. The
+    /// clients find out by repeating their requests where the shard is led next.
+    pub(crate) fn step_down(&self, reason: &str) {
+        self.metrics.serving.set(0);
+        self.pending.borrow_mut().clear();
+        for connection in self.connections.take().into_values() {
+            self.refuse(&connection, Code::NotLeader, reason);
+        }
+    }
+
+    fn stop(&self, reason: &str) {
+        error!(shard = %self.config.shard, reason, "the shard has stopped");
+        self.step_down(reason);
+        *self.stopped.borrow_mut() = Some(reason.to_owned());
+    }
+
+    /// Tells the clients whose leases these events end from outside.
+    pub(crate) fn tell_losers(&self, entry: &mut EntryBuilder, events: &[Event]) {
+        for event in events {
+            let (jobs, code) = match event {
+                Event::Cancelled { jobs } => (jobs, Code::NotActive),
+                Event::LeaseExpired { jobs } => (jobs, Code::StaleLease),
+                Event::Deleted { jobs } => (jobs, Code::NotFound),
+                _ => continue,
+            };
+            jobs.iter().for_each(|job| self.tell_loser(entry, *job, code));
+        }
+    }
+
+    fn tell_loser(&self, entry: &mut EntryBuilder, job: JobSeq, code: Code) {
+        let Some((session, job)) = self.state.borrow().lease_of(job) else { return };
+        let sessions = self.sessions.borrow();
+        let Some(connection) = sessions.connection(session) else { return };
+        let lost = LostLease { job, code };
+        if let Some(Outgoing { connection: last, content: Content::Lost(leases) }) =
+            entry.outgoing.last_mut()
+            && Rc::ptr_eq(last, connection)
+        {
+            return leases.push(lost);
+        }
+        let content = Content::Lost(vec![lost]);
+        entry.outgoing.push(Outgoing { connection: Rc::clone(connection), content });
+    }
+
+    pub(crate) fn count_events(&self, events: &[Event]) {
+        for event in events {
+            let counter = match event {
+                Event::Enqueued { .. } => &self.metrics.enqueued_total,
+                Event::Leased { .. } => &self.metrics.leased_total,
+                Event::Completed { .. } => &self.metrics.completed_total,
+                Event::Failed { .. } => &self.metrics.failed_total,
+                _ => continue,
+            };
+            counter.add(event.count());
+        }
+    }
+
+    pub(crate) fn count_state(&self) {
+        let stats = self.state.borrow().stats();
+        let log = self.log.state();
+        let metrics = &self.metrics;
+        metrics.sessions.set(stats.sessions);
+        metrics.leases.set(stats.leases);
+        metrics.jobs.set(stats.jobs);
+        metrics.intake_frames.set(self.intake.depth() as u64);
+        metrics.waiters.set(self.waiters.borrow().len() as u64);
+        metrics.connections.set(self.connections.borrow().len() as u64);
+        metrics.last_index.set(log.last.map_or(0, |id| id.index));
+        metrics.flushed_index.set(log.flushed.map_or(0, |id| id.index));
+    }
+}
+
+async fn either(a: impl Future, b: impl Future) {
+    match select(pin!(a), pin!(b)).await {
+        Either::Left(_) | Either::Right(_) => {}
+    }
+}
+

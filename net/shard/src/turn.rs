@@ -1,0 +1,247 @@
+//! One turn: everything that has arrived is decided on top of the state, and becomes one entry.
+
+use std::rc::Rc;
+
+use jobbie_core::{Decision, Snapshot, decide, decide_close_session, decide_timers};
+use jobbie_io::Disk;
+use jobbie_log::Body;
+use jobbie_proto::event::{Event, Group};
+use jobbie_proto::{Reply, Request};
+use jobbie_raft::{AsyncRuntime, Proposal};
+
+use crate::clock::Clock;
+use crate::entry::{EntryBuilder, Pending};
+use crate::limits::{ENTRIES_IN_FLIGHT_MAX, TIMER_JOBS_PER_ENTRY};
+use crate::outgoing::{Answer, Content, Outgoing};
+use crate::shard::Inner;
+use crate::waiters::{Owed, Waiter, WaiterId};
+
+impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
+    /// Whether a turn would find anything to do.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.intake.is_empty()
+            || self.snapshots.is_wanted()
+            || self.waiters.borrow().is_stirred()
+            || self.next_deadline().is_some_and(|deadline| deadline <= self.now())
+    }
+
+    /// Whether another entry may be decided. While it may not, what arrives gathers: that is how
+    /// one write comes to carry many requests, without a timer.
+    pub(crate) fn has_room(&self) -> bool {
+        self.pending.borrow().len() < ENTRIES_IN_FLIGHT_MAX
+    }
+
+    /// Decides everything that has arrived, as far as it fits one entry, and proposes it.
+    pub(crate) async fn turn(self: &Rc<Self>, term: u64) {
+        let (now, first_event) = (self.now(), self.state.borrow().next_event());
+        let mut entry = EntryBuilder::new(now, first_event, self.intake.next_bytes());
+        self.fire_timers(&mut entry);
+        self.close_idle_sessions(&mut entry);
+        self.take_frames(&mut entry);
+        self.serve_waiters(&mut entry);
+        self.end_overdue_waits(&mut entry);
+        self.count_state();
+        if entry.has_events() {
+            self.propose(term, entry).await;
+        } else {
+            self.answer_without_entry(entry.outgoing);
+            self.capture_without_entry();
+        }
+    }
+
+    /// Makes a decision true for everything that is decided after it.
+    pub(crate) fn absorb(&self, entry: &mut EntryBuilder, group: Group) -> Option<Rc<Reply>> {
+        self.tell_losers(entry, &group.events);
+        let reply = self.state.borrow_mut().absorb(entry.time, &group);
+        self.stir_waiters(&group.events);
+        self.count_events(&group.events);
+        entry.push(group);
+        reply
+    }
+
+    fn fire_timers(&self, entry: &mut EntryBuilder) {
+        let due = self.state.borrow().next_timer().is_some_and(|timer| timer <= entry.time);
+        if due {
+            let events = decide_timers(&self.state.borrow(), entry.time, TIMER_JOBS_PER_ENTRY);
+            if !events.is_empty() {
+                self.absorb(entry, Group { events, ..Group::default() });
+            }
+        }
+    }
+
+    fn close_idle_sessions(&self, entry: &mut EntryBuilder) {
+        while let Some(session) = self.sessions.borrow_mut().pop_overdue(entry.time) {
+            let group = decide_close_session(&self.state.borrow(), session);
+            if let Some(group) = group {
+                self.absorb(entry, group);
+            }
+        }
+    }
+
+    fn take_frames(self: &Rc<Self>, entry: &mut EntryBuilder) {
+        while !entry.is_full()
+            && let Some(mut turn) = self.intake.next_turn()
+        {
+            while !entry.is_full()
+                && let Some(frame) = self.intake.next_frame(&mut turn)
+            {
+                self.take_frame(entry, &turn.connection, &frame);
+            }
+            self.intake.end_turn(turn);
+        }
+    }
+
+    /// Gives jobs that became claimable to those who wait for them, in the same entry.
+    fn serve_waiters(&self, entry: &mut EntryBuilder) {
+        while !entry.is_full() {
+            let Some(queue) = self.waiters.borrow_mut().next_stirred() else { return };
+            loop {
+                if self.state.borrow().fetchable(&queue) == 0 {
+                    break;
+                }
+                let ready = |waiter: &Waiter| waiter.want > 0 && !waiter.connection.outbox.is_full();
+                let first = self.waiters.borrow().first(&queue, ready);
+                let Some(id) = first else { break };
+                if !self.serve(entry, id) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Serves one waiter; whether it got anything.
+    fn serve(&self, entry: &mut EntryBuilder, id: WaiterId) -> bool {
+        let mut waiters = self.waiters.borrow_mut();
+        let waiter = waiters.get_mut(id).expect("it stands in a line");
+        let (number, confirmed_below) = match waiter.owed {
+            Owed::Reply { number, confirmed_below, .. } => (number, confirmed_below),
+            Owed::Delivery { .. } => (0, 0),
+        };
+        let session = waiter.connection.session.get();
+        let fetch = Some(waiter.fetch());
+        let request = Request { session, number, confirmed_below, fetch, ..Request::default() };
+        let decision = match waiter.owed {
+            Owed::Reply { .. } => decide(&self.state.borrow(), entry.time, &request, entry.blob()),
+            Owed::Delivery { .. } => self.decide_delivery(entry, &request),
+        };
+        drop(waiters);
+        let reply = match decision {
+            Decision::Events(group) => self.absorb(entry, group).expect("a session asked"),
+            Decision::Repeat(reply) => reply,
+            Decision::Refuse { code, .. } => Rc::new(Reply { code, ..Reply::default() }),
+            Decision::Nothing | Decision::Wait => return false,
+        };
+        self.hand_over(entry, id, reply);
+        true
+    }
+
+    fn decide_delivery(&self, entry: &mut EntryBuilder, request: &Request<'_>) -> Decision {
+        let (state, fetch) = (self.state.borrow(), request.fetch.as_ref().expect("just set"));
+        let time = entry.time;
+        let events =
+            jobbie_core::decide_fetch(&state, time, request.session, fetch, entry.blob());
+        if events.is_empty() {
+            return Decision::Nothing;
+        }
+        Decision::Events(Group { session: request.session, events, ..Group::default() })
+    }
+
+    fn hand_over(&self, entry: &mut EntryBuilder, id: WaiterId, reply: Rc<Reply>) {
+        let mut waiters = self.waiters.borrow_mut();
+        let waiter = waiters.get_mut(id).expect("it stands in a line");
+        let connection = Rc::clone(&waiter.connection);
+        let content = match waiter.owed {
+            Owed::Reply { number, .. } => {
+                waiters.remove(id);
+                Content::Reply(Answer { number, reply, ..Answer::default() })
+            }
+            Owed::Delivery { subscription } => {
+                waiter.want -= u32::try_from(reply.leases.len()).expect("no more than wanted");
+                waiters.to_the_end(id);
+                Content::Delivery { subscription, reply }
+            }
+        };
+        entry.outgoing.push(Outgoing { connection, content });
+    }
+
+    fn end_overdue_waits(&self, entry: &mut EntryBuilder) {
+        let mut waiters = self.waiters.borrow_mut();
+        while let Some(waiter) = waiters.pop_overdue(entry.time) {
+            let Owed::Reply { number, .. } = waiter.owed else {
+                unreachable!("only fetches have a deadline");
+            };
+            let content = Content::Reply(Answer { number, ..Answer::default() });
+            entry.outgoing.push(Outgoing { connection: waiter.connection, content });
+        }
+    }
+
+    fn stir_waiters(&self, events: &[Event]) {
+        let mut waiters = self.waiters.borrow_mut();
+        if waiters.is_empty() {
+            return;
+        }
+        for event in events {
+            match event {
+                Event::Enqueued { class, .. } => waiters.stir(&class.queue),
+                Event::QueueResumed { queue } => waiters.stir(queue),
+                Event::Released { .. } | Event::LeaseExpired { .. } | Event::Promoted { .. } => {
+                    waiters.stir_all();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn propose(self: &Rc<Self>, term: u64, entry: EntryBuilder) {
+        let time_us = entry.time.0;
+        let (body, mut pending) = entry.finish();
+        pending.proposed_at = self.clock.elapsed();
+        pending.state_hash = self.state.borrow().digest();
+        pending.snapshot = self.snapshots.take_wish().then(|| self.snapshot_state());
+        let proposal = proposal(time_us, body, &pending);
+        self.pending.borrow_mut().push_back(pending);
+        if let Err(error) = self.group().propose(term, proposal).await {
+            self.step_down(&error.to_string());
+        }
+    }
+
+    /// Answers that need no entry of their own still wait for the entries whose effects they show.
+    fn answer_without_entry(self: &Rc<Self>, outgoing: Vec<Outgoing>) {
+        let mut pending = self.pending.borrow_mut();
+        if let Some(last) = pending.back_mut() {
+            last.outgoing.extend(outgoing);
+            return;
+        }
+        drop(pending);
+        outgoing.into_iter().for_each(|outgoing| self.send(outgoing));
+    }
+
+    fn capture_without_entry(&self) {
+        if !self.snapshots.is_wanted() {
+            return;
+        }
+        let mut pending = self.pending.borrow_mut();
+        if let Some(last) = pending.back_mut() {
+            if last.snapshot.is_none() && self.snapshots.take_wish() {
+                last.snapshot = Some(self.snapshot_state());
+            }
+        } else if let Some(committed) = self.committed.get()
+            && self.snapshots.take_wish()
+        {
+            self.snapshots.captured(committed, self.snapshot_state());
+        }
+    }
+
+    fn snapshot_state(&self) -> Rc<Snapshot> {
+        Rc::new(self.state.borrow().snapshot())
+    }
+}
+
+fn proposal(time_us: u64, body: Body, pending: &Pending) -> Proposal {
+    Proposal {
+        time_us,
+        first_event: pending.first_event.0,
+        event_count: u32::try_from(pending.event_count).expect("bounded by the frames of an entry"),
+        body,
+    }
+}
