@@ -28,6 +28,7 @@ mod keys;
 pub mod mutants;
 mod pages;
 mod queue;
+mod serving;
 mod session;
 mod slab;
 mod snapshot;
@@ -57,6 +58,7 @@ pub use decide::{
     decide_timers,
 };
 
+pub use serving::validate_fetch;
 pub use snapshot::{RestoreError, Snapshot};
 pub use state::State;
 pub use view::{Answers, answers};

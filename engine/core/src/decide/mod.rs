@@ -111,6 +111,10 @@ impl From<Refusal> for Decision {
     }
 }
 
+pub(crate) fn check_request(state: &State, request: &Request<'_>) -> Result<(), (Code, String)> {
+    validate::validate(state, request).map_err(|refusal| (refusal.code, refusal.message))
+}
+
 /// The answer to a repeat, or whether the request may be done at all.
 fn standing(state: &State, request: &Request<'_>) -> Result<Option<Rc<Reply>>, Refusal> {
     let refuse = |code, message| Err(Refusal { code, message });

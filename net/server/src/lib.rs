@@ -1,0 +1,1 @@
+//! Listeners, connections, shard threads and metrics of one node.

@@ -1,0 +1,170 @@
+//! The shard as its Raft group sees it: what is committed, and snapshots.
+
+use std::future::Future;
+use std::io;
+use std::rc::Rc;
+
+use jobbie_core::{Snapshot, State};
+use jobbie_io::Disk;
+use jobbie_log::snapshot::{SnapshotMeta as LogMeta, SnapshotReader};
+use jobbie_log::{Entry, EntryId};
+use jobbie_raft::{
+    AsyncRuntime, Machine, Membership, Memberships, PlacedMembership, SnapshotMeta,
+};
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::shard::Inner;
+
+impl<R: AsyncRuntime, D: Disk, C: Clock> Machine for Inner<R, D, C> {
+    type Snapshot = LogMeta;
+
+    fn committed(self: &Rc<Self>, entry: &Entry) {
+        self.on_committed(entry);
+    }
+
+    fn snapshot(
+        self: &Rc<Self>,
+        memberships: Memberships,
+    ) -> impl Future<Output = io::Result<(SnapshotMeta, LogMeta)>> + 'static {
+        let inner = Rc::clone(self);
+        async move {
+            let (last, snapshot) = inner.snapshots.capture(|| inner.bell.ring()).await;
+            let meta = memberships.meta(last);
+            let published =
+                inner.write_snapshot(&snapshot, encode_membership(&meta.membership), last).await;
+            published.map(|published| (meta, published)).map_err(io::Error::other)
+        }
+    }
+
+    async fn latest_snapshot(&self) -> io::Result<Option<(SnapshotMeta, LogMeta)>> {
+        let latest = self.log.snapshots().latest().await.map_err(io::Error::other)?;
+        let Some(reader) = latest.snapshot else { return Ok(None) };
+        let meta = reader.meta().clone();
+        Ok(Some((raft_meta(&meta).map_err(io::Error::other)?, meta)))
+    }
+
+    async fn install(&self, _meta: &SnapshotMeta, _snapshot: LogMeta) -> io::Result<()> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this release runs on one node and takes no snapshots from others",
+        ))
+    }
+}
+
+impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
+    async fn write_snapshot(
+        &self,
+        snapshot: &Snapshot,
+        membership: Vec<u8>,
+        last: EntryId,
+    ) -> Result<LogMeta, jobbie_log::snapshot::SnapshotError> {
+        let meta = LogMeta {
+            last,
+            next_event: snapshot.next_event().0,
+            time_us: snapshot.time().0,
+            state_hash: snapshot.digest(),
+            membership,
+        };
+        let mut writer = self.log.snapshots().begin(meta).await?;
+        for chunk in snapshot.chunks() {
+            let len = u32::try_from(chunk.len()).expect("a chunk is far below 4 GiB");
+            writer.write(&len.to_le_bytes()).await?;
+            writer.write(&chunk).await?;
+        }
+        let published = writer.finish().await?;
+        // What older snapshots need may go: the newest one is read back and whole.
+        self.log.keep_from(snapshot.oldest_needed_event().0);
+        self.metrics.snapshots_total.add(1);
+        info!(shard = %self.config.shard, index = last.index, "snapshot written");
+        Ok(published)
+    }
+}
+
+/// The members and the entry that made them so: its term and index, zeros for none.
+fn encode_membership(placed: &PlacedMembership) -> Vec<u8> {
+    let id = placed.id.unwrap_or(EntryId { term: 0, index: 0 });
+    let mut bytes = vec![u8::from(placed.id.is_some())];
+    bytes.extend_from_slice(&id.term.to_le_bytes());
+    bytes.extend_from_slice(&id.index.to_le_bytes());
+    bytes.extend_from_slice(&placed.membership.encode());
+    bytes
+}
+
+/// What Raft keeps of a snapshot.
+pub(crate) fn raft_meta(meta: &LogMeta) -> Result<SnapshotMeta, RecoverError> {
+    let index = meta.last.index;
+    let failed = |reason: String| RecoverError::Restore { index, reason };
+    let (head, members) = meta
+        .membership
+        .split_at_checked(17)
+        .ok_or_else(|| failed("its membership is cut short".to_owned()))?;
+    let number = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
+    let id = (head[0] != 0).then(|| EntryId { term: number(1), index: number(9) });
+    let membership = Membership::decode(members).map_err(|error| failed(error.to_string()))?;
+    Ok(SnapshotMeta { last: meta.last, membership: PlacedMembership { id, membership } })
+}
+
+/// Why a state could not be put together from what the disk has.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// A snapshot cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] jobbie_log::snapshot::SnapshotError),
+    /// A snapshot's bytes do not make a state.
+    #[error("snapshot at entry {index}: {reason}")]
+    Restore {
+        /// Its last entry.
+        index: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An entry cannot be read.
+    #[error(transparent)]
+    Read(#[from] jobbie_log::ReadError),
+    /// An entry's records do not decode.
+    #[error("entry {index}: {source}")]
+    Decode {
+        /// The entry.
+        index: u64,
+        /// What is wrong with it.
+        source: jobbie_proto::event::codec::DecodeError,
+    },
+}
+
+/// The state that a snapshot holds.
+///
+/// # Errors
+/// When it cannot be read or is not one of this release's.
+pub async fn restore<D: Disk>(reader: &mut SnapshotReader<D>) -> Result<State, RecoverError> {
+    let index = reader.meta().last.index;
+    let failed = |reason: String| RecoverError::Restore { index, reason };
+    let mut chunks = Vec::new();
+    let mut bytes: Vec<u8> = Vec::new();
+    while let Some(part) = reader.next_chunk().await? {
+        bytes.extend_from_slice(&part);
+        let mut at = 0;
+        while let Some(len) = bytes.get(at..at + 4) {
+            let len = u32::from_le_bytes([len[0], len[1], len[2], len[3]]) as usize;
+            let Some(chunk) = bytes.get(at + 4..at + 4 + len) else { break };
+            chunks.push(chunk.to_vec());
+            at += 4 + len;
+        }
+        bytes.drain(..at);
+    }
+    if !bytes.is_empty() {
+        return Err(failed(format!("{} bytes follow its last chunk", bytes.len())));
+    }
+    let state = State::restore(chunks).map_err(|error| failed(error.to_string()))?;
+    if state.digest() != reader.meta().state_hash {
+        return Err(failed("its state has another hash than it says".to_owned()));
+    }
+    Ok(state)
+}
+
+/// Says which snapshots were passed over, and why.
+pub(crate) fn report_refused(refused: &[jobbie_log::snapshot::SnapshotError]) {
+    for error in refused {
+        warn!(%error, "snapshot refused, the one before is used");
+    }
+}
