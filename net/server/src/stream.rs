@@ -6,7 +6,7 @@ use std::rc::Rc;
 use jobbie_proto::wire::{FrameError, frame};
 use jobbie_shard::Frame;
 use monoio::buf::IoBufMut;
-use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
+use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
 
 /// Room made for one read.
 const READ_BYTES: usize = 64 << 10;
@@ -29,41 +29,53 @@ pub(crate) enum ReadError {
 pub(crate) struct FrameStream<S> {
     socket: S,
     buf: Vec<u8>,
-    body_bytes_max: usize,
 }
 
 impl<S: AsyncReadRent> FrameStream<S> {
-    pub(crate) fn new(socket: S, body_bytes_max: usize) -> Self {
-        Self { socket, buf: Vec::with_capacity(READ_BYTES), body_bytes_max }
+    pub(crate) fn new(socket: S) -> Self {
+        Self { socket, buf: Vec::with_capacity(READ_BYTES) }
     }
 
-    /// From now on, another limit.
-    pub(crate) fn set_body_bytes_max(&mut self, body_bytes_max: usize) {
-        self.body_bytes_max = body_bytes_max;
-    }
-
-    /// Reads until at least one frame is complete and hands over all that are.
-    pub(crate) async fn read(&mut self, mut take: impl FnMut(Frame)) -> Result<(), ReadError> {
+    /// Reads until at least one frame is complete and hands over all that are. `body_bytes_max` is
+    /// asked after each read, because it grows once the client has shown who it is.
+    pub(crate) async fn read(
+        &mut self,
+        body_bytes_max: impl Fn() -> usize,
+        mut take: impl FnMut(Frame),
+    ) -> Result<(), ReadError> {
         loop {
-            let whole = self.whole_frames()?;
+            let bytes_max = body_bytes_max();
+            let whole = self.whole_frames(bytes_max)?;
             if whole > 0 {
-                self.hand_over(whole, &mut take)?;
+                self.hand_over(whole, bytes_max, &mut take)?;
                 return Ok(());
             }
             self.fill().await?;
         }
     }
 
+    /// Reads and throws away until the client closes its side.
+    pub(crate) async fn drain(&mut self) {
+        while self.fill().await.is_ok() {
+            self.buf.clear();
+        }
+    }
+
     /// Bytes of complete frames at the beginning of the buffer.
-    fn whole_frames(&self) -> Result<usize, ReadError> {
+    fn whole_frames(&self, body_bytes_max: usize) -> Result<usize, ReadError> {
         let mut end = 0;
-        while let Some((_, bytes)) = frame::split(&self.buf[end..], self.body_bytes_max)? {
+        while let Some((_, bytes)) = frame::split(&self.buf[end..], body_bytes_max)? {
             end += bytes;
         }
         Ok(end)
     }
 
-    fn hand_over(&mut self, whole: usize, take: &mut impl FnMut(Frame)) -> Result<(), ReadError> {
+    fn hand_over(
+        &mut self,
+        whole: usize,
+        body_bytes_max: usize,
+        take: &mut impl FnMut(Frame),
+    ) -> Result<(), ReadError> {
         let shared = if whole <= COPY_BYTES_MAX {
             let copy = self.buf[..whole].to_vec();
             self.buf.drain(..whole);
@@ -76,7 +88,7 @@ impl<S: AsyncReadRent> FrameStream<S> {
         let shared = Rc::new(shared);
         let mut at = 0;
         while at < whole {
-            let (_, bytes) = frame::split(&shared[at..whole], self.body_bytes_max)?
+            let (_, bytes) = frame::split(&shared[at..whole], body_bytes_max)?
                 .expect("these bytes were split before");
             take(Frame::new(Rc::clone(&shared), at..at + bytes));
             at += bytes;
@@ -101,9 +113,9 @@ impl<S: AsyncReadRent> FrameStream<S> {
     }
 }
 
-/// Writes what the outbox holds until it is closed and empty.
+/// Writes what the outbox holds until it is closed and empty, then says that no more comes.
 pub(crate) async fn write_all(
-    mut socket: impl AsyncWriteRentExt,
+    mut socket: impl AsyncWriteRent,
     outbox: &jobbie_shard::Outbox,
 ) -> io::Result<()> {
     let mut buf = Vec::new();
@@ -113,5 +125,5 @@ pub(crate) async fn write_all(
         buf = returned;
         buf.clear();
     }
-    Ok(())
+    socket.shutdown().await
 }

@@ -16,7 +16,7 @@ pub trait Clock: 'static {
 
 /// The log time of one period of leadership.
 #[derive(Clone, Copy, Debug)]
-pub struct LogClock {
+pub(crate) struct LogClock {
     /// What is added to elapsed time.
     offset: u64,
 }
@@ -24,20 +24,20 @@ pub struct LogClock {
 impl LogClock {
     /// Starts at the wall clock, or at `last` (the newest time in the log) if that is later.
     #[must_use]
-    pub fn start(clock: &impl Clock, last: Micros) -> Self {
+    pub(crate) fn start(clock: &impl Clock, last: Micros) -> Self {
         let begin = clock.wall().max(last);
         Self { offset: begin.0.saturating_sub(clock.elapsed()) }
     }
 
     /// Log time now.
     #[must_use]
-    pub fn now(&self, clock: &impl Clock) -> Micros {
+    pub(crate) fn now(&self, clock: &impl Clock) -> Micros {
         Micros(self.offset + clock.elapsed())
     }
 
     /// Microseconds from now until `time`; 0 when it has passed.
     #[must_use]
-    pub fn until(&self, clock: &impl Clock, time: Micros) -> u64 {
+    pub(crate) fn until(&self, clock: &impl Clock, time: Micros) -> u64 {
         time.0.saturating_sub(self.now(clock).0)
     }
 }

@@ -1,14 +1,13 @@
 //! An entry while it is being decided.
 
-use std::rc::Rc;
-
-use jobbie_core::{BlobSink, Snapshot};
+use jobbie_core::BlobSink;
 use jobbie_log::{Body, BodyBuilder};
 use jobbie_proto::event::{Blob, Group, codec};
 use jobbie_proto::limits::ENTRY_BYTES_SOFT;
 use jobbie_proto::{EventSeq, Micros};
 
 use crate::outgoing::Outgoing;
+use crate::snapshots::Captured;
 
 /// Collects what one turn of the shard decides: blob, groups, and the answers that wait for it.
 pub(crate) struct EntryBuilder {
@@ -101,5 +100,5 @@ pub(crate) struct Pending {
     /// Rolling hash of the state after it.
     pub(crate) state_hash: u64,
     /// The state as of this entry, when a snapshot is to be taken there.
-    pub(crate) snapshot: Option<Rc<Snapshot>>,
+    pub(crate) snapshot: Option<Captured>,
 }

@@ -31,6 +31,7 @@ mod run;
 mod sessions;
 mod shard;
 mod snapshots;
+mod snapshotting;
 mod start;
 mod turn;
 mod waiters;

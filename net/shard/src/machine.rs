@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::rc::Rc;
 
-use jobbie_core::{Snapshot, State};
+use jobbie_core::State;
 use jobbie_io::Disk;
 use jobbie_log::snapshot::{SnapshotMeta as LogMeta, SnapshotReader};
 use jobbie_log::{Entry, EntryId};
@@ -15,12 +15,14 @@ use tracing::{info, warn};
 
 use crate::clock::Clock;
 use crate::shard::Inner;
+use crate::snapshots::Captured;
 
 impl<R: AsyncRuntime, D: Disk, C: Clock> Machine for Inner<R, D, C> {
     type Snapshot = LogMeta;
 
-    fn committed(self: &Rc<Self>, entry: &Entry) {
-        self.on_committed(entry);
+    fn committed(&self, entry: &Entry) {
+        let me = self.me.upgrade().expect("called on a shared machine");
+        me.on_committed(entry);
     }
 
     fn snapshot(
@@ -30,10 +32,12 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Machine for Inner<R, D, C> {
         let inner = Rc::clone(self);
         async move {
             let (last, snapshot) = inner.snapshots.capture(|| inner.bell.ring()).await;
-            let meta = memberships.meta(last);
-            let published =
-                inner.write_snapshot(&snapshot, encode_membership(&meta.membership), last).await;
-            published.map(|published| (meta, published)).map_err(io::Error::other)
+            let membership = memberships.as_of(last);
+            let encoded = encode_membership(&membership);
+            let published = inner.write_snapshot(snapshot, encoded, last).await;
+            let published = published.map_err(io::Error::other)?;
+            let next_event = published.next_event;
+            Ok((SnapshotMeta { last, next_event, membership }, published))
         }
     }
 
@@ -55,26 +59,26 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Machine for Inner<R, D, C> {
 impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     async fn write_snapshot(
         &self,
-        snapshot: &Snapshot,
+        captured: Captured,
         membership: Vec<u8>,
         last: EntryId,
     ) -> Result<LogMeta, jobbie_log::snapshot::SnapshotError> {
         let meta = LogMeta {
             last,
-            next_event: snapshot.next_event().0,
-            time_us: snapshot.time().0,
-            state_hash: snapshot.digest(),
+            next_event: captured.next_event,
+            time_us: captured.time_us,
+            state_hash: captured.state_hash,
             membership,
         };
         let mut writer = self.log.snapshots().begin(meta).await?;
-        for chunk in snapshot.chunks() {
+        for chunk in captured.snapshot {
             let len = u32::try_from(chunk.len()).expect("a chunk is far below 4 GiB");
             writer.write(&len.to_le_bytes()).await?;
             writer.write(&chunk).await?;
         }
         let published = writer.finish().await?;
         // What older snapshots need may go: the newest one is read back and whole.
-        self.log.keep_from(snapshot.oldest_needed_event().0);
+        self.log.keep_from(captured.oldest_needed_event);
         self.metrics.snapshots_total.add(1);
         info!(shard = %self.config.shard, index = last.index, "snapshot written");
         Ok(published)
@@ -102,7 +106,8 @@ pub(crate) fn raft_meta(meta: &LogMeta) -> Result<SnapshotMeta, RecoverError> {
     let number = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().expect("eight bytes"));
     let id = (head[0] != 0).then(|| EntryId { term: number(1), index: number(9) });
     let membership = Membership::decode(members).map_err(|error| failed(error.to_string()))?;
-    Ok(SnapshotMeta { last: meta.last, membership: PlacedMembership { id, membership } })
+    let membership = PlacedMembership { id, membership };
+    Ok(SnapshotMeta { last: meta.last, next_event: meta.next_event, membership })
 }
 
 /// Why a state could not be put together from what the disk has.
@@ -136,7 +141,7 @@ pub enum RecoverError {
 ///
 /// # Errors
 /// When it cannot be read or is not one of this release's.
-pub async fn restore<D: Disk>(reader: &mut SnapshotReader<D>) -> Result<State, RecoverError> {
+pub(crate) async fn restore<D: Disk>(reader: &mut SnapshotReader<D>) -> Result<State, RecoverError> {
     let index = reader.meta().last.index;
     let failed = |reason: String| RecoverError::Restore { index, reason };
     let mut chunks = Vec::new();

@@ -14,6 +14,7 @@ pub struct Outbox {
     bytes: RefCell<Vec<u8>>,
     waker: RefCell<Option<Waker>>,
     closed: Cell<bool>,
+    closed_waker: RefCell<Option<Waker>>,
     bytes_max: usize,
 }
 
@@ -49,6 +50,21 @@ impl Outbox {
     pub fn close(&self) {
         self.closed.set(true);
         self.wake();
+        if let Some(waker) = self.closed_waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until it is closed. For one task: the connection's reader.
+    pub async fn closed(&self) {
+        poll_fn(|cx| {
+            if self.closed.get() {
+                return Poll::Ready(());
+            }
+            *self.closed_waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Waits for bytes and swaps them into `buf`, which must be empty. `false` when the outbox is

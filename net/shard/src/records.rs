@@ -7,11 +7,11 @@ use std::rc::Rc;
 use jobbie_io::Disk;
 use jobbie_log::{Body, Entry, Log, ReadError};
 use jobbie_proto::EventSeq;
-use jobbie_proto::event::{Blob, Class, EnqueuedJob, Event, Group, codec};
+use jobbie_proto::event::{Blob, Class, Event, Group, codec};
 
 /// Why a record could not be read back.
 #[derive(Debug, thiserror::Error)]
-pub enum RecordError {
+pub(crate) enum RecordError {
     /// The log could not give the entry.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -26,7 +26,7 @@ pub enum RecordError {
 }
 
 /// One entry of the log, taken apart.
-pub struct Decoded {
+pub(crate) struct Decoded {
     first_event: u64,
     body: Body,
     groups: Vec<Group>,
@@ -37,23 +37,21 @@ pub struct Decoded {
 
 /// A job as it was enqueued.
 #[derive(Clone, Copy, Debug)]
-pub struct JobRecord<'a> {
+pub(crate) struct JobRecord<'a> {
     /// Queue and options.
-    pub class: &'a Class,
-    /// Times and ranges.
-    pub job: &'a EnqueuedJob,
+    pub(crate) class: &'a Class,
     /// What the worker gets.
-    pub payload: &'a [u8],
+    pub(crate) payload: &'a [u8],
     /// Tags.
-    pub tags: &'a [u8],
+    pub(crate) tags: &'a [u8],
     /// Idempotency key.
-    pub key: &'a [u8],
+    pub(crate) key: &'a [u8],
 }
 
 impl Decoded {
     /// Takes an entry apart whose groups are known already.
     #[must_use]
-    pub fn new(first_event: u64, body: Body, groups: Vec<Group>) -> Self {
+    pub(crate) fn new(first_event: u64, body: Body, groups: Vec<Group>) -> Self {
         let mut index = Vec::new();
         let mut event_number = first_event;
         for (g, group) in groups.iter().enumerate() {
@@ -76,7 +74,7 @@ impl Decoded {
 
     /// The event record that holds `event`, and which of its elements that is.
     #[must_use]
-    pub fn event(&self, event: EventSeq) -> Option<(&Event, usize)> {
+    pub(crate) fn event(&self, event: EventSeq) -> Option<(&Event, usize)> {
         if event.0 < self.first_event || event.0 >= self.end_event {
             return None;
         }
@@ -87,16 +85,16 @@ impl Decoded {
 
     /// The job whose enqueueing is `event`.
     #[must_use]
-    pub fn job(&self, event: EventSeq) -> Option<JobRecord<'_>> {
+    pub(crate) fn job(&self, event: EventSeq) -> Option<JobRecord<'_>> {
         let (Event::Enqueued { class, jobs, .. }, nth) = self.event(event)? else { return None };
         let job = jobs.get(nth)?;
         let (payload, tags) = (self.bytes(job.payload), self.bytes(job.tags));
-        Some(JobRecord { class, job, payload, tags, key: self.bytes(job.key) })
+        Some(JobRecord { class, payload, tags, key: self.bytes(job.key) })
     }
 
     /// A range of the entry's blob.
     #[must_use]
-    pub fn bytes(&self, blob: Blob) -> &[u8] {
+    pub(crate) fn bytes(&self, blob: Blob) -> &[u8] {
         blob.of(self.body.bytes())
     }
 
@@ -106,7 +104,7 @@ impl Decoded {
 }
 
 /// The newest decoded entries, and the way to the older ones.
-pub struct Records<D: Disk> {
+pub(crate) struct Records<D: Disk> {
     log: Log<D>,
     bytes_max: usize,
     bytes: Cell<usize>,
@@ -118,7 +116,7 @@ pub struct Records<D: Disk> {
 impl<D: Disk> Records<D> {
     /// Keeps up to about `bytes_max` bytes of decoded entries.
     #[must_use]
-    pub fn new(log: Log<D>, bytes_max: usize) -> Self {
+    pub(crate) fn new(log: Log<D>, bytes_max: usize) -> Self {
         Self {
             log,
             bytes_max,
@@ -129,7 +127,7 @@ impl<D: Disk> Records<D> {
     }
 
     /// Remembers an entry that was just made or read.
-    pub fn insert(&self, decoded: Rc<Decoded>) {
+    pub(crate) fn insert(&self, decoded: Rc<Decoded>) {
         let mut by_event = self.by_event.borrow_mut();
         let mut order = self.order.borrow_mut();
         self.bytes.set(self.bytes.get() + decoded.weight());
@@ -146,7 +144,7 @@ impl<D: Disk> Records<D> {
     }
 
     /// The entry with `event` if it needs no disk: decoded already, or in the log's memory.
-    pub fn cached(&self, event: EventSeq) -> Option<Rc<Decoded>> {
+    pub(crate) fn cached(&self, event: EventSeq) -> Option<Rc<Decoded>> {
         let found = {
             let by_event = self.by_event.borrow();
             by_event.range(..=event.0).next_back().map(|(_, decoded)| Rc::clone(decoded))
@@ -162,7 +160,7 @@ impl<D: Disk> Records<D> {
     ///
     /// # Errors
     /// When the log cannot read it or it does not decode.
-    pub async fn load(&self, event: EventSeq) -> Result<Rc<Decoded>, RecordError> {
+    pub(crate) async fn load(&self, event: EventSeq) -> Result<Rc<Decoded>, RecordError> {
         if let Some(decoded) = self.cached(event) {
             return Ok(decoded);
         }

@@ -42,7 +42,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         for outgoing in pending.outgoing {
             self.send(outgoing);
         }
+        self.count_log_bytes(entry.body.bytes().len());
         self.bell.ring();
+        self.settled.ring();
     }
 
     fn take_pending(&self, entry: &Entry) -> Option<Pending> {
@@ -65,21 +67,23 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     /// Sends an answer whose entry is committed, or that needs none.
     pub(crate) fn send(self: &Rc<Self>, outgoing: Outgoing) {
         let mut sources = Sources::default();
+        if self.gather_cached(&outgoing, &mut sources) {
+            return self.encode(&outgoing, &sources);
+        }
+        // The disk has the rest. Other answers need not wait for this one.
+        let inner = Rc::clone(self);
+        drop(R::spawn(async move { inner.send_loaded(outgoing, sources).await }));
+    }
+
+    /// Gathers what an answer needs as far as it is in memory; whether that was all.
+    fn gather_cached(&self, outgoing: &Outgoing, sources: &mut Sources) -> bool {
         for event in outgoing.content.needs() {
-            if sources.has(event) {
-                continue;
-            }
-            match self.records.cached(event) {
-                Some(entry) => sources.add(entry),
-                None => {
-                    // The disk has it. Other answers need not wait for this one.
-                    let inner = Rc::clone(self);
-                    R::spawn(async move { inner.send_loaded(outgoing, sources).await });
-                    return;
-                }
+            if !sources.has(event) {
+                let Some(entry) = self.records.cached(event) else { return false };
+                sources.add(entry);
             }
         }
-        self.encode(&outgoing, &sources);
+        true
     }
 
     async fn send_loaded(self: Rc<Self>, outgoing: Outgoing, mut sources: Sources) {

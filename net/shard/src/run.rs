@@ -15,8 +15,9 @@ use tracing::{error, info};
 
 use crate::clock::{Clock, LogClock};
 use crate::entry::EntryBuilder;
-use crate::outgoing::{Content, Outgoing};
+use crate::outgoing::{Answer, Content, Outgoing, Sources};
 use crate::shard::Inner;
+use crate::waiters::Owed;
 
 impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     /// Decides as long as this node leads, until the group stops.
@@ -45,7 +46,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         }
         self.begin(term);
         while self.leads(term) {
-            if self.has_room() && self.has_work() {
+            if self.has_room() && self.has_work() && self.stopped.borrow().is_none() {
                 self.turn(term).await;
             } else {
                 self.rest().await;
@@ -96,15 +97,39 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     pub(crate) fn step_down(&self, reason: &str) {
         self.metrics.serving.set(0);
         self.pending.borrow_mut().clear();
+        self.refuse_all(Code::NotLeader, reason);
+    }
+
+    /// Takes no more requests.
+    pub(crate) fn close_intake(&self) {
+        self.stopped.borrow_mut().get_or_insert_with(|| "the server is stopping".to_owned());
+    }
+
+    /// Answers waiting fetches with nothing, and every client with why its connection ends.
+    pub(crate) fn part(&self, reason: &str) {
+        while let Some(waiter) = self.waiters.borrow_mut().pop_overdue(Micros(u64::MAX)) {
+            if let Owed::Reply { number, .. } = waiter.owed {
+                let content = Content::Reply(Answer { number, ..Answer::default() });
+                let connection = waiter.connection;
+                self.encode(&Outgoing { connection, content }, &Sources::default());
+            }
+        }
+        self.refuse_all(Code::ShuttingDown, reason);
+    }
+
+    fn refuse_all(&self, code: Code, reason: &str) {
         for connection in self.connections.take().into_values() {
-            self.refuse(&connection, Code::NotLeader, reason);
+            self.refuse(&connection, code, reason);
         }
     }
 
     fn stop(&self, reason: &str) {
         error!(shard = %self.config.shard, reason, "the shard has stopped");
-        self.step_down(reason);
         *self.stopped.borrow_mut() = Some(reason.to_owned());
+        self.metrics.serving.set(0);
+        self.pending.borrow_mut().clear();
+        self.refuse_all(Code::Unavailable, reason);
+        self.settled.ring();
     }
 
     /// Tells the clients whose leases these events end from outside.

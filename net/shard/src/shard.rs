@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use jobbie_core::State;
 use jobbie_io::Disk;
@@ -61,6 +61,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Clone for Shard<R, D, C> {
 }
 
 pub(crate) struct Inner<R: AsyncRuntime, D: Disk, C: Clock> {
+    /// Itself, for answers that are sent later.
+    pub(crate) me: Weak<Self>,
     pub(crate) config: ShardConfig,
     pub(crate) clock: C,
     pub(crate) log: Log<D>,
@@ -82,14 +84,18 @@ pub(crate) struct Inner<R: AsyncRuntime, D: Disk, C: Clock> {
     connections_ever: Cell<u64>,
     /// Something to decide, or room for it.
     pub(crate) bell: Bell,
+    /// An entry was committed, while the shard is ending.
+    pub(crate) settled: Bell,
+    pub(crate) bytes_since_snapshot: Cell<u64>,
     /// Why the shard takes nothing any more.
     pub(crate) stopped: RefCell<Option<String>>,
 }
 
 impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
-    pub(crate) fn new(config: ShardConfig, clock: C, log: Log<D>, state: State) -> Self {
+    pub(crate) fn new(config: ShardConfig, clock: C, log: Log<D>, state: State) -> Rc<Self> {
         let log_clock = LogClock::start(&clock, state.time());
-        Self {
+        Rc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             config,
             log_clock: Cell::new(log_clock),
             clock,
@@ -108,8 +114,10 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             connections: RefCell::default(),
             connections_ever: Cell::new(0),
             bell: Bell::default(),
+            settled: Bell::default(),
+            bytes_since_snapshot: Cell::new(0),
             stopped: RefCell::new(None),
-        }
+        })
     }
 
     pub(crate) fn now(&self) -> Micros {
@@ -140,6 +148,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Shard<R, D, C> {
     pub fn submit(&self, connection: &Rc<Connection>, frame: Frame) {
         let inner = &self.inner;
         let refused = connection.outbox.is_closed()
+            || inner.stopped.borrow().is_some()
             || (inner.intake.is_full() && inner.refuse_if_enqueue(connection, &frame));
         if !refused {
             inner.intake.push(connection, frame);
@@ -150,6 +159,11 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Shard<R, D, C> {
     /// The connection is gone. Its session lives on for a while, so that the client can come back.
     pub fn disconnect(&self, connection: &Rc<Connection>) {
         self.inner.forget(connection);
+    }
+
+    /// Ends a connection with a reason, which is its last frame.
+    pub fn refuse(&self, connection: &Rc<Connection>, code: Code, message: &str) {
+        self.inner.refuse(connection, code, message);
     }
 
     /// What the shard counts.

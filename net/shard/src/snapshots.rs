@@ -5,24 +5,45 @@
 //! committed.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 
-use jobbie_core::Snapshot;
+use jobbie_core::{Snapshot, State};
 use jobbie_log::EntryId;
 
 use crate::bell::Bell;
+
+/// The state at one moment, and what is said about it.
+pub(crate) struct Captured {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) next_event: u64,
+    pub(crate) time_us: u64,
+    pub(crate) state_hash: u64,
+    /// What the state refers to begins here.
+    pub(crate) oldest_needed_event: u64,
+}
+
+impl Captured {
+    pub(crate) fn of(state: &State) -> Self {
+        Self {
+            snapshot: state.snapshot(),
+            next_event: state.next_event().0,
+            time_us: state.time().0,
+            state_hash: state.digest(),
+            oldest_needed_event: state.oldest_needed_event().0,
+        }
+    }
+}
 
 /// A snapshot on its way from the running state to its writer.
 #[derive(Default)]
 pub(crate) struct Snapshots {
     wanted: Cell<bool>,
-    captured: RefCell<Option<(EntryId, Rc<Snapshot>)>>,
+    captured: RefCell<Option<(EntryId, Captured)>>,
     ready: Bell,
 }
 
 impl Snapshots {
     /// Asks for one and waits for it. One caller at a time.
-    pub(crate) async fn capture(&self, ask: impl FnOnce()) -> (EntryId, Rc<Snapshot>) {
+    pub(crate) async fn capture(&self, ask: impl FnOnce()) -> (EntryId, Captured) {
         self.wanted.set(true);
         ask();
         loop {
@@ -43,7 +64,7 @@ impl Snapshots {
     }
 
     /// The entry that a snapshot was taken at is committed.
-    pub(crate) fn captured(&self, at: EntryId, snapshot: Rc<Snapshot>) {
+    pub(crate) fn captured(&self, at: EntryId, snapshot: Captured) {
         *self.captured.borrow_mut() = Some((at, snapshot));
         self.ready.ring();
     }

@@ -8,7 +8,7 @@ use jobbie_log::{EntryId, EntryKind, Log};
 use jobbie_proto::Micros;
 use jobbie_proto::event::codec;
 use jobbie_raft::{
-    AsyncRuntime, Bootstrap, Group, GroupConfig, Leadership, NoPeers, Recovered,
+    AsyncRuntime, Bootstrap, Group, GroupConfig, Leadership, NoPeers, Recovered, SnapshotMeta,
 };
 use tracing::info;
 
@@ -44,14 +44,14 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Shard<R, D, C> {
         let address = config.endpoints.get(usize::from(config.shard.0)).cloned();
         let node = config.node;
         let bootstrap = Bootstrap::Single { address: address.unwrap_or_default() };
-        let inner = Rc::new(Inner::new(config, clock, log.clone(), state));
+        let inner = Inner::new(config, clock, log.clone(), state);
         inner.committed.set(recovered.applied);
         let group = GroupConfig::new(node, bootstrap);
         let group: Group<R, Inner<R, D, C>> =
             Group::start(group, log, Rc::clone(&inner), recovered, NoPeers::default()).await?;
         let leadership = group.leadership().clone();
         assert!(inner.group.set(group).is_ok(), "a shard is started once");
-        R::spawn(Rc::clone(&inner).run());
+        drop(R::spawn(Rc::clone(&inner).run()));
         let now = leadership
             .until(|now| now.ready_term().is_some() || matches!(now, Leadership::Stopped(_)))
             .await;
@@ -73,7 +73,8 @@ async fn recover<D: Disk>(
         Some(mut reader) => {
             let state = restore(&mut reader).await?;
             let meta = raft_meta(reader.meta())?;
-            (state, Recovered { applied: Some(meta.last), membership: meta.membership })
+            let SnapshotMeta { last, next_event, membership } = meta;
+            (state, Recovered { applied: Some(last), next_event, membership })
         }
     };
     let from = state.next_event();

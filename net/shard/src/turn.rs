@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use jobbie_core::{Decision, Snapshot, decide, decide_close_session, decide_timers};
+use jobbie_core::{Decision, decide, decide_close_session, decide_timers};
 use jobbie_io::Disk;
 use jobbie_log::Body;
 use jobbie_proto::event::{Event, Group};
@@ -14,6 +14,7 @@ use crate::entry::{EntryBuilder, Pending};
 use crate::limits::{ENTRIES_IN_FLIGHT_MAX, TIMER_JOBS_PER_ENTRY};
 use crate::outgoing::{Answer, Content, Outgoing};
 use crate::shard::Inner;
+use crate::snapshots::Captured;
 use crate::waiters::{Owed, Waiter, WaiterId};
 
 impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
@@ -232,8 +233,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         }
     }
 
-    fn snapshot_state(&self) -> Rc<Snapshot> {
-        Rc::new(self.state.borrow().snapshot())
+    fn snapshot_state(&self) -> Captured {
+        Captured::of(&self.state.borrow())
     }
 }
 
