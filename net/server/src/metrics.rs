@@ -105,9 +105,13 @@ fn render(shards: &[SharedMetrics]) -> String {
             writeln!(out, "jobbie_{name}{{shard=\"{shard}\"}} {}", read(metrics)).expect(MEMORY);
         }
     }
-    histogram(&mut out, shards, "commit_us", "Microseconds from deciding an entry to its commit.", |m| {
-        &m.commit_us
-    });
+    histogram(
+        &mut out,
+        shards,
+        "commit_us",
+        "Microseconds from deciding an entry to its commit.",
+        |m| &m.commit_us,
+    );
     histogram(&mut out, shards, "entry_groups", "Requests and timer turns in one entry.", |m| {
         &m.entry_groups
     });

@@ -42,7 +42,7 @@ pub enum StartError {
     Runtime(#[from] RuntimeError),
     /// A shard did not come up.
     #[error(transparent)]
-    Shard(#[from] ShardError),
+    Shard(Box<ShardError>),
     /// A shard's thread ended without a word.
     #[error("the thread of shard {0} ended while it started")]
     Died(ShardId),
@@ -92,7 +92,7 @@ impl Server {
         let mut threads = Vec::new();
         for (shard, (thread, ready)) in (0..).zip(starting) {
             let started = ready.recv().map_err(|_| StartError::Died(ShardId(shard)))?;
-            let (waker, metrics) = started?;
+            let (waker, metrics) = started.map_err(|error| StartError::Shard(Box::new(error)))?;
             threads.push(ShardThread { thread, waker, metrics });
         }
         let shard_metrics = threads.iter().map(|thread| Arc::clone(&thread.metrics)).collect();
@@ -136,10 +136,7 @@ impl Server {
     }
 }
 
-fn listen(
-    address: SocketAddr,
-    shards: u16,
-) -> Result<Vec<(TcpListener, SocketAddr)>, StartError> {
+fn listen(address: SocketAddr, shards: u16) -> Result<Vec<(TcpListener, SocketAddr)>, StartError> {
     (0..shards)
         .map(|shard| {
             let mut address = address;

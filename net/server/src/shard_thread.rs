@@ -91,8 +91,8 @@ fn with_sources(error: &dyn std::error::Error) -> String {
 /// Opens the log, recovers the shard and begins to serve.
 pub(crate) async fn start(plan: ShardPlan) -> Result<(Shard, TcpListener), ShardError> {
     let path = plan.dir;
-    let disk = UringDisk::open(&path)
-        .map_err(|source| ShardError::Dir { path: path.clone(), source })?;
+    let disk =
+        UringDisk::open(&path).map_err(|source| ShardError::Dir { path: path.clone(), source })?;
     let opened = Log::open(disk, plan.log, plan.identity, Create::IfMissing).await;
     let Opened { log, driver, report } =
         opened.map_err(|source| ShardError::Log { path: path.clone(), source })?;
@@ -108,7 +108,12 @@ pub(crate) async fn start(plan: ShardPlan) -> Result<(Shard, TcpListener), Shard
 }
 
 /// Serves until `stop`, then ends the shard in order.
-pub(crate) async fn serve(shard: Shard, listener: TcpListener, stop: &AtomicBool, waker: EventWaiter) {
+pub(crate) async fn serve(
+    shard: Shard,
+    listener: TcpListener,
+    stop: &AtomicBool,
+    waker: EventWaiter,
+) {
     runtime::spawn(accept(shard.clone(), listener));
     while !stop.load(Ordering::Acquire) {
         if let Err(error) = waker.wait(|| stop.load(Ordering::Acquire)).await {

@@ -88,7 +88,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 
     fn check_hello<'a>(&'a self, hello: &Hello<'_>) -> Result<(), Refused<'a>> {
         if !(hello.version_min..=hello.version_max).contains(&PROTOCOL_VERSION) {
-            let message = "this server speaks version 1 of the protocol: use a client that does too";
+            let message =
+                "this server speaks version 1 of the protocol: use a client that does too";
             return Err(Refused::new(Code::BadVersion, message));
         }
         if !same_secret(hello.token, &self.config.token) {
@@ -164,12 +165,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         self.answer(entry, connection, answer);
     }
 
-    fn wait(
-        &self,
-        entry: &mut EntryBuilder,
-        connection: &Rc<Connection>,
-        request: &Request<'_>,
-    ) {
+    fn wait(&self, entry: &mut EntryBuilder, connection: &Rc<Connection>, request: &Request<'_>) {
         let fetch = request.fetch.as_ref().expect("only a fetch waits");
         let mut waiters = self.waiters.borrow_mut();
         if waiters.has_request(connection, request.number) {

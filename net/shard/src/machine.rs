@@ -8,9 +8,7 @@ use jobbie_core::State;
 use jobbie_io::Disk;
 use jobbie_log::snapshot::{SnapshotMeta as LogMeta, SnapshotReader};
 use jobbie_log::{Entry, EntryId};
-use jobbie_raft::{
-    AsyncRuntime, Machine, Membership, Memberships, PlacedMembership, SnapshotMeta,
-};
+use jobbie_raft::{AsyncRuntime, Machine, Membership, Memberships, PlacedMembership, SnapshotMeta};
 use tracing::{info, warn};
 
 use crate::clock::Clock;
@@ -141,7 +139,9 @@ pub enum RecoverError {
 ///
 /// # Errors
 /// When it cannot be read or is not one of this release's.
-pub(crate) async fn restore<D: Disk>(reader: &mut SnapshotReader<D>) -> Result<State, RecoverError> {
+pub(crate) async fn restore<D: Disk>(
+    reader: &mut SnapshotReader<D>,
+) -> Result<State, RecoverError> {
     let index = reader.meta().last.index;
     let failed = |reason: String| RecoverError::Restore { index, reason };
     let mut chunks = Vec::new();

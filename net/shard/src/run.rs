@@ -193,4 +193,3 @@ async fn either(a: impl Future, b: impl Future) {
         Either::Left(_) | Either::Right(_) => {}
     }
 }
-

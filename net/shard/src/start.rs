@@ -119,4 +119,3 @@ async fn replay<D: Disk>(
 fn first_index<D: Disk>(log: &Log<D>) -> u64 {
     log.state().purged.map_or(0, |purged| purged.index + 1)
 }
-

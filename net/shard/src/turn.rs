@@ -100,7 +100,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 if self.state.borrow().fetchable(&queue) == 0 {
                     break;
                 }
-                let ready = |waiter: &Waiter| waiter.want > 0 && !waiter.connection.outbox.is_full();
+                let ready =
+                    |waiter: &Waiter| waiter.want > 0 && !waiter.connection.outbox.is_full();
                 let first = self.waiters.borrow().first(&queue, ready);
                 let Some(id) = first else { break };
                 if !self.serve(entry, id) {
@@ -139,8 +140,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     fn decide_delivery(&self, entry: &mut EntryBuilder, request: &Request<'_>) -> Decision {
         let (state, fetch) = (self.state.borrow(), request.fetch.as_ref().expect("just set"));
         let time = entry.time;
-        let events =
-            jobbie_core::decide_fetch(&state, time, request.session, fetch, entry.blob());
+        let events = jobbie_core::decide_fetch(&state, time, request.session, fetch, entry.blob());
         if events.is_empty() {
             return Decision::Nothing;
         }
@@ -158,7 +158,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             }
             Owed::Delivery { subscription } => {
                 waiter.want -= u32::try_from(reply.leases.len()).expect("no more than wanted");
-                waiters.to_the_end(id);
+                waiters.send_back(id);
                 Content::Delivery { subscription, reply }
             }
         };

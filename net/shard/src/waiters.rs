@@ -135,7 +135,11 @@ impl Waiters {
         self.waiters.get_mut(&id)
     }
 
-    pub(crate) fn subscription(&self, connection: &Rc<Connection>, number: u32) -> Option<WaiterId> {
+    pub(crate) fn subscription(
+        &self,
+        connection: &Rc<Connection>,
+        number: u32,
+    ) -> Option<WaiterId> {
         self.subscriptions.get(&(Rc::as_ptr(connection), number)).copied()
     }
 
@@ -184,7 +188,7 @@ impl Waiters {
     }
 
     /// Sends a served subscription to the end of its lines.
-    pub(crate) fn to_the_end(&mut self, id: WaiterId) {
+    pub(crate) fn send_back(&mut self, id: WaiterId) {
         let Some(waiter) = self.waiters.get(&id) else { return };
         for queue in &waiter.queues {
             if let Some(line) = self.lines.get_mut(queue)
@@ -233,7 +237,7 @@ mod tests {
         let a = waiters.add(waiter(Owed::Delivery { subscription: 1 }, &["q", "r"]));
         let b = waiters.add(waiter(fetch(1, 50), &["q"]));
         assert_eq!(waiters.first("q", |_| true), Some(a));
-        waiters.to_the_end(a);
+        waiters.send_back(a);
         assert_eq!(waiters.first("q", |_| true), Some(b));
         assert_eq!(waiters.first("r", |_| true), Some(a));
         assert_eq!(waiters.first("q", |w| w.want > 1), None);
