@@ -126,8 +126,10 @@ pub enum Event<'a, T> {
     Lost(Vec<LostLease>),
     /// The server ends the connection.
     Refused(Refused<'a>),
-    /// The shard cannot say what became of a request. It stays in flight: connect again.
+    /// The shard cannot say what became of a request, or the session is gone. It stays in flight: connect again.
     Unavailable {
+        /// Which of the two.
+        code: Code,
         /// What the server said.
         message: &'a str,
     },
@@ -392,8 +394,9 @@ fn answered<'a, T>(
     reply: ReplyFrame<'a>,
     blob: &'a [u8],
 ) -> Event<'a, T> {
-    if reply.code == Code::Unavailable {
-        return Event::Unavailable { message: reply.message };
+    // Either way the server cannot say what became of it; the next handshake will show.
+    if matches!(reply.code, Code::Unavailable | Code::SessionGone) {
+        return Event::Unavailable { code: reply.code, message: reply.message };
     }
     if reply.more {
         return match requests.get_mut(reply.number) {

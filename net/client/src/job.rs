@@ -24,6 +24,12 @@ use jobbie_proto::{JobId, LeaseToken, Micros};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewJob<'a>(pub(crate) Enqueue<'a>);
 
+impl<'a> From<NewJob<'a>> for Enqueue<'a> {
+    fn from(job: NewJob<'a>) -> Self {
+        job.0
+    }
+}
+
 fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -356,8 +356,8 @@ impl Link {
                     }
                     return Err(refusal(&refused, address));
                 }
-                Event::Unavailable { message } => {
-                    let cause = format!("{address}: UNAVAILABLE: {message}");
+                Event::Unavailable { code, message } => {
+                    let cause = format!("{address}: {}: {message}", code.name());
                     return Err(Trouble::Again { cause, after_ms: 100 });
                 }
                 Event::GoAway { message } => {
@@ -387,6 +387,7 @@ fn refusal(refused: &jobbie_proto::wire::Refused<'_>, address: &str) -> Trouble 
         | Code::WrongShard
         | Code::ShuttingDown
         | Code::Unavailable
+        | Code::SessionGone
         | Code::TooManyConnections => Trouble::Again {
             cause: format!("{address}: {}: {}", refused.code.name(), refused.message),
             after_ms: refused.retry_after_ms.into(),

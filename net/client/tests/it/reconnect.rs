@@ -61,6 +61,21 @@ async fn r09_a_forgotten_session_is_an_explicit_error() {
 }
 
 #[tokio::test]
+async fn r09_a_session_evicted_under_the_client_is_opened_anew() {
+    let fake = Fake::start().await;
+    let client = Client::connect(fake.address.clone()).await.unwrap();
+    {
+        let mut state = fake.state();
+        state.acts.push_back(Act::Refuse(jobbie_client::Code::SessionGone));
+        state.forget_sessions = true;
+    }
+    let error = client.enqueue(&NewJob::new("q", b"1")).await.unwrap_err();
+    assert_eq!(error, Error::SessionGone);
+    client.enqueue(&NewJob::new("q", b"2")).await.unwrap();
+    assert_eq!(fake.state().done, [(2, 1, 1)]);
+}
+
+#[tokio::test]
 async fn a_redirect_is_followed() {
     let (follower, leader) = (Fake::start().await, Fake::start().await);
     let client = Client::connect(follower.address.clone()).await.unwrap();
