@@ -218,6 +218,8 @@ mod tests {
         let list = ours.list::<32>("acks", fb::Request::VT_ACKS, 10).unwrap();
         let theirs: Vec<_> = theirs.acks().unwrap().iter().map(|ack| ack.0).collect();
         assert_eq!(list, theirs);
+        let few = ours.list::<32>("acks", fb::Request::VT_ACKS, 2);
+        assert_eq!(few, Err(DecodeError::TooMany { field: "acks", count: 3, count_max: 2 }));
     }
 
     #[test]
