@@ -28,6 +28,9 @@ pub struct Options {
     /// Address of the server
     #[arg(long, default_value = "127.0.0.1:7400", env = "JOBBIE_ADDR")]
     pub addr: String,
+    /// What the server asks clients to show
+    #[arg(long, default_value = "", env = "JOBBIE_TOKEN", hide_env_values = true)]
+    pub token: String,
     /// Connections; steady has as many producers and as many workers
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub connections: u32,

@@ -1,74 +1,140 @@
-//! `jobbie server`: from flags to a running node.
+//! `jobbie server`: from flags to a running node, and its end.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::io::IsTerminal;
+
+use jobbie_server::{Durability as LogDurability, Server, ServerConfig, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
 
 use crate::args::{Durability, LogFormat, ServerArgs};
 use crate::exit::Exit;
 
-/// Sizes a segment may have, in bytes: smaller ones are all header, larger ones take long to recover.
-const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=4 << 30;
-/// Size of a segment when none is asked for, in bytes.
-const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
-
-/// What the flags come to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Options {
-    pub(crate) data_dir: PathBuf,
-    pub(crate) listen: SocketAddr,
-    /// Nothing is one per core, or what the data directory was made with.
-    pub(crate) shards: Option<u16>,
-    pub(crate) durability: Durability,
-    pub(crate) log_format: LogFormat,
-    pub(crate) log_level: String,
-    pub(crate) metrics: Option<SocketAddr>,
-    pub(crate) segment_bytes: u64,
-}
-
-impl Options {
-    /// Checks what no flag can check alone.
-    fn new(args: &ServerArgs) -> Result<Self, String> {
-        let segment_bytes = args.segment_bytes.unwrap_or(SEGMENT_BYTES_DEFAULT);
-        if !SEGMENT_BYTES.contains(&segment_bytes) {
-            return Err("--segment-bytes must be 1MiB to 4GiB".into());
-        }
-        if args.metrics == Some(args.listen) {
-            return Err(format!(
-                "--metrics and --listen are both {}: give metrics another port",
-                args.listen
-            ));
-        }
-        Ok(Self {
-            data_dir: args.data_dir.clone(),
-            listen: args.listen,
-            shards: args.shards,
-            durability: args.durability,
-            log_format: args.log_format,
-            log_level: args.log_level.clone(),
-            metrics: args.metrics,
-            segment_bytes,
-        })
-    }
-}
-
 /// Runs the server until it is told to stop.
 pub(crate) fn run(args: &ServerArgs) -> Exit {
-    match Options::new(args) {
-        Ok(options) => start(&options),
+    let config = match config(args) {
+        Ok(config) => config,
+        Err(e) => return fail(&e, Exit::Usage),
+    };
+    if let Err(e) = start_log(args.log_format, &args.log_level) {
+        return fail(&e, Exit::Usage);
+    }
+    let server = match Server::start(&config) {
+        Ok(server) => server,
+        Err(e) => return fail(&e.to_string(), exit_of(&e)),
+    };
+    announce(&server, &config);
+    match wait_for_signal() {
+        Ok(name) => info!(signal = name, "stopping; a second signal ends at once"),
         Err(e) => {
-            eprintln!("error: {e}");
-            Exit::Usage
+            server.stop();
+            return fail(&format!("wait for signals: {e}"), Exit::Failed);
+        }
+    }
+    server.stop();
+    Exit::Done
+}
+
+fn fail(message: &str, exit: Exit) -> Exit {
+    eprintln!("error: {message}");
+    exit
+}
+
+fn exit_of(error: &StartError) -> Exit {
+    match error {
+        StartError::Config(_) => Exit::Usage,
+        StartError::DataDir(_) | StartError::Shard(_) => Exit::DataDir,
+        _ => Exit::Failed,
+    }
+}
+
+/// Checks what no flag can check alone.
+fn config(args: &ServerArgs) -> Result<ServerConfig, String> {
+    if args.metrics.is_some_and(|at| at.port() != 0 && at == args.listen) {
+        return Err(format!("--metrics and --listen are both {}: give metrics another port", args.listen));
+    }
+    let defaults = ServerConfig::default();
+    let config = ServerConfig {
+        data_dir: args.data_dir.clone(),
+        listen: args.listen,
+        advertise: args.advertise.clone(),
+        shards: args.shards,
+        durability: match args.durability {
+            Durability::Fsync => LogDurability::Fsync,
+            Durability::IntervalMs(ms) => LogDurability::Interval(ms),
+            Durability::None => LogDurability::None,
+        },
+        segment_bytes: args.segment_bytes.unwrap_or(defaults.segment_bytes),
+        snapshot_log_bytes: args.snapshot_log_bytes.unwrap_or(defaults.snapshot_log_bytes),
+        token: args.token.clone(),
+        metrics: args.metrics,
+    };
+    config.validate()?;
+    Ok(config)
+}
+
+/// Logs go to stderr, stdout is for data.
+fn start_log(format: LogFormat, level: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(level).map_err(|e| format!("--log-level {level}: {e}"))?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    let started = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|e| format!("start logging: {e}"))
+}
+
+fn announce(server: &Server, config: &ServerConfig) {
+    for (shard, address) in server.addresses().iter().enumerate() {
+        info!(shard, %address, "listening");
+    }
+    if let Some(address) = server.metrics_address() {
+        info!(%address, "metrics");
+    }
+    match config.durability {
+        LogDurability::Fsync => {}
+        LogDurability::Interval(ms) => {
+            warn!(ms, "relaxed durability: a power cut loses what was acknowledged in the last milliseconds");
+        }
+        LogDurability::None => {
+            warn!("no durability: a power cut loses what was acknowledged and not yet written by the kernel");
         }
     }
 }
 
-fn start(options: &Options) -> Exit {
-    if let Err(e) = std::fs::create_dir_all(&options.data_dir) {
-        eprintln!("error: make data directory {}: {e}", options.data_dir.display());
-        return Exit::DataDir;
-    }
-    eprintln!("error: this build has no server: {options:?} is understood and nothing was started");
-    Exit::Failed
+/// Waits for the first signal, and arranges for the second to end the process.
+fn wait_for_signal() -> std::io::Result<&'static str> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let name = runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        Ok::<_, std::io::Error>(name)
+    })?;
+    std::thread::spawn(|| {
+        let again = || -> std::io::Result<()> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let mut terminate = signal(SignalKind::terminate())?;
+                let mut interrupt = signal(SignalKind::interrupt())?;
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                Ok(())
+            })
+        };
+        if again().is_ok() {
+            std::process::exit(Exit::Failed as i32);
+        }
+    });
+    Ok(name)
 }
 
 #[cfg(test)]
@@ -76,27 +142,28 @@ mod tests {
     use super::*;
     use crate::args::{Command, parse};
 
-    fn options(flags: &[&str]) -> Result<Options, String> {
+    fn of(flags: &[&str]) -> Result<ServerConfig, String> {
         let argv = ["jobbie", "server"].iter().chain(flags).map(Into::into).collect();
         let Command::Server(args) = parse(argv).expect("flags are right").command else {
             panic!("not the server")
         };
-        Options::new(&args)
+        config(&args)
     }
 
     #[test]
-    fn defaults_need_no_flags() {
-        let options = options(&[]).expect("defaults fit together");
-        assert_eq!(options.durability, Durability::Fsync);
-        assert_eq!(options.listen.to_string(), "127.0.0.1:7400");
-        assert_eq!(options.segment_bytes, SEGMENT_BYTES_DEFAULT);
-        assert_eq!(options.shards, None);
+    fn flags_and_library_agree_on_the_defaults() {
+        let (flags, library) = (of(&[]).expect("defaults fit together"), ServerConfig::default());
+        assert_eq!(flags.durability, library.durability);
+        assert_eq!(flags.listen, library.listen);
+        assert_eq!(flags.segment_bytes, library.segment_bytes);
+        assert_eq!(flags.shards, library.shards);
+        assert!(flags.data_dir.ends_with(&library.data_dir));
     }
 
     #[test]
     fn what_does_not_fit_together_is_refused() {
-        assert!(options(&["--metrics", "127.0.0.1:7400"]).is_err());
-        assert!(options(&["--segment-bytes", "4KiB"]).is_err());
-        assert!(options(&["--segment-bytes", "5GiB"]).is_err());
+        let refused = |flags: &[&str]| of(flags).expect_err("must be refused");
+        assert!(refused(&["--metrics", "127.0.0.1:7400"]).contains("--metrics"));
+        assert!(refused(&["--listen", "0.0.0.0:7400"]).contains("--advertise"));
     }
 }

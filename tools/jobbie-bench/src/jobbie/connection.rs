@@ -28,6 +28,7 @@ struct Open {
 pub struct Connection {
     encoder: Encoder,
     queue: Arc<str>,
+    token: Arc<str>,
     client: u128,
     shard: ShardId,
     payload_bytes: usize,
@@ -41,10 +42,11 @@ pub struct Connection {
 impl Connection {
     /// A connection to `shard` for one queue of it. `client` is a random number of its own.
     #[must_use]
-    pub fn new(queue: Arc<str>, client: u128, shard: ShardId, payload_bytes: usize) -> Self {
+    pub fn new(queue: Arc<str>, token: Arc<str>, client: u128, shard: ShardId, payload_bytes: usize) -> Self {
         Self {
             encoder: Encoder::new(),
             queue,
+            token,
             client,
             shard,
             payload_bytes,
@@ -127,7 +129,7 @@ impl Wire for Connection {
             client: self.client,
             resume_session: SessionId(0),
             shard: self.shard,
-            token: b"",
+            token: self.token.as_bytes(),
             name: "jobbie-bench",
             host: "",
         };
@@ -229,7 +231,7 @@ mod tests {
     use jobbie_proto::wire::ClientFrame;
 
     fn opened() -> Connection {
-        let mut connection = Connection::new("q".into(), 7, ShardId(0), 20);
+        let mut connection = Connection::new("q".into(), "".into(), 7, ShardId(0), 20);
         connection.session = Some(SessionId(1));
         connection
     }

@@ -97,14 +97,14 @@ impl Load<'_> {
     fn try_connect(&self, queue: &str, number: u64) -> anyhow::Result<Link> {
         // A client of its own for each connection: sessions are not resumed, keys alone must prevent duplicates.
         let client = (self.run << 40) ^ u128::from(number);
-        let (link, about) = Link::open(&self.options.addr, ANY_SHARD, client)?;
+        let (link, about) = Link::open(&self.options.addr, &self.options.token, ANY_SHARD, client)?;
         let shards = u16::try_from(about.shards.len()).context("too many shards")?;
         let shard: ShardId = placement::shard_of(queue, shards);
         let addr = &about.shards[usize::from(shard.0)];
         if shards == 1 {
             return Ok(link);
         }
-        Ok(Link::open(addr, shard, client ^ (1 << 127))?.0)
+        Ok(Link::open(addr, &self.options.token, shard, client ^ (1 << 127))?.0)
     }
 
     fn produce(&self, index: u32) -> anyhow::Result<()> {

@@ -34,7 +34,12 @@ pub(crate) struct Link {
 
 impl Link {
     /// Connects and shakes hands.
-    pub(crate) fn open(addr: &str, shard: ShardId, client: u128) -> anyhow::Result<(Self, About)> {
+    pub(crate) fn open(
+        addr: &str,
+        token: &str,
+        shard: ShardId,
+        client: u128,
+    ) -> anyhow::Result<(Self, About)> {
         let stream = TcpStream::connect(addr).with_context(|| format!("connect to {addr}"))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_WAIT))?;
@@ -47,7 +52,7 @@ impl Link {
             client,
             resume_session: SessionId(0),
             shard,
-            token: b"",
+            token: token.as_bytes(),
             name: "jobbie-bench",
             host: "",
         };

@@ -75,9 +75,15 @@ pub(crate) struct ServerArgs {
     /// Directory of all files of this node; made when missing
     #[arg(long, default_value = "./jobbie-data", value_name = "DIR")]
     pub(crate) data_dir: PathBuf,
-    /// Address and port for clients
+    /// Address and port for clients of shard 0; shard k listens k ports above
     #[arg(long, default_value = ADDR_DEFAULT, value_name = "ADDR")]
     pub(crate) listen: SocketAddr,
+    /// Host name that clients are told to connect to [default: that of --listen]
+    #[arg(long, value_name = "HOST")]
+    pub(crate) advertise: Option<String>,
+    /// What clients must show; needed when other machines can connect
+    #[arg(long, default_value = "", hide_env_values = true, value_name = "TEXT")]
+    pub(crate) token: String,
     /// Shards; fixed when the data directory is made [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::SHARDS_MAX)))]
     pub(crate) shards: Option<u16>,
@@ -97,6 +103,9 @@ pub(crate) struct ServerArgs {
     /// Size of a log segment, as 64MiB; fixed per segment when it is made
     #[arg(long, value_parser = bytes, value_name = "BYTES")]
     pub(crate) segment_bytes: Option<u64>,
+    /// Log of a shard, as 256MiB, after which its state is written down anew: what a restart reads at most
+    #[arg(long, value_parser = bytes, value_name = "BYTES")]
+    pub(crate) snapshot_log_bytes: Option<u64>,
 }
 
 /// How results are printed.
@@ -115,6 +124,9 @@ pub(crate) struct ClientArgs {
     /// How results are printed
     #[arg(long, value_enum, default_value = "table")]
     pub(crate) output: Output,
+    /// What the server asks clients to show
+    #[arg(long, default_value = "", hide_env_values = true, value_name = "TEXT")]
+    pub(crate) token: String,
     /// How long to try, in milliseconds
     #[arg(long, default_value_t = 10_000, value_name = "MS")]
     pub(crate) timeout_ms: u64,
@@ -203,7 +215,7 @@ pub(crate) struct AckArgs {
     pub(crate) job: JobId,
     /// Token of the lease, as fetch printed it; without it any lease of the job is finished
     #[arg(long, default_value_t = 0, value_name = "N")]
-    pub(crate) token: u64,
+    pub(crate) lease_token: u64,
     /// What came out: a text, `@file`, or `-` for standard input
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) result: String,
@@ -219,7 +231,7 @@ pub(crate) struct FailArgs {
     pub(crate) error: String,
     /// Token of the lease, as fetch printed it; without it any lease of the job is failed
     #[arg(long, default_value_t = 0, value_name = "N")]
-    pub(crate) token: u64,
+    pub(crate) lease_token: u64,
     /// Where it went wrong: a text, `@file`, or `-` for standard input
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) backtrace: String,

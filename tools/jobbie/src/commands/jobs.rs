@@ -117,7 +117,7 @@ fn lease(of: &LeasedJob<'_>) -> Vec<Value> {
 pub(super) fn ack(args: &AckArgs) -> Result<Exit, CallError> {
     let result = bytes(&args.result)?;
     let mut server = Server::connect(&args.client, None)?;
-    let job = JobRef { job: args.job, token: LeaseToken(args.token) };
+    let job = JobRef { job: args.job, token: LeaseToken(args.lease_token) };
     let mut request = Request { acks: vec![Ack { job, result: &result }], ..Request::default() };
     let mut code = None;
     server.call(args.job.shard(), &mut request, |reply| {
@@ -129,7 +129,7 @@ pub(super) fn ack(args: &AckArgs) -> Result<Exit, CallError> {
 pub(super) fn fail(args: &FailArgs) -> Result<Exit, CallError> {
     let (error, backtrace) = (bytes(&args.error)?, bytes(&args.backtrace)?);
     let mut server = Server::connect(&args.client, None)?;
-    let job = JobRef { job: args.job, token: LeaseToken(args.token) };
+    let job = JobRef { job: args.job, token: LeaseToken(args.lease_token) };
     let fail = Fail { job, error: &error, backtrace: &backtrace, no_retry: args.no_retry };
     let mut request = Request { fails: vec![fail], ..Request::default() };
     let mut failed = None;
@@ -202,7 +202,7 @@ fn view(lookup: &Lookup<'_>) -> Option<Value> {
         "priority": of.priority,
         "attempt": of.attempt,
         "max_retries": of.max_retries,
-        "token": of.token.0,
+        "lease_token": of.token.0,
         "due_ms": time(of.due),
         "expire_at_ms": time(of.expire_at),
         "payload": output::bytes(bytes.payload),
