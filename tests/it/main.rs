@@ -1,3 +1,5 @@
 //! Tests of the repository as a whole and of the binaries from outside.
 
+mod cli;
+mod crash;
 mod tidy;

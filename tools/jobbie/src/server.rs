@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use jobbie_server::{Durability as LogDurability, Server, ServerConfig, StartError};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -19,18 +19,22 @@ pub(crate) fn run(args: &ServerArgs) -> Exit {
     if let Err(e) = start_log(args.log_format, &args.log_level) {
         return fail(&e, Exit::Usage);
     }
+    // Before anything is started, so that no signal is missed once the port answers.
+    let mut signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(e) => return fail(&format!("listen for signals: {e}"), Exit::Failed),
+    };
     let server = match Server::start(&config) {
         Ok(server) => server,
         Err(e) => return fail(&e.to_string(), exit_of(&e)),
     };
     announce(&server, &config);
-    match wait_for_signal() {
-        Ok(name) => info!(signal = name, "stopping; a second signal ends at once"),
-        Err(e) => {
-            server.stop();
-            return fail(&format!("wait for signals: {e}"), Exit::Failed);
-        }
-    }
+    let name = signals.wait();
+    info!(signal = name, "stopping; a second signal ends at once");
+    std::thread::spawn(move || {
+        signals.wait();
+        std::process::exit(Exit::Failed as i32);
+    });
     server.stop();
     Exit::Done
 }
@@ -105,36 +109,31 @@ fn announce(server: &Server, config: &ServerConfig) {
     }
 }
 
-/// Waits for the first signal, and arranges for the second to end the process.
-fn wait_for_signal() -> std::io::Result<&'static str> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let name = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        Ok::<_, std::io::Error>(name)
-    })?;
-    std::thread::spawn(|| {
-        let again = || -> std::io::Result<()> {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let mut terminate = signal(SignalKind::terminate())?;
-                let mut interrupt = signal(SignalKind::interrupt())?;
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                Ok(())
-            })
-        };
-        if again().is_ok() {
-            std::process::exit(Exit::Failed as i32);
-        }
-    });
-    Ok(name)
+/// SIGTERM and SIGINT, as they come.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt })
+    }
+
+    /// Waits for the next one; its name.
+    fn wait(&mut self) -> &'static str {
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = self.terminate.recv() => "SIGTERM",
+                _ = self.interrupt.recv() => "SIGINT",
+            }
+        })
+    }
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
     /// What is logged: error, warn, info, debug, trace, or per part as `info,jobbie_log=debug`
-    #[arg(long, default_value = "info", value_name = "FILTER")]
+    #[arg(long, default_value = "info,openraft=warn", value_name = "FILTER")]
     pub(crate) log_level: String,
     /// Address and port for Prometheus metrics [default: none]
     #[arg(long, value_name = "ADDR")]

@@ -83,7 +83,7 @@ pub(super) fn fetch(args: &FetchArgs) -> Result<Exit, CallError> {
     let mut request = Request { fetch: Some(fetch), ..Request::default() };
     let mut rows = Rows::new(&[
         "job",
-        "token",
+        "lease_token",
         "queue",
         "attempt",
         "deadline_ms",

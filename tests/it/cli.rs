@@ -1,0 +1,121 @@
+//! The command line against a real server, as a user types it.
+
+use std::process::Output;
+
+use jobbie_tests::server::{Server, free_address, run};
+use serde_json::Value;
+
+fn json(out: &Output) -> Vec<Value> {
+    assert!(out.status.success(), "{out:?}");
+    let text = String::from_utf8_lossy(&out.stdout);
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+fn said(out: &Output) -> String {
+    String::from_utf8_lossy(&out.stderr).into_owned()
+}
+
+/// Runs a client command against `addr`.
+fn jobbie(addr: &str, args: &[&str]) -> Output {
+    run("jobbie", &[args, &["--addr", addr, "--output", "json"]].concat())
+}
+
+#[test]
+fn a_job_goes_through_its_life() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let server = Server::start(&folder.path().join("data"), free_address(2), &["--shards", "2"]);
+    let at = server.addr();
+    let job = json(&jobbie(&at, &["enqueue", "mail", "{\"to\": 1}"]))[0]["job"].clone();
+    let job = job.as_str().expect("an id");
+    assert_eq!(json(&jobbie(&at, &["inspect", job]))[0]["state"], "pending");
+    let lease = json(&jobbie(&at, &["fetch", "mail"])).remove(0);
+    assert_eq!((lease["job"].as_str(), &lease["payload"]), (Some(job), &"{\"to\": 1}".into()));
+    assert_eq!(jobbie(&at, &["fetch", "mail"]).status.code(), Some(4), "it is leased");
+    let failed = json(&jobbie(&at, &["fail", job, "no route"])).remove(0);
+    assert_eq!(failed["state"], "retrying");
+    assert_eq!(json(&jobbie(&at, &["inspect", job]))[0]["error"], "no route");
+    let other = json(&jobbie(&at, &["enqueue", "mail", "two", "--key", "k"]))[0].clone();
+    let again = json(&jobbie(&at, &["enqueue", "mail", "two", "--key", "k"]))[0].clone();
+    assert_eq!((&again["job"], &again["duplicate"]), (&other["job"], &true.into()));
+    let conflict = jobbie(&at, &["enqueue", "mail", "three", "--key", "k"]);
+    assert_eq!(conflict.status.code(), Some(5), "{conflict:?}");
+    let other = other["job"].as_str().expect("an id").to_owned();
+    let token = json(&jobbie(&at, &["fetch", "mail"]))[0]["lease_token"].to_string();
+    let stale = jobbie(&at, &["ack", &other, "--lease-token", "1"]);
+    assert_eq!(stale.status.code(), Some(5), "{stale:?}");
+    json(&jobbie(&at, &["ack", &other, "--lease-token", &token, "--result", "sent"]));
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn r01_jobs_and_pauses_survive_kill_9() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let (data_dir, addr) = (folder.path().join("data"), free_address(1));
+    let server = Server::start(&data_dir, addr, &["--shards", "1"]);
+    let at = server.addr();
+    let job = json(&jobbie(&at, &["enqueue", "q", "x"]))[0]["job"].clone();
+    json(&jobbie(&at, &["pause", "q"]));
+    server.kill();
+    let server = Server::start(&data_dir, addr, &[]);
+    let paused = jobbie(&at, &["fetch", "q"]);
+    assert_eq!(paused.status.code(), Some(4), "the queue is paused: {paused:?}");
+    let queue = json(&jobbie(&at, &["queues"])).remove(0);
+    assert_eq!((&queue["pending"], &queue["paused"]), (&1.into(), &true.into()));
+    json(&jobbie(&at, &["resume", "q"]));
+    assert_eq!(json(&jobbie(&at, &["fetch", "q"]))[0]["job"], job);
+    drop(server);
+}
+
+#[test]
+fn mistakes_are_told_with_their_remedy() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let (data_dir, addr) = (folder.path().join("data"), free_address(2));
+    let server = Server::start(&data_dir, addr, &["--shards", "1"]);
+    let refused = |flags: &[&str]| {
+        let other = free_address(2);
+        match Server::try_start(&data_dir, other, flags) {
+            Ok(_) => panic!("it started: {flags:?}"),
+            Err(said) => said,
+        }
+    };
+    let second = refused(&[]);
+    assert!(second.contains("exit status: 7"), "a second server on one directory: {second}");
+    assert_eq!(server.stop(), Some(0));
+    let shards = refused(&["--shards", "2"]);
+    assert!(shards.contains("exit status: 7") && shards.contains("--shards"), "{shards}");
+    let flag = run("jobbie", &["server", "--durability", "maybe"]);
+    assert_eq!(flag.status.code(), Some(2));
+    assert!(said(&flag).contains("interval:<ms>"), "{flag:?}");
+    let nobody = jobbie(&addr.to_string(), &["status"]);
+    assert_eq!(nobody.status.code(), Some(3));
+    assert!(said(&nobody).contains("is `jobbie server` running"), "{nobody:?}");
+    let config = folder.path().join("jobbie.toml");
+    std::fs::write(&config, "[server]\ndatadir = \"x\"\n").expect("write config");
+    let unknown = run("jobbie", &["server", "--config", config.to_str().expect("UTF-8")]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(said(&unknown).contains("did you mean \"server.data-dir\""), "{unknown:?}");
+}
+
+#[test]
+fn a_payload_over_the_limit_is_refused() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let server = Server::start(&folder.path().join("data"), free_address(1), &["--shards", "1"]);
+    let file = folder.path().join("large");
+    std::fs::write(&file, vec![b'x'; (256 << 10) + 1]).expect("write");
+    let out = jobbie(&server.addr(), &["enqueue", "q", &format!("@{}", file.display())]);
+    assert_eq!(out.status.code(), Some(5), "{out:?}");
+    assert!(said(&out).contains("262144"), "the limit is named: {out:?}");
+}
+
+#[test]
+fn every_workload_delivers_each_job_exactly_once() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let server = Server::start(&folder.path().join("data"), free_address(2), &["--shards", "2"]);
+    let pid = server.pid().to_string();
+    for workload in ["enqueue", "lifecycle", "steady", "backlog"] {
+        let args = [workload, "--addr", &server.addr(), "--jobs", "5000", "--batch", "50", "--pid", &pid, "--json"];
+        let report = json(&run("jobbie-bench", &args)).remove(0);
+        assert_eq!(report["delivery"], "exactly_once", "{report}");
+        assert_eq!((&report["jobs"], &report["durability"]), (&5000.into(), &"fsync".into()));
+    }
+}
