@@ -113,7 +113,18 @@ fn every_workload_delivers_each_job_exactly_once() {
     let server = Server::start(&folder.path().join("data"), free_address(2), &["--shards", "2"]);
     let pid = server.pid().to_string();
     for workload in ["enqueue", "lifecycle", "steady", "backlog"] {
-        let args = [workload, "--addr", &server.addr(), "--jobs", "5000", "--batch", "50", "--pid", &pid, "--json"];
+        let args = [
+            workload,
+            "--addr",
+            &server.addr(),
+            "--jobs",
+            "5000",
+            "--batch",
+            "50",
+            "--pid",
+            &pid,
+            "--json",
+        ];
         let report = json(&run("jobbie-bench", &args)).remove(0);
         assert_eq!(report["delivery"], "exactly_once", "{report}");
         assert_eq!((&report["jobs"], &report["durability"]), (&5000.into(), &"fsync".into()));

@@ -49,7 +49,18 @@ fn check(addr: &str, folder: &Path) -> Counts {
     let path = drained.to_str().expect("temporary paths are UTF-8");
     let out = run(
         "jobbie-bench",
-        &["lifecycle", "--addr", addr, "--connections", "4", "--batch", "500", "--json", "--history", path],
+        &[
+            "lifecycle",
+            "--addr",
+            addr,
+            "--connections",
+            "4",
+            "--batch",
+            "500",
+            "--json",
+            "--history",
+            path,
+        ],
     );
     assert!(out.status.success(), "{out:?}");
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("read history");
@@ -130,7 +141,8 @@ fn r05_a_full_disk_is_an_answer_and_passes() {
     let flags = ["--shards", "1", "--segment-bytes", "4MiB"];
     let server = Server::start(&data_dir, addr, &flags);
     let addr = server.addr();
-    let jobbie = |args: &[&str]| run("jobbie", &[args, &["--addr", &addr, "--timeout-ms", "2000"]].concat());
+    let jobbie =
+        |args: &[&str]| run("jobbie", &[args, &["--addr", &addr, "--timeout-ms", "2000"]].concat());
     assert!(jobbie(&["enqueue", "q", "first"]).status.success());
     let ballast = fs.path().join("ballast");
     let payload = folder.path().join("payload");

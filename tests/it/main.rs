@@ -1,5 +1,6 @@
 //! Tests of the repository as a whole and of the binaries from outside.
 
+mod checksums;
 mod cli;
 mod crash;
 mod tidy;

@@ -119,18 +119,24 @@ impl<'a> Checker<'a> {
             for pair in seen.leases.windows(2) {
                 let [(token, _, until), (next, from, _)] = [pair[0], pair[1]];
                 if next <= token {
-                    self.broken.push(format!("r11: {job} was given out with token {next} after {token}"));
+                    self.broken
+                        .push(format!("r11: {job} was given out with token {next} after {token}"));
                 }
                 if from < until {
-                    self.broken.push(format!("r11: {job} was given out at {from}, leased until {until}"));
+                    self.broken
+                        .push(format!("r11: {job} was given out at {from}, leased until {until}"));
                 }
             }
         }
         for (key, job) in &self.enqueued {
             match by_key.get(key) {
                 Some(found) if found == job => {}
-                Some(found) => self.broken.push(format!("r09: key {key} was answered with {job} and came as {found}")),
-                None => self.broken.push(format!("r01: {job} (key {key}) was acknowledged and is lost")),
+                Some(found) => self
+                    .broken
+                    .push(format!("r09: key {key} was answered with {job} and came as {found}")),
+                None => {
+                    self.broken.push(format!("r01: {job} (key {key}) was acknowledged and is lost"))
+                }
             }
         }
         let unfinished = self.jobs.iter().filter(|(_, seen)| seen.acked == 0).map(|(job, _)| *job);

@@ -28,6 +28,7 @@ fn build() -> PathBuf {
     let mut command = Command::new(env!("CARGO"));
     command.args(["build", "--quiet", "--locked"]).current_dir(repo::root());
     command.args(["-p", "jobbie", "-p", "jobbie-bench", "-p", "jobbie-replay"]);
+    command.args(["-p", "checksums"]);
     command.args(is_release.then_some("--release"));
     let status = command.status().expect("start cargo");
     assert!(status.success(), "{command:?}: {status}");
@@ -78,7 +79,8 @@ impl Server {
     /// When it neither listens nor ends.
     pub fn try_start(data_dir: &Path, listen: SocketAddr, flags: &[&str]) -> Result<Self, String> {
         let log = data_dir.with_extension("log");
-        let stderr = std::fs::File::options().create(true).append(true).open(&log).expect("open log");
+        let stderr =
+            std::fs::File::options().create(true).append(true).open(&log).expect("open log");
         let mut command = Command::new(binary("jobbie"));
         command.arg("server").arg("--data-dir").arg(data_dir);
         command.args(["--listen", &listen.to_string()]).args(flags);
@@ -93,7 +95,11 @@ impl Server {
             if TcpStream::connect(listen).is_ok() {
                 return Ok(server);
             }
-            assert!(begin.elapsed() < START_MAX, "the server does not listen; see {}", log.display());
+            assert!(
+                begin.elapsed() < START_MAX,
+                "the server does not listen; see {}",
+                log.display()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -55,7 +55,10 @@ fn exit_of(error: &StartError) -> Exit {
 /// Checks what no flag can check alone.
 fn config(args: &ServerArgs) -> Result<ServerConfig, String> {
     if args.metrics.is_some_and(|at| at.port() != 0 && at == args.listen) {
-        return Err(format!("--metrics and --listen are both {}: give metrics another port", args.listen));
+        return Err(format!(
+            "--metrics and --listen are both {}: give metrics another port",
+            args.listen
+        ));
     }
     let defaults = ServerConfig::default();
     let config = ServerConfig {
@@ -101,10 +104,15 @@ fn announce(server: &Server, config: &ServerConfig) {
     match config.durability {
         LogDurability::Fsync => {}
         LogDurability::Interval(ms) => {
-            warn!(ms, "relaxed durability: a power cut loses what was acknowledged in the last milliseconds");
+            warn!(
+                ms,
+                "relaxed durability: a power cut loses what was acknowledged in the last milliseconds"
+            );
         }
         LogDurability::None => {
-            warn!("no durability: a power cut loses what was acknowledged and not yet written by the kernel");
+            warn!(
+                "no durability: a power cut loses what was acknowledged and not yet written by the kernel"
+            );
         }
     }
 }
@@ -120,7 +128,8 @@ impl Signals {
     fn listen() -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
-        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (terminate, interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         drop(entered);
         Ok(Self { runtime, terminate, interrupt })
     }

@@ -42,7 +42,13 @@ pub struct Connection {
 impl Connection {
     /// A connection to `shard` for one queue of it. `client` is a random number of its own.
     #[must_use]
-    pub fn new(queue: Arc<str>, token: Arc<str>, client: u128, shard: ShardId, payload_bytes: usize) -> Self {
+    pub fn new(
+        queue: Arc<str>,
+        token: Arc<str>,
+        client: u128,
+        shard: ShardId,
+        payload_bytes: usize,
+    ) -> Self {
         Self {
             encoder: Encoder::new(),
             queue,

@@ -47,12 +47,20 @@ impl Jobbie {
         }
         let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() << 32
             | u128::from(std::process::id());
-        let (_, about) = Link::open(&options.addr, &options.token, ANY_SHARD, run).with_context(|| {
-            format!("connect to jobbie at {} (is `jobbie server` running?)", options.addr)
-        })?;
+        let (_, about) =
+            Link::open(&options.addr, &options.token, ANY_SHARD, run).with_context(|| {
+                format!("connect to jobbie at {} (is `jobbie server` running?)", options.addr)
+            })?;
         let queues = queues(run, options.queues, about.shards.len() as u16);
         let durability = durability(about.durability);
-        Ok(Self { shards: about.shards, queues, durability, run, token: options.token.as_str().into(), payload_bytes })
+        Ok(Self {
+            shards: about.shards,
+            queues,
+            durability,
+            run,
+            token: options.token.as_str().into(),
+            payload_bytes,
+        })
     }
 }
 
@@ -94,7 +102,10 @@ impl Target for Jobbie {
             ^ (port << 64)
             ^ (u128::from(role == Role::Worker) << 112)
             ^ (u128::from(index) << 80);
-        Ok((stream, Connection::new(queue.clone(), self.token.clone(), client, *shard, self.payload_bytes)))
+        Ok((
+            stream,
+            Connection::new(queue.clone(), self.token.clone(), client, *shard, self.payload_bytes),
+        ))
     }
 
     fn durability(&self) -> String {
