@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::tidy::repo;
@@ -168,9 +169,12 @@ impl Drop for Server {
 /// When there is none.
 #[must_use]
 pub fn free_address(ports: u16) -> SocketAddr {
-    // Below the range that outgoing connections take their ports from, and different for each process.
-    let begin = 10_000 + (std::process::id() % 1_000) as u16 * 20;
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    // Below the range that outgoing connections take their ports from; different for each process, and for each test
+    // of a process, since a port given to one is free until its server listens.
+    let own = GIVEN.fetch_add(1, Ordering::Relaxed) % 40;
+    let begin = 10_000 + (std::process::id() % 50) as u16 * 400 + own * 10;
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let found = (0..200).map(|n| begin + n * 10).find(|p| (*p..*p + ports).all(is_free));
+    let found = (0..10).map(|n| begin + n).find(|p| (*p..*p + ports).all(is_free));
     SocketAddr::from(([127, 0, 0, 1], found.expect("some port is free")))
 }

@@ -57,9 +57,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jobbie-http", &["jobbie-proto", "jobbie-client", "jobbie-projector"]),
 ];
 
-/// Test support that any crate above it may import for its tests.
-const TEST_SUPPORT: (&str, &[&str]) =
-    ("jobbie-sim", &["jobbie-log", "jobbie-raft", "jobbie-shard", "jobbie-server"]);
+/// What may be imported for tests alone, and by whom.
+const FOR_TESTS: &[(&str, &[&str])] = &[
+    ("jobbie-sim", &["jobbie-log", "jobbie-raft", "jobbie-shard", "jobbie-server"]),
+    // A node and its client in one process.
+    ("jobbie-client", &["jobbie-server"]),
+];
 
 /// An outside package, by the beginning of its name, and the only crates of ours that may name it.
 const ALONE: &[(&str, &[&str])] = &[
@@ -102,10 +105,9 @@ fn package_violations(package: &Package) -> Vec<String> {
     for dependency in &package.dependencies {
         let on = dependency.name.as_str();
         let is_ours = on.starts_with("jobbie-") || on == "jobbie";
-        let is_support = dependency.kind.as_deref() == Some("dev")
-            && on == TEST_SUPPORT.0
-            && TEST_SUPPORT.1.contains(&name);
-        if is_ours && allowed.is_some_and(|may| !may.contains(&on)) && !is_support {
+        let is_for_tests = dependency.kind.as_deref() == Some("dev")
+            && FOR_TESTS.iter().any(|(what, by)| *what == on && by.contains(&name));
+        if is_ours && allowed.is_some_and(|may| !may.contains(&on)) && !is_for_tests {
             found.push(format!("{name} imports {on}, which is not below it"));
         }
         if ALONE.iter().any(|(alone, by)| on.starts_with(alone) && !by.contains(&name)) {
