@@ -1,5 +1,9 @@
 //! The job server and its command line.
 
+/// Batches are many small allocations of one thread each.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod args;
 mod call;
 mod commands;
