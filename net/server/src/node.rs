@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use jobbie_io::runtime::{self, RuntimeError};
 use jobbie_io::{EventNotifier, event_notify};
@@ -147,11 +148,26 @@ fn listen(address: SocketAddr, shards: u16) -> Result<Vec<(TcpListener, SocketAd
                 address.set_port(port);
             }
             let failed = |source| StartError::Listen { address, source };
-            let listener = TcpListener::bind(address).map_err(failed)?;
+            let listener = bind(address).map_err(failed)?;
             let bound = listener.local_addr().map_err(failed)?;
             Ok((listener, bound))
         })
         .collect()
+}
+
+/// The kernel takes a moment to close the sockets of a server that was killed.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let begun = Instant::now();
+    loop {
+        match TcpListener::bind(address) {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < BIND_TIME =>
+            {
+                std::thread::sleep(BIND_PAUSE);
+            }
+            bound => return bound,
+        }
+    }
 }
 
 fn endpoint(config: &ServerConfig, address: SocketAddr) -> String {
@@ -196,6 +212,10 @@ fn plan(
         listener,
     }
 }
+
+/// How long a port may be taken before that is an error.
+const BIND_TIME: Duration = Duration::from_secs(2);
+const BIND_PAUSE: Duration = Duration::from_millis(50);
 
 /// Bytes of the newest entries that a shard keeps in memory.
 const TAIL_BYTES_MAX: usize = 8 << 20;

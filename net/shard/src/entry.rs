@@ -3,11 +3,14 @@
 use jobbie_core::BlobSink;
 use jobbie_log::{Body, BodyBuilder};
 use jobbie_proto::event::{Blob, Group, codec};
-use jobbie_proto::limits::ENTRY_BYTES_SOFT;
 use jobbie_proto::{EventSeq, Micros};
 
 use crate::outgoing::Outgoing;
 use crate::snapshots::Captured;
+
+/// About what a group and one of its events take in the body, beside what lies in the blob.
+const GROUP_BYTES: usize = 128;
+const EVENT_BYTES: usize = 48;
 
 /// Collects what one turn of the shard decides: blob, groups, and the answers that wait for it.
 pub(crate) struct EntryBuilder {
@@ -15,6 +18,9 @@ pub(crate) struct EntryBuilder {
     first_event: EventSeq,
     blob: BlobBuilder,
     groups: Vec<Group>,
+    /// About how many bytes the groups will take.
+    groups_bytes: usize,
+    bytes_soft: usize,
     pub(crate) outgoing: Vec<Outgoing>,
 }
 
@@ -41,12 +47,21 @@ impl codec::Sink for BodySink<'_> {
 }
 
 impl EntryBuilder {
-    pub(crate) fn new(time: Micros, first_event: EventSeq, body_bytes: usize) -> Self {
+    /// An empty entry that takes no more requests from about `bytes_soft` bytes on, with room for
+    /// `bytes_expected`.
+    pub(crate) fn new(
+        time: Micros,
+        first_event: EventSeq,
+        bytes_expected: usize,
+        bytes_soft: usize,
+    ) -> Self {
         Self {
             time,
             first_event,
-            blob: BlobBuilder(BodyBuilder::with_capacity(body_bytes)),
+            blob: BlobBuilder(BodyBuilder::with_capacity(bytes_expected)),
             groups: Vec::new(),
+            groups_bytes: 0,
+            bytes_soft,
             outgoing: Vec::new(),
         }
     }
@@ -58,12 +73,13 @@ impl EntryBuilder {
 
     /// Adds a group that was absorbed.
     pub(crate) fn push(&mut self, group: Group) {
+        self.groups_bytes += GROUP_BYTES + group.count() as usize * EVENT_BYTES;
         self.groups.push(group);
     }
 
     /// Whether the next request should wait for the next entry.
     pub(crate) fn is_full(&self) -> bool {
-        self.blob.0.len() >= ENTRY_BYTES_SOFT
+        self.blob.0.len() + self.groups_bytes >= self.bytes_soft
     }
 
     /// Whether there is anything for the log.

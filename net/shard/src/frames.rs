@@ -44,7 +44,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 let message = "the first frame of a connection must be a hello";
                 self.refuse(connection, Code::BadHandshake, message);
             }
-            ClientFrame::Request(request) => self.request(entry, connection, &request),
+            ClientFrame::Request(request) => {
+                self.request(entry, connection, &request, frame.len());
+            }
             ClientFrame::Subscribe(subscribe) => self.subscribe(connection, &subscribe),
             ClientFrame::Credit { subscription, add } => {
                 self.credit(connection, subscription, add);
@@ -110,7 +112,17 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         entry: &mut EntryBuilder,
         connection: &Rc<Connection>,
         request: &Request<'_>,
+        frame_bytes: usize,
     ) {
+        // With its events a request takes less than twice its frame.
+        let bytes_max = self.log.body_bytes_max() / 4;
+        if frame_bytes > bytes_max {
+            let message = format!(
+                "the request has {frame_bytes} bytes, and on this small disk at most {bytes_max} fit \
+                 the log's segments: send fewer operations at once"
+            );
+            return self.reject(entry, connection, request, Code::TooLarge, message);
+        }
         if request.session != connection.session.get() {
             let message = "the request names another session than this connection's";
             return self.reject(entry, connection, request, Code::SessionGone, message.into());

@@ -4,8 +4,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use jobbie_proto::limits::ENTRY_BYTES_SOFT;
-
 use crate::connection::Connection;
 use crate::frame::Frame;
 use crate::limits::{INTAKE_BYTES_MAX, TURN_BYTES};
@@ -37,7 +35,7 @@ impl Intake {
 
     /// Bytes that the next entry may take over: room to make for it.
     pub(crate) fn next_bytes(&self) -> usize {
-        self.bytes.get().min(ENTRY_BYTES_SOFT)
+        self.bytes.get()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

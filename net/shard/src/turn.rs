@@ -6,6 +6,7 @@ use jobbie_core::{Decision, decide, decide_close_session, decide_timers};
 use jobbie_io::Disk;
 use jobbie_log::Body;
 use jobbie_proto::event::{Event, Group};
+use jobbie_proto::limits::ENTRY_BYTES_SOFT;
 use jobbie_proto::{Reply, Request};
 use jobbie_raft::{AsyncRuntime, Proposal};
 
@@ -35,7 +36,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     /// Decides everything that has arrived, as far as it fits one entry, and proposes it.
     pub(crate) async fn turn(self: &Rc<Self>, term: u64) {
         let (now, first_event) = (self.now(), self.state.borrow().next_event());
-        let mut entry = EntryBuilder::new(now, first_event, self.intake.next_bytes());
+        let bytes_soft = self.entry_bytes_soft();
+        let bytes_expected = self.intake.next_bytes().min(bytes_soft);
+        let mut entry = EntryBuilder::new(now, first_event, bytes_expected, bytes_soft);
         self.fire_timers(&mut entry);
         self.close_idle_sessions(&mut entry);
         self.take_frames(&mut entry);
@@ -48,6 +51,11 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             self.answer_without_entry(entry.outgoing);
             self.capture_without_entry();
         }
+    }
+
+    /// An entry goes into one segment whatever the last request adds to it.
+    fn entry_bytes_soft(&self) -> usize {
+        ENTRY_BYTES_SOFT.min(self.log.body_bytes_max() / 4)
     }
 
     /// Makes a decision true for everything that is decided after it.
