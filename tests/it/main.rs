@@ -2,5 +2,6 @@
 
 mod checksums;
 mod cli;
+mod client;
 mod crash;
 mod tidy;
