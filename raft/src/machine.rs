@@ -27,7 +27,7 @@ pub const FIRST_EVENT: u64 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
     /// The last committed entry the machine already holds, from a snapshot or by replaying the
-    /// log up to [`jobbie_log::Log::committed`]. [`Machine::committed`] begins after it.
+    /// log up to the last entry known to be committed. [`Machine::committed`] begins after it.
     pub applied: Option<EntryId>,
     /// Number of the first event after it.
     pub next_event: u64,

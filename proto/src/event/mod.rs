@@ -29,7 +29,7 @@ impl Blob {
     /// The bytes, out of the whole blob.
     ///
     /// # Panics
-    /// When the range is outside the blob; [`codec::Entry::decode`] has checked it.
+    /// When the range is outside the blob; [`codec::decode`] has checked it.
     #[must_use]
     pub fn of(self, blob: &[u8]) -> &[u8] {
         &blob[self.offset as usize..][..self.len as usize]

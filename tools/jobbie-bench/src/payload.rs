@@ -13,7 +13,7 @@ pub fn write(number: u64, sent_ns: u64, bytes: usize, out: &mut Vec<u8>) {
     out.resize(out.len() + bytes - PAYLOAD_BYTES_MIN, filler(number));
 }
 
-/// Number and time, or nothing when these are not the bytes that [`write`] made.
+/// Number and time, or nothing when these are not the bytes that [`write()`] made.
 #[must_use]
 pub fn read(payload: &[u8], bytes: usize) -> Option<(u64, u64)> {
     if payload.len() != bytes {
