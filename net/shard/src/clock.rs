@@ -32,6 +32,9 @@ impl LogClock {
     /// Log time now.
     #[must_use]
     pub(crate) fn now(&self, clock: &impl Clock) -> Micros {
+        if crate::mutant!(WallClockFollowed) {
+            return clock.wall();
+        }
         Micros(self.offset + clock.elapsed())
     }
 

@@ -30,11 +30,36 @@ mod release;
 mod run;
 mod sessions;
 mod shard;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod snapshots;
 mod snapshotting;
 mod start;
 mod turn;
 mod waiters;
+
+/// Tells whoever simulates. Gone in a release.
+macro_rules! tell {
+    ($($what:tt)*) => {
+        #[cfg(feature = "sim")]
+        $crate::sim::tell($($what)*);
+    };
+}
+
+/// Whether the planted defect is on. Always false, and gone, in a release.
+macro_rules! mutant {
+    ($name:ident) => {{
+        #[cfg(feature = "sim")]
+        {
+            $crate::sim::is_planted($crate::sim::Mutant::$name)
+        }
+        #[cfg(not(feature = "sim"))]
+        {
+            false
+        }
+    }};
+}
+use {mutant, tell};
 
 pub use clock::Clock;
 pub use connection::Connection;

@@ -30,6 +30,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Machine for Inner<R, D, C> {
         let inner = Rc::clone(self);
         async move {
             let (last, snapshot) = inner.snapshots.capture(|| inner.bell.ring()).await;
+            let more = u64::from(crate::mutant!(SnapshotSaysMore));
+            let last = EntryId { index: last.index + more, ..last };
             let membership = memberships.as_of(last);
             let encoded = encode_membership(&membership);
             let published = inner.write_snapshot(snapshot, encoded, last).await;
@@ -76,7 +78,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         }
         let published = writer.finish().await?;
         // What older snapshots need may go: the newest one is read back and whole.
-        self.log.keep_from(captured.oldest_needed_event);
+        let needed = captured.oldest_needed_event;
+        let dropped = crate::mutant!(RecordsDropped);
+        self.log.keep_from(if dropped { published.next_event } else { needed });
         self.metrics.snapshots_total.add(1);
         info!(shard = %self.config.shard, index = last.index, "snapshot written");
         Ok(published)

@@ -24,6 +24,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         self.committed.set(Some(entry.id));
         self.metrics.committed_index.set(entry.id.index);
         self.metrics.applied_index.set(entry.id.index);
+        crate::tell!(|observer| {
+            observer.committed(self.config.shard, entry, &self.state.borrow());
+        });
         let Some(pending) = self.take_pending(entry) else { return };
         self.metrics.entries_total.add(1);
         self.metrics.entry_bytes_total.add(entry.body.bytes().len() as u64);

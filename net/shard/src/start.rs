@@ -77,6 +77,7 @@ async fn recover<D: Disk>(
             (state, Recovered { applied: Some(last), next_event, membership })
         }
     };
+    crate::tell!(|observer| observer.restored(config.shard, recovered.applied, &state));
     let from = state.next_event();
     replay(&mut state, log, recovered.applied).await?;
     info!(
@@ -102,14 +103,17 @@ async fn replay<D: Disk>(
         let entries = log.read(next..last.index + 1, REPLAY_BYTES).await?;
         for entry in entries {
             next = entry.id.index + 1;
-            if entry.kind != EntryKind::Batch {
+            let skipped = crate::mutant!(ReplayStopsEarly) && next > last.index;
+            if entry.kind != EntryKind::Batch || skipped {
                 continue;
             }
             let index = entry.id.index;
             let (groups, _) = codec::decode(entry.body.bytes())
                 .map_err(|source| RecoverError::Decode { index, source })?;
             for group in &groups {
-                state.absorb(Micros(entry.time_us), group);
+                let time = Micros(entry.time_us);
+                state.absorb(time, group);
+                crate::tell!(|observer| observer.replayed(state.shard(), time, group, state));
             }
         }
     }

@@ -62,6 +62,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     pub(crate) fn absorb(&self, entry: &mut EntryBuilder, group: Group) -> Option<Rc<Reply>> {
         self.tell_losers(entry, &group.events);
         let reply = self.state.borrow_mut().absorb(entry.time, &group);
+        crate::tell!(|observer| {
+            observer.absorbed(self.config.shard, entry.time, &group, &self.state.borrow());
+        });
         self.stir_waiters(&group.events);
         self.count_events(&group.events);
         entry.push(group);
@@ -165,7 +168,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 Content::Reply(Answer { number, reply, ..Answer::default() })
             }
             Owed::Delivery { subscription } => {
-                waiter.want -= u32::try_from(reply.leases.len()).expect("no more than wanted");
+                if !crate::mutant!(CreditUncounted) {
+                    waiter.want -= u32::try_from(reply.leases.len()).expect("no more than wanted");
+                }
                 waiters.send_back(id);
                 Content::Delivery { subscription, reply }
             }
@@ -201,9 +206,12 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         }
     }
 
-    async fn propose(self: &Rc<Self>, term: u64, entry: EntryBuilder) {
+    pub(crate) async fn propose(self: &Rc<Self>, term: u64, entry: EntryBuilder) {
         let time_us = entry.time.0;
         let (body, mut pending) = entry.finish();
+        if crate::mutant!(ReplyBeforeCommit) {
+            std::mem::take(&mut pending.outgoing).into_iter().for_each(|early| self.send(early));
+        }
         pending.proposed_at = self.clock.elapsed();
         pending.state_hash = self.state.borrow().digest();
         pending.snapshot = self.snapshots.take_wish().then(|| self.snapshot_state());
