@@ -2,15 +2,31 @@
 
 use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{Fetch, JobRef};
-use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Request, SessionId};
+use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId};
 
 use crate::decide::check_request;
+use crate::slab::NONE;
 use crate::state::{Standing, State};
 
 impl State {
     /// Every open session, by id.
     pub fn session_ids(&self) -> impl Iterator<Item = SessionId> {
         self.sessions.sorted().into_iter().map(|at| SessionId(self.sessions.get(at).id))
+    }
+
+    /// Every live lease: its job and when it ends, session by session.
+    pub fn leases(&self) -> impl Iterator<Item = (JobSeq, Micros)> {
+        let sessions = self.sessions.sorted().into_iter();
+        sessions.flat_map(|at| {
+            let first = Some(self.sessions.get(at).first).filter(|number| *number != NONE);
+            let next = |number: &u32| {
+                Some(self.tracked.get(*number).next).filter(|number| *number != NONE)
+            };
+            std::iter::successors(first, next).map(|number| {
+                let tracked = self.tracked.get(number);
+                (JobSeq(tracked.job), Micros(self.timers.at(tracked.timer).due))
+            })
+        })
     }
 
     /// The session that has a job leased and the lease; `None` when the job is not active.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use jobbie_io::Disk;
-use jobbie_proto::event::Event;
+use jobbie_proto::event::{Blob, Event, ExtendedJob, Group};
 use jobbie_proto::wire::LostLease;
 use jobbie_proto::{Code, JobSeq, Micros};
 use jobbie_raft::{AsyncRuntime, Leadership};
@@ -15,6 +15,7 @@ use tracing::{error, info};
 
 use crate::clock::{Clock, LogClock};
 use crate::entry::EntryBuilder;
+use crate::limits::TIMER_JOBS_PER_ENTRY;
 use crate::outgoing::{Answer, Content, Outgoing, Sources};
 use crate::shard::Inner;
 use crate::waiters::Owed;
@@ -45,6 +46,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             ));
         }
         self.begin(term);
+        self.keep_leases(term).await;
         while self.leads(term) {
             if self.has_room() && self.has_work() && self.stopped.borrow().is_none() {
                 self.turn(term).await;
@@ -67,6 +69,36 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         state.session_ids().for_each(|session| sessions.leave(session, now));
         self.metrics.serving.set(1);
         info!(shard = %self.config.shard, term, "leading");
+    }
+
+    /// Gives every lease the time again that it had left at the end of the log. How long nobody led is
+    /// known from the wall clock alone, which may have been stepped meanwhile: without this, a step forward and
+    /// a restart would end leases early.
+    async fn keep_leases(self: &Rc<Self>, term: u64) {
+        let (pause, leases) = {
+            let state = self.state.borrow();
+            let pause = self.now().0 - state.time().0;
+            (pause, state.leases().collect::<Vec<_>>())
+        };
+        for leases in leases.chunks(TIMER_JOBS_PER_ENTRY) {
+            while !self.has_room() {
+                if !self.leads(term) {
+                    return;
+                }
+                self.woken().await;
+            }
+            let extended = |&(job, deadline): &(JobSeq, Micros)| ExtendedJob {
+                job,
+                deadline: Micros(deadline.0.saturating_add(pause)),
+                progress: Blob::default(),
+                checkpoint: Blob::default(),
+            };
+            let events = vec![Event::Extended { jobs: leases.iter().map(extended).collect() }];
+            let first_event = self.state.borrow().next_event();
+            let mut entry = EntryBuilder::new(self.now(), first_event, 0, self.entry_bytes_soft());
+            self.absorb(&mut entry, Group { events, ..Group::default() });
+            self.propose(term, entry).await;
+        }
     }
 
     /// Waits until there may be something to do. Nothing polls: an idle shard sleeps until its next

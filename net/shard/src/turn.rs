@@ -54,7 +54,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     }
 
     /// An entry goes into one segment whatever the last request adds to it.
-    fn entry_bytes_soft(&self) -> usize {
+    pub(crate) fn entry_bytes_soft(&self) -> usize {
         ENTRY_BYTES_SOFT.min(self.log.body_bytes_max() / 4)
     }
 
