@@ -73,8 +73,9 @@ fn tests() -> Command {
 fn simulation() -> Option<Step> {
     let manifest = root().join("tests/sim/Cargo.toml");
     manifest.exists().then(|| {
-        let mut command = cargo(["run", "--release", "-p", "jobbie-tests-sim", "--locked", "--"]);
-        command.args(["--seeds", &SIM_SEEDS.to_string()]);
+        let mut command =
+            cargo(["run", "--profile", "sim", "-p", "jobbie-simulator", "--locked", "--"]);
+        command.args(["--seeds", &SIM_SEEDS.to_string(), "--jobs", "2"]);
         Step::new("simulation", command)
     })
 }

@@ -1,0 +1,87 @@
+//! R1, R9: an answer leaves only when what it says is committed, and is the same every time it is given.
+
+use jobbie_proto::request::Stats;
+use jobbie_proto::wire::{LeasedJob, ReplyFrame};
+use jobbie_proto::{Code, Request};
+
+use super::violated;
+use crate::model::{Model, Outcome};
+
+/// A session is announced.
+pub(crate) fn welcome(model: &Model, session: u64) {
+    if !model.sessions_ever.contains(&session) {
+        violated!("r01", "session {session} was announced before it was committed");
+    }
+}
+
+/// A request is answered.
+pub(crate) fn reply(model: &Model, session: u64, request: &Request<'_>, reply: &ReplyFrame<'_>) {
+    let number = reply.number;
+    assert!(!reply.more, "answers of a simulation fit a frame");
+    if reply.code != Code::Ok {
+        return;
+    }
+    leases(model, session, &reply.leases);
+    let given = Outcome::of(reply);
+    let done = model.sessions.get(&session).and_then(|session| session.done.get(&number));
+    match done {
+        Some(outcome) if *outcome != given => violated!(
+            "r09",
+            "request {number} of session {session} was answered {given:?}, it did {outcome:?}"
+        ),
+        Some(_) => {}
+        None if was_forgotten(model, session, number) => {}
+        None if given != Outcome::default() || must_do_something(request) => {
+            violated!(
+                "r01",
+                "request {number} of session {session} was answered before its commit"
+            );
+        }
+        None => {}
+    }
+    if let Some(stats) = reply.shard_stats
+        && stats.last_event.0 >= model.next_event
+    {
+        violated!("r01", "an answer shows event {}, which is not committed", stats.last_event);
+    }
+}
+
+/// The session has ended since, or the client has confirmed the answer: it was checked when it was first given.
+pub(crate) fn was_forgotten(model: &Model, session: u64, number: u64) -> bool {
+    model.sessions.get(&session).is_none_or(|session| number < session.confirmed_below)
+}
+
+fn must_do_something(request: &Request<'_>) -> bool {
+    let only_asks = Request {
+        session: request.session,
+        number: request.number,
+        confirmed_below: request.confirmed_below,
+        fetch: request.fetch.clone(),
+        lookups: request.lookups.clone(),
+        stats: request.stats.clone(),
+        ..Request::default()
+    };
+    *request != only_asks && request.stats != Stats::Shard
+}
+
+/// Leases are handed over.
+pub(crate) fn leases(model: &Model, session: u64, leases: &[LeasedJob<'_>]) {
+    for lease in leases {
+        let (seq, token) = (lease.job.seq().0, lease.token.0);
+        let Some(granted) = model.leases.get(&token) else {
+            violated!("r01", "lease {token} of job {seq} was handed over before its commit");
+        };
+        if (granted.job, granted.session) != (seq, session) {
+            violated!("r11", "lease {token} is {granted:?}, handed over to {session} as of {seq}");
+        }
+        if lease.deadline.0 != granted.deadline {
+            violated!("r12", "lease {token} was announced with another end than it has");
+        }
+        let job = model.job(seq);
+        if (lease.payload, lease.tags) != (&job.payload[..], &job.tags[..])
+            || lease.queue != job.class.queue
+        {
+            violated!("r01", "job {seq} was handed over with another content than it was given");
+        }
+    }
+}

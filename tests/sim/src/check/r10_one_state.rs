@@ -1,0 +1,62 @@
+//! R10: each job is in exactly one state, the counts add up, and the engine's view is the model's.
+
+use jobbie_core::State;
+use jobbie_proto::reply::JobState;
+
+use super::violated;
+use crate::model::{Job, Model};
+
+/// Entries between two comparisons of every job, when they are few.
+const EVERY: u64 = 16;
+
+/// A job goes from one of `from` to something else.
+pub(crate) fn leaves(seq: u64, job: &Job, from: &[JobState], what: &str) {
+    if job.gone || !from.contains(&job.state) {
+        let state = if job.gone { "gone" } else { job.state.name() };
+        violated!("r10", "job {seq} was {what} while {state}");
+    }
+}
+
+/// The engine stands exactly where the model does.
+pub(crate) fn compare(model: &Model, state: &State, index: u64) {
+    let stats = state.stats();
+    let leases = model.queues.values().map(|queue| queue.jobs[JobState::Active as usize]).sum();
+    let live = model.live.len() as u64;
+    let sessions = model.sessions.len() as u64;
+    if (stats.leases, stats.jobs, stats.sessions) != (leases, live, sessions) {
+        violated!("r10", "{stats:?}, but {leases} leases, {live} jobs, {sessions} sessions");
+    }
+    for (name, queue) in &model.queues {
+        let Some(stats) = state.queue_stats(name) else {
+            violated!("r10", "queue {name} is not known");
+        };
+        let paused = model.paused.contains(name);
+        if (stats.jobs, stats.paused, stats.enqueued_total)
+            != (queue.jobs, paused, queue.enqueued_total)
+        {
+            violated!("r10", "queue {name} is {stats:?}, should be {queue:?}, paused {paused}");
+        }
+    }
+    if index.is_multiple_of(EVERY + live / 8) {
+        model.live.iter().for_each(|seq| compare_job(model, state, *seq));
+    }
+}
+
+fn compare_job(model: &Model, state: &State, seq: u64) {
+    let job = model.job(seq);
+    let view = match state.job(job.id) {
+        Ok(view) => view,
+        Err(code) => violated!("r10", "job {seq} is {:?} but {code:?}", job.state),
+    };
+    let due = match job.state {
+        JobState::Active => job.deadline,
+        JobState::Scheduled | JobState::Retrying => job.due,
+        _ => 0,
+    };
+    let token = if job.state == JobState::Active { job.token } else { 0 };
+    let found = (view.state, view.attempt, view.token.0, view.due.0, view.expire_at.0);
+    let expected = (job.state, job.attempt, token, due, job.expire_at.unwrap_or(0));
+    if found != expected || view.class != job.class {
+        violated!("r10", "job {seq} is {found:?}, should be {expected:?}");
+    }
+}

@@ -1,0 +1,293 @@
+//! What a client does next.
+
+use jobbie_proto::request::{Ack, Fail, Fetch, Heartbeat, JobRef, QueueControl, Stats};
+use jobbie_proto::wire::Subscribe;
+use jobbie_proto::{JobId, LeaseToken, Request};
+use jobbie_sim::Handle;
+
+use super::jobs::Order;
+use super::{Client, Held};
+use crate::world::Phase;
+
+/// What happens to a lease.
+enum Fate {
+    Ack,
+    Fail { no_retry: bool },
+    Heartbeat { extend_ms: u32, checkpoint: bool },
+    Release,
+}
+
+impl Client {
+    pub(super) fn act(&mut self) {
+        if Handle::current().now_nanos() < self.patience_nanos {
+            return;
+        }
+        match self.phase() {
+            Phase::Load => self.act_freely(),
+            Phase::Drain => self.drain(),
+            Phase::Silence | Phase::End => {}
+        }
+    }
+
+    fn act_freely(&mut self) {
+        let habits = self.habits.clone();
+        let weights = [
+            habits.enqueue,
+            habits.fetch,
+            habits.subscribe,
+            habits.work,
+            habits.stale,
+            habits.operate,
+            habits.ask,
+            habits.repeat,
+            habits.extend,
+            habits.goodbye,
+        ];
+        let mut at = self.rng.below(weights.iter().sum());
+        let mut chosen = 0;
+        while at >= weights[chosen] {
+            at -= weights[chosen];
+            chosen += 1;
+        }
+        match chosen {
+            0 => self.enqueue(),
+            1 => self.fetch(),
+            2 => self.subscribe(),
+            3 => self.work(),
+            4 => self.speak_late(),
+            5 => self.operate(),
+            6 => self.ask(),
+            7 => self.repeat(),
+            8 => {
+                let extend_session_ms = 100 + self.rng.below(3000) as u32;
+                self.submit(Request { extend_session_ms, ..Request::default() });
+            }
+            _ => self.core.goodbye(),
+        }
+    }
+
+    /// Works off everything, and nothing else.
+    fn drain(&mut self) {
+        if self.rng.below(8) == 0 {
+            let queues = self.queues.clone();
+            let resume = |queue| QueueControl { queue, paused: false };
+            let queue_controls = queues.iter().map(|queue| resume(queue.as_str())).collect();
+            return self.submit(Request { queue_controls, ..Request::default() });
+        }
+        let held = std::mem::take(&mut self.held);
+        let acks: Vec<Ack<'_>> =
+            held.iter().map(|held| Ack { job: held.job, result: b"drained" }).collect();
+        if !self.core.has_room() {
+            self.held = held;
+            return;
+        }
+        let queues = self.queues.clone();
+        let fetch = Some(Fetch {
+            queues: queues.iter().map(String::as_str).collect(),
+            count: 32,
+            lease_ms: 2000,
+            wait_ms: 0,
+            worker: "",
+        });
+        self.submit(Request { acks, fetch, ..Request::default() });
+    }
+
+    fn enqueue(&mut self) {
+        let jobs = 1 + if self.rng.below(4) == 0 { self.rng.below(12) } else { 0 };
+        let orders: Vec<Order> = (0..jobs).map(|_| self.order()).collect();
+        let enqueues = orders.iter().map(Order::enqueue).collect();
+        let queues = self.queues.clone();
+        let fetch = (self.rng.below(10) == 0).then(|| self.any_fetch(&queues, 0));
+        self.submit(Request { enqueues, fetch, ..Request::default() });
+    }
+
+    fn any_fetch<'a>(&mut self, queues: &'a [String], wait_ms: u32) -> Fetch<'a> {
+        let first = self.rng.below(queues.len() as u64) as usize;
+        let mut named: Vec<&str> = queues[first..].iter().map(String::as_str).collect();
+        if self.rng.below(8) == 0 {
+            named.push(&queues[first]);
+        }
+        Fetch {
+            queues: named,
+            count: 1 + self.rng.below(6) as u32,
+            lease_ms: 100 + self.rng.below(1500) as u32,
+            wait_ms,
+            worker: if self.rng.coin() { "" } else { "another name" },
+        }
+    }
+
+    fn fetch(&mut self) {
+        let queues = self.queues.clone();
+        let wait_ms = if self.rng.coin() { 0 } else { self.rng.below(3000) as u32 };
+        let fetch = Some(self.any_fetch(&queues, wait_ms));
+        self.submit(Request { fetch, ..Request::default() });
+    }
+
+    fn subscribe(&mut self) {
+        let add = 1 + self.rng.below(8) as u32;
+        match &mut self.subscription {
+            None => {
+                self.subscriptions += 1;
+                let subscription = self.subscriptions;
+                let queues = self.queues.clone();
+                let lease_ms = 100 + self.rng.below(2000) as u32;
+                let queues = queues.iter().map(String::as_str).collect();
+                let subscribe = Subscribe { subscription, queues, lease_ms, worker: "" };
+                self.core.subscribe(&subscribe).expect("names are short");
+                self.core.credit(subscription, add);
+                self.subscription = Some((subscription, add));
+            }
+            Some((subscription, _)) if self.rng.below(5) == 0 => {
+                let subscription = *subscription;
+                self.core.unsubscribe(subscription);
+                self.subscription = None;
+            }
+            Some((subscription, credit)) => {
+                *credit += add;
+                let subscription = *subscription;
+                self.core.credit(subscription, add);
+            }
+        }
+    }
+
+    /// Finishes, fails, prolongs or gives back what is in hand and ripe.
+    fn work(&mut self) {
+        if !self.core.has_room() {
+            return;
+        }
+        let now = Handle::current().now_nanos();
+        let (ripe, green): (Vec<Held>, Vec<Held>) =
+            self.held.iter().partition(|held| held.until_nanos <= now);
+        self.held = green;
+        let mut fates: Vec<(JobRef, Fate)> = Vec::new();
+        for held in ripe {
+            if self.rng.below(12) == 0 {
+                // Forgotten: its lease runs out.
+                self.old.push_back(held.job);
+                continue;
+            }
+            let fate = self.fate();
+            if let Fate::Heartbeat { .. } = fate {
+                let until_nanos = now + self.about(200_000_000);
+                self.held.push(Held { until_nanos, ..held });
+            } else {
+                self.old.push_back(held.job);
+            }
+            fates.push((held.job, fate));
+        }
+        if !fates.is_empty() {
+            self.settle(&fates);
+        }
+    }
+
+    fn fate(&mut self) -> Fate {
+        match self.rng.below(20) {
+            0..=10 => Fate::Ack,
+            11..=14 => Fate::Fail { no_retry: self.rng.below(6) == 0 },
+            15..=17 => {
+                let extend_ms = if self.rng.coin() { 0 } else { 100 + self.rng.below(1500) as u32 };
+                Fate::Heartbeat { extend_ms, checkpoint: self.rng.coin() }
+            }
+            _ => Fate::Release,
+        }
+    }
+
+    /// One request with all of it, in no particular order, now and then with new jobs and a fetch.
+    fn settle(&mut self, fates: &[(JobRef, Fate)]) {
+        let mut request = Request::default();
+        for (job, fate) in fates {
+            // Zero asks for no check of the token.
+            let blind = self.rng.below(40) == 0;
+            let token = if blind { LeaseToken(0) } else { job.token };
+            let job = JobRef { token, ..*job };
+            match fate {
+                Fate::Ack => request.acks.push(Ack { job, result: b"done" }),
+                Fate::Fail { no_retry } => request.fails.push(Fail {
+                    job,
+                    error: b"it broke",
+                    backtrace: b"here",
+                    no_retry: *no_retry,
+                }),
+                Fate::Heartbeat { extend_ms, checkpoint } => request.heartbeats.push(Heartbeat {
+                    job,
+                    extend_ms: *extend_ms,
+                    progress: b"half",
+                    checkpoint: if *checkpoint { b"so far" } else { b"" },
+                }),
+                Fate::Release => request.releases.push(job),
+            }
+        }
+        let order = (self.rng.below(8) == 0).then(|| self.order());
+        request.enqueues = order.iter().map(Order::enqueue).collect();
+        let queues = self.queues.clone();
+        if self.rng.below(4) == 0 {
+            let wait_ms = self.rng.below(500) as u32;
+            request.fetch = Some(self.any_fetch(&queues, wait_ms));
+        }
+        self.submit(request);
+    }
+
+    /// Speaks of leases that are over.
+    fn speak_late(&mut self) {
+        let count = self.old.len() as u64;
+        if count == 0 {
+            return;
+        }
+        let mut fates = Vec::new();
+        for _ in 0..1 + self.rng.below(3) {
+            let job = self.old[self.rng.below(count) as usize];
+            fates.push((job, self.fate()));
+        }
+        self.settle(&fates);
+    }
+
+    fn any_known(&mut self, count: u64) -> Vec<JobId> {
+        if self.known.is_empty() {
+            return Vec::new();
+        }
+        let len = self.known.len() as u64;
+        (0..count).map(|_| self.known[self.rng.below(len) as usize]).collect()
+    }
+
+    fn operate(&mut self) {
+        let jobs = 1 + self.rng.below(2);
+        match self.rng.below(4) {
+            0 => {
+                let cancels = self.any_known(jobs);
+                self.submit(Request { cancels, ..Request::default() });
+            }
+            1 => {
+                let deletes = self.any_known(jobs);
+                self.submit(Request { deletes, ..Request::default() });
+            }
+            _ => {
+                let at = self.rng.below(self.queues.len() as u64) as usize;
+                let queue = self.queues[at].clone();
+                let paused = self.rng.below(3) == 0;
+                let queue_controls = vec![QueueControl { queue: &queue, paused }];
+                self.submit(Request { queue_controls, ..Request::default() });
+            }
+        }
+    }
+
+    fn ask(&mut self) {
+        match self.rng.below(3) {
+            0 => self.core.ping(7),
+            1 => {
+                let lookups = self.any_known(3);
+                self.submit(Request { lookups, ..Request::default() });
+            }
+            _ => self.submit(Request { stats: Stats::Shard, ..Request::default() }),
+        }
+    }
+
+    /// Sends a request again that was sent before, answered or not.
+    fn repeat(&mut self) {
+        if self.recent.is_empty() {
+            return;
+        }
+        let at = self.rng.below(self.recent.len() as u64) as usize;
+        let frame = self.recent[at].clone();
+        self.core.output().extend_from_slice(&frame);
+    }
+}

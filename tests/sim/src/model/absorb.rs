@@ -1,0 +1,391 @@
+//! One committed group after the other; every step is checked before it is taken.
+
+use jobbie_proto::event::{Asked, Class, EnqueuedJob, Event, FailOutcome, KeyTaken, Late};
+use jobbie_proto::reply::{Failed, JobState};
+use jobbie_proto::request::{Enqueue, JobRef};
+use jobbie_proto::{Code, JobId, JobSeq, Micros};
+
+use super::{Fact, Granted, Job, Key, Model, Outcome, Session, class_of, content_of};
+use crate::check::{
+    r08_events, r09_once, r10_one_state, r11_leases, r12_lease_ends, r13_attempts, r14_order,
+    violated,
+};
+
+/// States out of which a job may be cancelled or expire.
+const UNFINISHED: [JobState; 5] =
+    [JobState::Pending, JobState::Scheduled, JobState::Active, JobState::Retrying, JobState::Held];
+
+/// What a group has done so far.
+struct Step<'a> {
+    fact: &'a Fact<'a>,
+    outcome: Outcome,
+    /// Enqueues of the request that were dealt with.
+    enqueues: usize,
+}
+
+impl<'a> Step<'a> {
+    fn next_enqueue(&mut self) -> &'a Enqueue<'a> {
+        let request = self.fact.request.expect("only requests enqueue");
+        self.enqueues += 1;
+        match request.enqueues.get(self.enqueues - 1) {
+            Some(enqueue) => enqueue,
+            None => violated!("r09", "request {} enqueued more than it asked", request.number),
+        }
+    }
+}
+
+impl Model {
+    pub(crate) fn absorb(&mut self, fact: &Fact<'_>) {
+        r12_lease_ends::group(self, fact);
+        r09_once::group(self, fact);
+        self.time = fact.time;
+        let mut step = Step { fact, outcome: Outcome::default(), enqueues: 0 };
+        for event in &fact.group.events {
+            self.event(event, &mut step);
+        }
+        r08_events::counted(self.next_event, fact.number + fact.group.count());
+        let (session, number) = (fact.group.session.0, fact.group.number);
+        let Some(session) = self.sessions.get_mut(&session) else { return };
+        if number != 0 {
+            session.done.insert(number, step.outcome);
+        }
+        session.confirmed_below = session.confirmed_below.max(fact.group.confirmed_below);
+        session.done = session.done.split_off(&session.confirmed_below);
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next_event += 1;
+        self.next_event - 1
+    }
+
+    fn event(&mut self, event: &Event, step: &mut Step<'_>) {
+        let fact = step.fact;
+        match event {
+            Event::SessionOpened { client, .. } => {
+                let session = self.number();
+                if self.sessions.values().any(|session| session.client == *client) {
+                    violated!("r09", "client {client:x} has two sessions");
+                }
+                let opened =
+                    Session { client: *client, confirmed_below: 0, done: Default::default() };
+                self.sessions.insert(session, opened);
+                self.sessions_ever.insert(session);
+            }
+            Event::SessionClosed { session } => {
+                self.number();
+                assert!(self.sessions.remove(&session.0).is_some(), "a session closed twice");
+            }
+            Event::Enqueued { class, first_job, jobs, keys } => {
+                self.enqueued(class, first_job.0, jobs, keys, step);
+            }
+            Event::Deduplicated { job, created_ms, code } => {
+                self.number();
+                let enqueue = step.next_enqueue();
+                r09_once::deduplicated(self, fact.time, enqueue, job.0, *code);
+                let id = JobId::new(*created_ms, self.shard, *job);
+                step.outcome.enqueued.push((*code, id, 1));
+            }
+            Event::Leased { session, deadline, lease_ms, jobs, .. } => {
+                for leased in jobs {
+                    let seq = leased.job.0;
+                    self.leased(seq, leased.attempt, session.0, deadline.0, fact);
+                    self.job_mut(seq).lease_ms = *lease_ms;
+                    let lease = (self.job(seq).id, self.job(seq).token, deadline.0, leased.attempt);
+                    step.outcome.leases.push(lease);
+                }
+            }
+            Event::Completed { jobs } => {
+                for job in jobs {
+                    self.completed(job.job.0, fact);
+                    step.outcome.acks.push(Code::Ok);
+                }
+            }
+            Event::Failed { job, attempt, outcome, .. } => {
+                let failed = self.failed(job.0, *attempt, *outcome, fact);
+                step.outcome.fails.push(failed);
+            }
+            Event::Extended { jobs } => {
+                for job in jobs {
+                    self.number();
+                    // A new leader prolongs leases by itself.
+                    if let Some(request) = fact.request {
+                        let asked = request.heartbeats.iter().map(|heartbeat| heartbeat.job);
+                        r11_leases::takes_effect(self, job.job.0, "extended", asked);
+                    }
+                    let active = [JobState::Active];
+                    r10_one_state::leaves(job.job.0, self.job(job.job.0), &active, "extended");
+                    self.extend(job.job.0, job.deadline.0, fact);
+                    step.outcome.heartbeats.push(Code::Ok);
+                }
+            }
+            Event::SessionExtended { session, deadline } => {
+                self.number();
+                let theirs = |job: &Job| {
+                    job.state == JobState::Active && job.session == session.0 && !job.gone
+                };
+                let live = self.live.iter().copied().filter(|seq| theirs(self.job(*seq)));
+                let shorter: Vec<u64> =
+                    live.filter(|seq| self.job(*seq).deadline < deadline.0).collect();
+                shorter.into_iter().for_each(|seq| self.extend(seq, deadline.0, fact));
+            }
+            Event::Released { jobs } => {
+                for job in jobs {
+                    let event = self.number();
+                    if let Some(request) = fact.request {
+                        let asked = request.releases.iter().copied();
+                        r11_leases::takes_effect(self, job.0, "released", asked);
+                        step.outcome.releases.push(Code::Ok);
+                    }
+                    r10_one_state::leaves(job.0, self.job(job.0), &[JobState::Active], "released");
+                    self.job_mut(job.0).attempt -= 1;
+                    self.wait(job.0, event);
+                }
+            }
+            other => self.unasked(other, step),
+        }
+    }
+
+    /// Events of timers and operators, and those without effect.
+    fn unasked(&mut self, event: &Event, step: &mut Step<'_>) {
+        let fact = step.fact;
+        match event {
+            Event::LeaseExpired { jobs } => {
+                for job in jobs {
+                    let event = self.number();
+                    r10_one_state::leaves(job.0, self.job(job.0), &[JobState::Active], "expired");
+                    r12_lease_ends::expired(job.0, self.job(job.0), fact);
+                    self.wait(job.0, event);
+                }
+            }
+            Event::Promoted { jobs } => {
+                for job in jobs {
+                    let event = self.number();
+                    r14_order::promoted(job.0, self.job(job.0), fact.time);
+                    self.wait(job.0, event);
+                }
+            }
+            Event::Expired { jobs } => {
+                for job in jobs {
+                    self.number();
+                    self.expired(job.0, fact);
+                }
+            }
+            Event::Cancelled { jobs } => {
+                for job in jobs {
+                    self.number();
+                    r10_one_state::leaves(job.0, self.job(job.0), &UNFINISHED, "cancelled");
+                    self.set_state(job.0, JobState::Cancelled);
+                    step.outcome.cancels.push(Code::Ok);
+                }
+            }
+            Event::Deleted { jobs } => {
+                for job in jobs {
+                    self.number();
+                    r10_one_state::leaves(job.0, self.job(job.0), &JobState::ALL, "deleted");
+                    self.forget(job.0, None);
+                    step.outcome.deletes.push(Code::Ok);
+                }
+            }
+            Event::QueuePaused { queue } => {
+                self.number();
+                self.queues.entry(queue.clone()).or_default();
+                self.paused.insert(queue.clone());
+            }
+            Event::QueueResumed { queue } => {
+                self.number();
+                self.queues.entry(queue.clone()).or_default();
+                self.paused.remove(queue);
+            }
+            Event::Ignored { late, code, .. } => {
+                self.number();
+                let outcome = &mut step.outcome;
+                let none = Failed { code: *code, next_attempt: Micros(0), attempts_left: 0 };
+                match late {
+                    Late::Ack => outcome.acks.push(*code),
+                    Late::Fail => outcome.fails.push(none),
+                    Late::Heartbeat => outcome.heartbeats.push(*code),
+                    Late::Release => outcome.releases.push(*code),
+                }
+            }
+            Event::Refused { asked, code, .. } => {
+                self.number();
+                match asked {
+                    Asked::Cancel => step.outcome.cancels.push(*code),
+                    Asked::Delete => step.outcome.deletes.push(*code),
+                }
+            }
+            _ => unreachable!("every other event was handled before"),
+        }
+    }
+
+    fn enqueued(
+        &mut self,
+        class: &Class,
+        first: u64,
+        jobs: &[EnqueuedJob],
+        keys: &[KeyTaken],
+        step: &mut Step<'_>,
+    ) {
+        let fact = step.fact;
+        let created_ms = fact.time / 1000;
+        let id = |seq| JobId::new(created_ms, self.shard, JobSeq(seq));
+        step.outcome.enqueued.push((Code::Ok, id(first), jobs.len() as u32));
+        let mut keys = keys.iter().peekable();
+        for (nth, job) in jobs.iter().enumerate() {
+            let (seq, event) = (self.jobs.len() as u64 + 1, self.number());
+            assert_eq!(seq, first + nth as u64, "job numbers are not dense");
+            let enqueue = step.next_enqueue();
+            let payload = fact.bytes(job.payload);
+            let same = class_of(enqueue) == *class && enqueue.payload == payload;
+            if !same || enqueue.tags != fact.bytes(job.tags) {
+                violated!("r10", "job {seq} is another than was enqueued");
+            }
+            r09_once::enqueued(self, fact.time, enqueue);
+            if let Some(key) = keys.next_if(|key| key.nth as usize == nth) {
+                let name = (enqueue.queue.to_owned(), enqueue.key.to_vec());
+                let (until, content) = (key.until.0, content_of(enqueue));
+                self.keys.insert(name, Key { job: seq, content, until });
+            } else if !enqueue.key.is_empty() {
+                violated!("r09", "job {seq} did not take its key");
+            }
+            if enqueue.key.is_empty()
+                && let Some(before) = self.payloads.insert(payload.to_vec(), seq)
+            {
+                violated!("r09", "job {seq} was enqueued before, as {before}");
+            }
+            let expire = class.expire_after_ms;
+            self.jobs.push(Job {
+                id: JobId::new(created_ms, self.shard, JobSeq(seq)),
+                class: class.clone(),
+                payload: payload.to_vec(),
+                tags: fact.bytes(job.tags).to_vec(),
+                state: JobState::Held,
+                gone: false,
+                attempt: 0,
+                due: job.due.0,
+                expire_at: (expire > 0).then(|| created_ms * 1000 + expire * 1000),
+                position: 0,
+                token: 0,
+                session: 0,
+                deadline: 0,
+                lease_floor_nanos: None,
+                lease_ms: 0,
+            });
+            self.live.insert(seq);
+            let queue = self.queues.entry(class.queue.clone()).or_default();
+            queue.enqueued_total += 1;
+            queue.jobs[JobState::Held as usize] += 1;
+            if job.due.0 == 0 {
+                self.wait(seq, event);
+            } else {
+                self.set_state(seq, JobState::Scheduled);
+            }
+        }
+    }
+
+    fn leased(&mut self, seq: u64, attempt: u32, session: u64, deadline: u64, fact: &Fact<'_>) {
+        let token = self.number();
+        r11_leases::leased(seq, self.job(seq), token);
+        r13_attempts::leased(seq, self.job(seq), attempt);
+        r14_order::leased(self, seq, fact.time);
+        if !self.sessions.contains_key(&session) {
+            violated!("r11", "job {seq} was leased to session {session}, which is not open");
+        }
+        self.set_state(seq, JobState::Active);
+        let job = self.job_mut(seq);
+        (job.token, job.attempt, job.session) = (token, attempt, session);
+        job.deadline = deadline;
+        job.lease_floor_nanos = fact.decided.map(|at| at + (deadline - fact.time) * 1000);
+        self.leases.insert(token, Granted { job: seq, session, deadline });
+    }
+
+    fn completed(&mut self, seq: u64, fact: &Fact<'_>) {
+        self.number();
+        let acks = fact.request.expect("workers complete").acks.iter();
+        r11_leases::takes_effect(self, seq, "completed", acks.map(|ack| ack.job));
+        self.set_state(seq, JobState::Completed);
+        self.forget(seq, Some(JobState::Completed));
+    }
+
+    fn failed(&mut self, seq: u64, attempt: u32, outcome: FailOutcome, fact: &Fact<'_>) -> Failed {
+        self.number();
+        let fails = &fact.request.expect("workers fail").fails;
+        let job = |job: JobRef| job.job.seq().0 == seq;
+        r11_leases::takes_effect(self, seq, "failed", fails.iter().map(|fail| fail.job));
+        // The first of the request with the right token took effect.
+        let token = self.job(seq).token;
+        let by = fails
+            .iter()
+            .find(|fail| job(fail.job) && (fail.job.token.0 == 0 || fail.job.token.0 == token));
+        let no_retry = by.expect("just found").no_retry;
+        assert_eq!(attempt, self.job(seq).attempt, "another attempt failed than was given out");
+        r13_attempts::failed(seq, self.job(seq), fact.time, no_retry, outcome);
+        let max_retries = self.job(seq).class.max_retries;
+        match outcome {
+            FailOutcome::Retrying(due) => {
+                self.set_state(seq, JobState::Retrying);
+                self.job_mut(seq).due = due.0;
+                let attempts_left = max_retries - attempt;
+                Failed { code: Code::Ok, next_attempt: due, attempts_left }
+            }
+            FailOutcome::Dead => {
+                self.set_state(seq, JobState::Dead);
+                Failed { code: Code::Ok, next_attempt: Micros(0), attempts_left: 0 }
+            }
+        }
+    }
+
+    fn extend(&mut self, seq: u64, deadline: u64, fact: &Fact<'_>) {
+        r12_lease_ends::extended(seq, self.job(seq), deadline);
+        let job = self.job_mut(seq);
+        job.deadline = deadline;
+        let floor = fact.decided.map(|at| at + deadline.saturating_sub(fact.time) * 1000);
+        job.lease_floor_nanos = job.lease_floor_nanos.max(floor);
+    }
+
+    fn expired(&mut self, seq: u64, fact: &Fact<'_>) {
+        let job = self.job(seq);
+        let waiting = [JobState::Pending, JobState::Scheduled, JobState::Retrying, JobState::Held];
+        r10_one_state::leaves(seq, job, &waiting, "expired");
+        if job.expire_at.is_none_or(|at| at > fact.time) {
+            violated!("r10", "job {seq} expired before its time");
+        }
+        self.set_state(seq, JobState::Dead);
+    }
+
+    /// To the back of its tier.
+    fn wait(&mut self, seq: u64, event: u64) {
+        self.set_state(seq, JobState::Pending);
+        self.job_mut(seq).position = event;
+        let place = self.job(seq).place(seq);
+        self.waiting.insert(place);
+    }
+
+    fn set_state(&mut self, seq: u64, state: JobState) {
+        let before = self.job(seq).state;
+        if before == JobState::Pending {
+            let place = self.job(seq).place(seq);
+            assert!(self.waiting.remove(&place), "a pending job waits somewhere");
+        }
+        let queue = self.job(seq).class.queue.clone();
+        let queue = self.queues.get_mut(&queue).expect("made with its first job");
+        queue.jobs[before as usize] -= 1;
+        queue.jobs[state as usize] += 1;
+        self.job_mut(seq).state = state;
+    }
+
+    /// The job leaves memory; the queue's count of completed ones stays.
+    fn forget(&mut self, seq: u64, counted: Option<JobState>) {
+        let (state, queue) = (self.job(seq).state, self.job(seq).class.queue.clone());
+        if counted.is_none() {
+            let queue = self.queues.get_mut(&queue).expect("made with its first job");
+            queue.jobs[state as usize] -= 1;
+            if state == JobState::Pending {
+                let place = self.job(seq).place(seq);
+                self.waiting.remove(&place);
+            }
+        }
+        self.job_mut(seq).gone = true;
+        self.live.remove(&seq);
+    }
+}

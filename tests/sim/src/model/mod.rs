@@ -1,0 +1,180 @@
+//! A naive job server: what is committed, folded the obvious way. The checks look at it before each step.
+
+mod absorb;
+mod outcome;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jobbie_proto::event::{Blob, Class, Group};
+use jobbie_proto::reply::JobState;
+use jobbie_proto::request::{Enqueue, When};
+use jobbie_proto::{JobId, Request, ShardId};
+
+pub(crate) use outcome::Outcome;
+
+/// One group of a committed entry, and what is known about it.
+pub(crate) struct Fact<'a> {
+    /// Log time.
+    pub(crate) time: u64,
+    /// Number of its first event.
+    pub(crate) number: u64,
+    /// What happened.
+    pub(crate) group: &'a Group,
+    /// What the events refer to.
+    pub(crate) blob: &'a [u8],
+    /// The request that it is of.
+    pub(crate) request: Option<&'a Request<'a>>,
+    /// When it was decided, in nanoseconds of virtual time, if that is known.
+    pub(crate) decided: Option<u64>,
+}
+
+impl Fact<'_> {
+    fn bytes(&self, blob: Blob) -> &[u8] {
+        blob.of(self.blob)
+    }
+}
+
+/// One job, for ever.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) id: JobId,
+    pub(crate) class: Class,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) tags: Vec<u8>,
+    pub(crate) state: JobState,
+    /// Completed or deleted: no longer in memory.
+    pub(crate) gone: bool,
+    pub(crate) attempt: u32,
+    /// When it waits for a time: that time.
+    pub(crate) due: u64,
+    pub(crate) expire_at: Option<u64>,
+    /// When it waits for a worker: the event that made it wait.
+    pub(crate) position: u64,
+    /// Its newest lease.
+    pub(crate) token: u64,
+    pub(crate) session: u64,
+    pub(crate) deadline: u64,
+    /// Before this moment of virtual time the lease must not run out.
+    pub(crate) lease_floor_nanos: Option<u64>,
+    pub(crate) lease_ms: u32,
+}
+
+/// Where a waiting job stands: queue, tier, position, number.
+pub(crate) type Place = (String, u8, u64, u64);
+
+impl Job {
+    pub(crate) fn place(&self, seq: u64) -> Place {
+        (self.class.queue.clone(), self.class.priority, self.position, seq)
+    }
+}
+
+/// One open session.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) client: u128,
+    pub(crate) confirmed_below: u64,
+    /// What each request did.
+    pub(crate) done: BTreeMap<u64, Outcome>,
+}
+
+/// A lease as it was granted.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) job: u64,
+    pub(crate) session: u64,
+    pub(crate) deadline: u64,
+}
+
+/// A remembered key.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) job: u64,
+    pub(crate) content: Content,
+    pub(crate) until: u64,
+}
+
+/// Everything about an enqueue that two equal ones share.
+pub(crate) type Content = (Vec<u8>, Vec<u8>, u64, Class, When);
+
+/// What a client asked for, but the key itself.
+pub(crate) fn content_of(enqueue: &Enqueue<'_>) -> Content {
+    let (payload, tags) = (enqueue.payload.to_vec(), enqueue.tags.to_vec());
+    (payload, tags, enqueue.key_ms, class_of(enqueue), enqueue.when)
+}
+
+fn class_of(enqueue: &Enqueue<'_>) -> Class {
+    Class {
+        queue: enqueue.queue.to_owned(),
+        priority: enqueue.priority,
+        max_retries: enqueue.max_retries,
+        backoff: enqueue.backoff,
+        backoff_base_ms: enqueue.backoff_base_ms,
+        backoff_cap_ms: enqueue.backoff_cap_ms,
+        expire_after_ms: enqueue.expire_after_ms,
+    }
+}
+
+/// Counts of a queue.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pub(crate) jobs: [u64; 8],
+    pub(crate) enqueued_total: u64,
+}
+
+/// One shard.
+pub(crate) struct Model {
+    pub(crate) shard: ShardId,
+    pub(crate) time: u64,
+    pub(crate) next_event: u64,
+    pub(crate) jobs: Vec<Job>,
+    /// Jobs that are not gone.
+    pub(crate) live: BTreeSet<u64>,
+    pub(crate) queues: BTreeMap<String, Queue>,
+    pub(crate) paused: BTreeSet<String>,
+    pub(crate) waiting: BTreeSet<Place>,
+    pub(crate) sessions: BTreeMap<u64, Session>,
+    pub(crate) sessions_ever: BTreeSet<u64>,
+    pub(crate) leases: BTreeMap<u64, Granted>,
+    keys: BTreeMap<(String, Vec<u8>), Key>,
+    /// Every payload, and the job it came with.
+    pub(crate) payloads: BTreeMap<Vec<u8>, u64>,
+}
+
+impl Model {
+    pub(crate) fn new(shard: ShardId) -> Self {
+        Self {
+            shard,
+            time: 0,
+            next_event: 1,
+            jobs: Vec::new(),
+            live: BTreeSet::new(),
+            queues: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            sessions: BTreeMap::new(),
+            sessions_ever: BTreeSet::new(),
+            leases: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            payloads: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn job(&self, seq: u64) -> &Job {
+        &self.jobs[seq as usize - 1]
+    }
+
+    fn job_mut(&mut self, seq: u64) -> &mut Job {
+        &mut self.jobs[seq as usize - 1]
+    }
+
+    /// What is known of an enqueue's key.
+    pub(crate) fn key(&self, enqueue: &Enqueue<'_>) -> Option<&Key> {
+        self.keys.get(&(enqueue.queue.to_owned(), enqueue.key.to_vec()))
+    }
+
+    /// Jobs that still want something to happen.
+    pub(crate) fn unfinished(&self) -> impl Iterator<Item = u64> {
+        let over = |state| matches!(state, JobState::Dead | JobState::Cancelled);
+        self.live.iter().copied().filter(move |seq| !over(self.job(*seq).state))
+    }
+}

@@ -1,0 +1,180 @@
+//! One shard's process: a disk that outlives it, a log, and the shard itself.
+
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::rc::Rc;
+
+use futures_util::future::{Either, select};
+use jobbie_log::{Create, Identity, Log, LogConfig, Opened};
+use jobbie_proto::ShardId;
+use jobbie_proto::wire::Durability;
+use jobbie_raft::sim::SimRuntime;
+use jobbie_shard::ShardConfig;
+use jobbie_sim::{Handle, NodeId, SimDisk};
+
+use crate::clock::SimClock;
+use crate::ledger::Ledger;
+use crate::plan::Plan;
+
+pub(crate) type Shard = jobbie_shard::Shard<SimRuntime, SimDisk, SimClock>;
+
+/// A shard's process, running or not.
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) shard: ShardId,
+    plan: Rc<Plan>,
+    clock: SimClock,
+    ledger: Rc<Ledger>,
+    disk: RefCell<SimDisk>,
+    running: RefCell<Option<(Shard, Log<SimDisk>)>>,
+    /// Errors the disk was told to give, each of which may stop the log once.
+    pub(crate) excuses: Cell<u32>,
+    pub(crate) starts: Cell<u64>,
+}
+
+/// What became of a start.
+#[derive(Debug)]
+pub(crate) enum Started {
+    Serves,
+    /// The power failed on the way.
+    LostPower,
+    /// It refused.
+    Failed(String),
+}
+
+impl Node {
+    pub(crate) fn new(
+        shard: ShardId,
+        plan: &Rc<Plan>,
+        clock: &SimClock,
+        ledger: &Rc<Ledger>,
+    ) -> Rc<Self> {
+        let seed = plan.seed ^ (u64::from(shard.0) + 1) << 56;
+        Rc::new(Self {
+            id: NodeId(u64::from(shard.0) + 1),
+            shard,
+            plan: Rc::clone(plan),
+            clock: clock.clone(),
+            ledger: Rc::clone(ledger),
+            disk: RefCell::new(SimDisk::new(seed, plan.disk.clone())),
+            running: RefCell::default(),
+            excuses: Cell::new(0),
+            starts: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn disk(&self) -> SimDisk {
+        self.disk.borrow().clone()
+    }
+
+    /// The shard, if it serves.
+    pub(crate) fn serving(&self) -> Option<Shard> {
+        self.running.borrow().as_ref().map(|(shard, _)| shard.clone())
+    }
+
+    /// Whether an error may be one that the disk was told to give.
+    pub(crate) fn take_excuse(&self) -> bool {
+        let left = self.excuses.get();
+        self.excuses.set(left.saturating_sub(1));
+        left > 0
+    }
+
+    /// Why the log stopped, if it did.
+    pub(crate) fn failed(&self) -> Option<String> {
+        let running = self.running.borrow();
+        running.as_ref().and_then(|(_, log)| log.failed()).map(|failed| failed.to_string())
+    }
+
+    /// Boots the process and returns when it serves, or why it does not.
+    pub(crate) async fn start(&self) -> Started {
+        self.starts.set(self.starts.get() + 1);
+        let disk = self.disk();
+        let (log, config, clock) = (self.plan.log, self.config(), self.clock.clone());
+        let identity = Identity { cluster: 1, node: 1, shard: self.shard.0.into(), store: 7 };
+        let boot = boot(disk.clone(), log, identity, config, clock);
+        let booted = Handle::current().spawn_on(self.id, boot);
+        match select(booted, pin!(disk.power_failure())).await {
+            Either::Right(_) => {
+                self.kill();
+                *self.disk.borrow_mut() = disk.reboot();
+                Started::LostPower
+            }
+            Either::Left((Err(_), _)) => Started::Failed("it was killed".to_owned()),
+            Either::Left((Ok(Err(error)), _)) => {
+                self.kill();
+                Started::Failed(error)
+            }
+            Either::Left((Ok(Ok((shard, log))), _)) => {
+                self.ledger.started(self.shard, &log.state());
+                *self.running.borrow_mut() = Some((shard, log));
+                Started::Serves
+            }
+        }
+    }
+
+    fn config(&self) -> ShardConfig {
+        ShardConfig {
+            shard: self.shard,
+            shards: self.plan.shards,
+            node: 1,
+            endpoints: (0..self.plan.shards).map(|shard| format!("sim:{shard}")).collect(),
+            token: Vec::new(),
+            durability: Durability::Fsync,
+            server_version: "sim".to_owned(),
+            store: 7,
+            snapshot_log_bytes: self.plan.snapshot_log_bytes,
+        }
+    }
+
+    /// The process dies; the kernel keeps what it was given.
+    pub(crate) fn kill(&self) {
+        *self.running.borrow_mut() = None;
+        Handle::current().kill(self.id);
+    }
+
+    /// The power fails.
+    pub(crate) fn lose_power(&self) {
+        let disk = self.disk().crash();
+        self.kill();
+        *self.disk.borrow_mut() = disk;
+    }
+
+    /// Ends the process in order.
+    pub(crate) async fn shut_down(&self) {
+        if let Some(shard) = self.serving() {
+            let ended = Handle::current().spawn_on(self.id, async move { shard.shutdown().await });
+            let ended = ends_within(30, ended).await;
+            assert!(ended || self.excuses.get() > 0, "r22 is broken: the shard does not shut down");
+        }
+        self.kill();
+    }
+}
+
+async fn ends_within(secs: u64, future: impl Future) -> bool {
+    let sleep = Handle::current().sleep(std::time::Duration::from_secs(secs));
+    matches!(select(pin!(future), sleep).await, Either::Left(_))
+}
+
+async fn boot(
+    disk: SimDisk,
+    log: LogConfig,
+    identity: Identity,
+    config: ShardConfig,
+    clock: SimClock,
+) -> Result<(Shard, Log<SimDisk>), String> {
+    let opened = Log::open(disk, log, identity, Create::IfMissing).await;
+    let Opened { log, driver, .. } = opened.map_err(|error| with_sources(&error))?;
+    drop(Handle::current().spawn(driver));
+    let shard = Shard::start(config, clock, log.clone()).await;
+    Ok((shard.map_err(|error| with_sources(&error))?, log))
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}

@@ -1,0 +1,77 @@
+//! What all parts of one run share.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use jobbie_proto::ShardId;
+use jobbie_sim::Rng;
+
+use crate::clock::SimClock;
+use crate::ledger::Ledger;
+use crate::node::Node;
+use crate::plan::Plan;
+
+/// What the clients are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Whatever they like.
+    Load,
+    /// Nobody says anything for a while.
+    Silence,
+    /// Finish what there is.
+    Drain,
+    /// Stop when nothing is unanswered.
+    End,
+}
+
+/// One run.
+pub(crate) struct World {
+    pub(crate) plan: Rc<Plan>,
+    pub(crate) clock: SimClock,
+    pub(crate) ledger: Rc<Ledger>,
+    pub(crate) nodes: Vec<Rc<Node>>,
+    pub(crate) phase: Cell<Phase>,
+    pub(crate) rng: RefCell<Rng>,
+    pub(crate) counts: Counts,
+}
+
+/// What happened, to show that a run was worth something.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) connections: Cell<u64>,
+    pub(crate) requests: Cell<u64>,
+    pub(crate) answers: Cell<u64>,
+    pub(crate) sessions_lost: Cell<u64>,
+    pub(crate) kills: Cell<u64>,
+    pub(crate) power_losses: Cell<u64>,
+    pub(crate) shutdowns: Cell<u64>,
+    pub(crate) disk_faults: Cell<u64>,
+    pub(crate) clock_steps: Cell<u64>,
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan) -> Rc<Self> {
+        let (plan, clock) = (Rc::new(plan), SimClock::default());
+        let ledger = Ledger::new(plan.shards, plan.check_every);
+        let node = |shard| Node::new(ShardId(shard), &plan, &clock, &ledger);
+        let nodes = (0..plan.shards).map(node).collect();
+        let rng = RefCell::new(Rng::new(plan.seed ^ 0x00b0_0b5e));
+        let (phase, counts) = (Cell::new(Phase::Load), Counts::default());
+        Rc::new(Self { plan, clock, ledger, nodes, phase, rng, counts })
+    }
+
+    pub(crate) fn node(&self, shard: ShardId) -> &Rc<Node> {
+        &self.nodes[usize::from(shard.0)]
+    }
+
+    /// Jobs of all shards that still want something to happen.
+    pub(crate) fn unfinished(&self) -> usize {
+        let of = |node: &Rc<Node>| self.ledger.with(node.shard, |b| b.model.unfinished().count());
+        self.nodes.iter().map(of).sum()
+    }
+}
