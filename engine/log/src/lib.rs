@@ -21,6 +21,8 @@ mod error;
 mod format;
 pub mod limits;
 mod log;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 mod queue;
 mod read;
 mod recover;
@@ -34,6 +36,21 @@ mod tail;
 mod verify;
 mod walk;
 mod window;
+
+/// Whether the planted defect is on. Always false, and gone, in a release.
+macro_rules! mutant {
+    ($name:ident) => {{
+        #[cfg(feature = "mutants")]
+        {
+            $crate::mutants::is_planted($crate::mutants::Mutant::$name)
+        }
+        #[cfg(not(feature = "mutants"))]
+        {
+            false
+        }
+    }};
+}
+use mutant;
 
 pub use body::{Body, BodyBuilder};
 pub use config::{Durability, LogConfig};

@@ -176,14 +176,18 @@ async fn repair<D: Disk>(
     segment_bytes: u64,
     mut scanned: Scanned<D::File>,
 ) -> Result<Core<D::File>, OpenError> {
-    zero_stale_blocks(disk, &scanned.stale_blocks).await?;
+    if !crate::mutant!(StaleRecordsFollowed) {
+        zero_stale_blocks(disk, &scanned.stale_blocks).await?;
+    }
     let mode = config.durability.open_mode();
     for segment in scanned.segments.iter_mut().filter(|segment| !segment.sealed) {
         let name = file_name(segment.id);
         let file = disk.open(&name, mode).await.map_err(OpenError::io(format!("open {name}")))?;
         // What was read may so far be only in a cache of the drive: a dead process leaves writes behind
         // that nobody flushed.
-        file.sync_data().await.map_err(OpenError::io(format!("flush {name}")))?;
+        if !crate::mutant!(FoundNotFlushed) {
+            file.sync_data().await.map_err(OpenError::io(format!("flush {name}")))?;
+        }
         segment.file = Some(file);
     }
     let mut ready = VecDeque::new();

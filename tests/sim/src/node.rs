@@ -79,10 +79,12 @@ impl Node {
         left > 0
     }
 
-    /// Why the log stopped, if it did.
+    /// Why the shard stopped, if it did.
     pub(crate) fn failed(&self) -> Option<String> {
         let running = self.running.borrow();
-        running.as_ref().and_then(|(_, log)| log.failed()).map(|failed| failed.to_string())
+        let (shard, log) = running.as_ref()?;
+        let stopped = || (shard.metrics().serving.get() == 0).then(|| "it stopped".to_owned());
+        log.failed().map(|failed| failed.to_string()).or_else(stopped)
     }
 
     /// Boots the process and returns when it serves, or why it does not.

@@ -107,6 +107,7 @@ impl Durability {
     /// How segments are opened for writing.
     pub(crate) fn open_mode(self) -> OpenMode {
         match self {
+            Self::Fsync if crate::mutant!(WritesNotDurable) => OpenMode::Direct,
             Self::Fsync => OpenMode::Durable,
             Self::Interval(_) | Self::None => OpenMode::Direct,
         }
