@@ -104,7 +104,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     /// Waits until there may be something to do. Nothing polls: an idle shard sleeps until its next
     /// timer, and without one until something arrives.
     async fn rest(&self) {
-        let deadline = if self.has_room() { self.next_deadline() } else { None };
+        // While nothing is decided, a deadline that has passed must not keep the shard awake.
+        let decides = self.has_room() && self.stopped.borrow().is_none();
+        let deadline = if decides { self.next_deadline() } else { None };
         let Some(deadline) = deadline else { return self.woken().await };
         let wait = Duration::from_micros(self.log_clock.get().until(&self.clock, deadline));
         either(self.woken(), R::sleep(wait)).await;
