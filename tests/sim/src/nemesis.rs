@@ -47,10 +47,10 @@ impl Nemesis {
     /// Starts until it serves. Power may fail meanwhile, and a planned read error may strike.
     async fn start(&self, node: &Node) {
         for _ in 0..STARTS_MAX {
-            let again = matches!(self.below(8), 0) && self.world.phase.get() == Phase::Load;
+            let again = self.below(2) == 0 && self.world.phase.get() == Phase::Load;
             if again {
                 let disk = node.disk();
-                disk.fail_power_at(disk.operations() + self.below(60));
+                disk.fail_power_at(disk.operations() + self.below(40));
             }
             let Either::Left((started, _)) =
                 select(pin!(node.start()), Handle::current().sleep(START_MAX)).await

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, FutureExt, select};
 use jobbie_log::{Create, Identity, Log, LogConfig, Opened};
 use jobbie_proto::ShardId;
 use jobbie_proto::wire::Durability;
@@ -105,6 +105,12 @@ impl Node {
             Either::Left((Ok(Err(error)), _)) => {
                 self.kill();
                 Started::Failed(error)
+            }
+            // It may have failed in the moment the shard was ready.
+            Either::Left((Ok(Ok(_)), _)) if disk.power_failure().now_or_never().is_some() => {
+                self.kill();
+                *self.disk.borrow_mut() = disk.reboot();
+                Started::LostPower
             }
             Either::Left((Ok(Ok((shard, log))), _)) => {
                 self.ledger.started(self.shard, &log.state());

@@ -27,6 +27,12 @@ fn promises_hold_for_a_few_seeds() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// 62: a shard that was stopping kept itself awake for a deadline that had passed, for ever.
+#[test]
+fn seeds_that_failed_once_pass() {
+    trace_of("62");
+}
+
 #[test]
 fn a_planted_defect_falls_and_the_command_that_repeats_it_is_printed() {
     for mutant in ["shard:ReplyBeforeCommit", "raft:CallbackBeforeFlush"] {
