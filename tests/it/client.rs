@@ -95,7 +95,7 @@ async fn every_third_fails_once(
     done: Arc<AtomicU32>,
 ) -> Result<Vec<u8>, JobError> {
     let number: u32 = std::str::from_utf8(job.payload())?.parse()?;
-    if number % 3 == 0 && job.attempt() == 1 {
+    if number.is_multiple_of(3) && job.attempt() == 1 {
         return Err(JobError::retry("not yet"));
     }
     done.fetch_add(1, Ordering::SeqCst);
