@@ -190,4 +190,18 @@ impl DiskFile for SimFile {
         self.inode.borrow_mut().set_len(shared.stamp, len);
         Ok(())
     }
+
+    async fn allocate(&self, len: u64) -> io::Result<()> {
+        self.assert_writable();
+        let fault = self.disk.begin(Operation::SetLen, !len).await;
+        stopping_error(fault).map_or(Ok(()), Err)?;
+        let mut shared = self.disk.shared.borrow_mut();
+        shared.stamp += 1;
+        let (stamp, available) = (shared.stamp, shared.available_bytes());
+        if self.inode.borrow_mut().allocate(stamp, len, available) {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
 }

@@ -35,7 +35,7 @@ pub(super) struct Inode {
     unflushed_lens: Vec<(Stamp, u64)>,
     blocks: BTreeMap<u64, Block>,
     unflushed: BTreeMap<u64, Unflushed>,
-    /// Blocks the file system has given to the file, and when each was last written.
+    /// Blocks the file system has given to the file, and when each was given or last written.
     written: BTreeMap<u64, Stamp>,
     /// Blocks whose allocation is durable too: the only ones a durable write is durable on.
     allocated: BTreeSet<u64>,
@@ -216,6 +216,25 @@ impl Inode {
         }
     }
 
+    /// Takes blocks for the first `len` bytes, which a flush makes fit for durable writes, and makes the
+    /// file at least that long. False if `available` bytes of the disk are too few: then as many
+    /// blocks as there were are taken, as a file system does.
+    pub(super) fn allocate(&mut self, stamp: Stamp, len: u64, available: u64) -> bool {
+        let missing = blocks_of(0, len).filter(|block| !self.written.contains_key(block));
+        let missing: Vec<u64> = missing.collect();
+        let room = to_usize(available / BLOCK);
+        for block in missing.iter().take(room) {
+            self.written.insert(*block, stamp);
+        }
+        if missing.len() > room {
+            return false;
+        }
+        if len > self.len {
+            self.change_len(stamp, len);
+        }
+        true
+    }
+
     /// Makes every write at or before `stamp` durable, and the length if `with_len`.
     pub(super) fn flush(&mut self, stamp: Stamp, with_len: bool) {
         let mut late_blocks = BTreeSet::new();
@@ -271,10 +290,13 @@ impl Inode {
         if let Some(bytes) = self.blocks.get_mut(&(len / BLOCK)) {
             bytes[to_usize(len % BLOCK)..].fill(0);
         }
-        self.written.retain(|block, _| block * BLOCK < len);
-        let written = &self.written;
-        // A block whose allocation was not flushed may have lost it even where its bytes stayed.
-        self.allocated.retain(|block| written.contains_key(block));
+        self.allocated.retain(|block| block * BLOCK < len);
+        // A block whose allocation was not flushed has lost it: what reads as zeros is a hole, and
+        // even where bytes stayed only another flush makes it fit for durable writes.
+        let (blocks, allocated) = (&self.blocks, &self.allocated);
+        self.written.retain(|block, _| {
+            block * BLOCK < len && (allocated.contains(block) || blocks.contains_key(block))
+        });
     }
 }
 

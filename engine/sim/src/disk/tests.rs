@@ -139,6 +139,87 @@ fn a_durable_write_to_a_range_only_extended_may_vanish() {
     assert!(vanished > 25);
 }
 
+/// A file that was given its blocks and never written.
+async fn allocated(disk: &SimDisk, name: &str, blocks: u64) -> SimFile {
+    let file = disk.open(name, OpenMode::Create).await.unwrap();
+    disk.sync_dir().await.unwrap();
+    file.allocate(blocks * BLOCK).await.unwrap();
+    file
+}
+
+#[test]
+fn an_allocated_and_synced_range_reads_as_zeros_and_takes_durable_writes() {
+    for seed in 0..50 {
+        run(seed, async |disk, _| {
+            allocated(&disk, "a", 4).await.sync_all().await.unwrap();
+            let untouched = disk.fork(seed).crash();
+            assert_eq!(sectors(&untouched, "a"), [0; 32]);
+            let file = disk.open("a", OpenMode::Durable).await.unwrap();
+            write(&file, 1, 7, 2).await.unwrap();
+            let sectors = sectors(&disk.crash(), "a");
+            assert_eq!((&sectors[..16], &sectors[16..24], &sectors[24..]), {
+                (&[0; 16][..], &[7; 8][..], &[0; 8][..])
+            });
+        });
+    }
+}
+
+#[test]
+fn an_allocation_that_was_not_synced_may_be_lost_with_what_was_written_into_it() {
+    let (mut lens, mut vanished) = (std::collections::BTreeSet::new(), 0);
+    for seed in 0..50 {
+        run(seed, async |disk, _| {
+            drop(allocated(&disk, "a", 2).await);
+            let file = disk.open("a", OpenMode::Durable).await.unwrap();
+            write(&file, 1, 7, 1).await.unwrap();
+            let disk = disk.crash();
+            let content = disk.content("a").unwrap();
+            lens.insert(content.len());
+            vanished += u32::from(content.len() == 2 * BLOCK_BYTES && content[BLOCK_BYTES] == 0);
+            // Not even a sync afterwards gives the hole its block back.
+            let file = disk.open("a", OpenMode::Durable).await.unwrap();
+            file.sync_all().await.unwrap();
+            if content.len() == 2 * BLOCK_BYTES {
+                write(&file, 1, 9, 0).await.unwrap();
+                vanished += u32::from(sectors(&disk.crash(), "a")[..8].contains(&0));
+            }
+        });
+    }
+    assert_eq!(lens.into_iter().collect::<Vec<_>>(), [0, 2 * BLOCK_BYTES]);
+    assert!(vanished > 15, "{vanished}");
+}
+
+#[test]
+fn allocating_keeps_content_and_never_cuts() {
+    run(1, async |disk, _| {
+        disk.put("a", &[7; 5000]);
+        let file = disk.open("a", OpenMode::Direct).await.unwrap();
+        file.allocate(600).await.unwrap();
+        assert_eq!(disk.content("a").unwrap(), [7; 5000]);
+        file.allocate(3 * BLOCK).await.unwrap();
+        let content = disk.content("a").unwrap();
+        assert_eq!(content.len(), 3 * BLOCK_BYTES);
+        assert!(content[..5000].iter().all(|b| *b == 7) && content[5000..].iter().all(|b| *b == 0));
+    });
+}
+
+#[test]
+fn allocating_takes_the_space_at_once_and_keeps_what_it_got_of_too_little() {
+    run(1, async |disk, _| {
+        disk.configure(|config| config.capacity_bytes = 5 * BLOCK);
+        allocated(&disk, "a", 3).await.sync_all().await.unwrap();
+        assert_eq!(disk.available_bytes().await.unwrap(), 2 * BLOCK);
+        let file = disk.open("b", OpenMode::Create).await.unwrap();
+        let full = file.allocate(3 * BLOCK).await.unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
+        assert_eq!((disk.available_bytes().await.unwrap(), file.len().await.unwrap()), (0, 0));
+        let file = disk.open("a", OpenMode::Durable).await.unwrap();
+        write(&file, 3, 1, 0).await.unwrap();
+        disk.remove("b").await.unwrap();
+        assert_eq!(disk.available_bytes().await.unwrap(), 2 * BLOCK);
+    });
+}
+
 #[test]
 fn names_are_durable_after_sync_dir_only() {
     let (mut gone, mut kept, mut both) = (0, 0, 0);
