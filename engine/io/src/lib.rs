@@ -8,6 +8,7 @@ pub mod disk;
 pub mod lock;
 pub mod notify;
 pub mod offline;
+mod pool;
 pub mod runtime;
 mod sys;
 pub mod uring;

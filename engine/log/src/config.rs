@@ -23,7 +23,8 @@ pub struct LogConfig {
     /// given back segment by segment, and an entry cannot be larger. Less is used on a small disk.
     pub segment_bytes: u64,
     /// Prepared segments beyond the one being written (at least 1). More absorb longer bursts, and are
-    /// the reserve that still takes acks when the disk is full.
+    /// the reserve that still takes acks when the disk is full. Of segments that nobody needs any more, up to
+    /// four times as many files are kept for later.
     pub spare_segments: usize,
     /// Memory for the newest entries, in bytes.
     pub tail_bytes_max: usize,
@@ -38,7 +39,7 @@ impl Default for LogConfig {
     fn default() -> Self {
         Self {
             segment_bytes: SEGMENT_BYTES_DEFAULT,
-            spare_segments: 2,
+            spare_segments: 4,
             tail_bytes_max: 32 << 20,
             durability: Durability::Fsync,
             verify_sealed: false,
@@ -47,6 +48,11 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
+    /// Files of recycled segments that are kept.
+    pub(crate) fn spares_kept_max(&self) -> usize {
+        self.spare_segments.saturating_mul(4)
+    }
+
     /// # Errors
     /// [`OpenError::Config`] naming the first value out of range.
     pub fn validate(&self) -> Result<(), OpenError> {

@@ -67,6 +67,8 @@ pub(crate) struct Core<F> {
     /// The state behind the last record that has a place.
     pub(crate) placed: Control,
     pub(crate) committed_end: u64,
+    /// Bytes of the records that got a place since the log was opened.
+    pub(crate) placed_bytes: u64,
     /// Number and checksum of the last record that has a place.
     pub(crate) sequence: u64,
     pub(crate) checksum: u32,
@@ -296,6 +298,7 @@ impl<F: Clone> Core<F> {
         }
         active.records += 1;
         active.end += header.padded_bytes();
+        self.placed_bytes += header.padded_bytes();
         self.sequence = header.sequence;
         self.checksum = checksum;
     }

@@ -32,9 +32,11 @@ pub const WINDOW_BYTES: usize = 1 << 20;
 pub const OPEN_SEGMENTS_MAX: usize = 64;
 
 /// Bytes zeroed at once when a segment is prepared.
-pub const ZERO_BYTES: usize = 256 << 10;
-/// A pause after each piece zeroed while the log is being written, in nanoseconds.
-pub const ZERO_PAUSE_NANOS: u64 = 1_000_000;
+pub const ZERO_BYTES: usize = 64 << 10;
+/// The log rests when nothing was written for this long, in nanoseconds; then zeroing goes on without pause.
+pub const ZERO_IDLE_NANOS: u64 = 5_000_000;
+/// From this many bytes a write on, writing what was only allocated is faster than zeroing it beside the log.
+pub const BULK_WRITE_BYTES: usize = 256 << 10;
 
 /// Room that entries leave in the last segment there is, in bytes: without it the log could not say
 /// that it gives up a segment, and so never get space again.

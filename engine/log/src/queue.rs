@@ -54,6 +54,8 @@ pub(crate) struct Queue {
     queued: VecDeque<Queued>,
     flights: VecDeque<Flight>,
     flights_started: u64,
+    /// Mean size of the latest writes, in bytes.
+    write_bytes_recent: usize,
     /// Buffers of earlier coalesced writes.
     buffers: Vec<Rc<AlignedBuf>>,
 }
@@ -70,6 +72,11 @@ impl Queue {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.queued.is_empty() && self.flights.is_empty()
+    }
+
+    /// Mean size of the latest writes, in bytes.
+    pub(crate) fn write_bytes_recent(&self) -> usize {
+        self.write_bytes_recent
     }
 
     /// The next write, if one may start: everything queued that lies in one piece.
@@ -94,6 +101,7 @@ impl Queue {
             (joined, range)
         };
         self.flights_started += 1;
+        self.write_bytes_recent = (self.write_bytes_recent * 7 + range.len()) / 8;
         let mut landed = Landed {
             segment,
             end: offset + range.len() as u64,

@@ -135,7 +135,7 @@ pub(crate) async fn load_chunk<D: Disk>(
     loop {
         // The pin keeps the file from being recycled while it is read.
         let (file, _pin, len) = open_segment(shared, segment, offset, wanted).await?;
-        let (read, buf) = file.read_at(AlignedBuf::zeroed(len), offset).await;
+        let (read, buf) = file.read_at(AlignedBuf::unzeroed(len), offset).await;
         let read = read.map_err(|error| io_error(segment, &error))?;
         if read < len {
             return Err(ReadError::Damaged(Damage {

@@ -8,7 +8,7 @@ use jobbie_io::{AlignedBuf, BLOCK_BYTES, Disk, DiskFile, OpenMode};
 use crate::chunks::Chunks;
 use crate::config::LogConfig;
 use crate::core::{Change, Core, Ready, Space};
-use crate::driver::{Driver, Pace};
+use crate::driver::{Driver, Step};
 use crate::entry::Identity;
 use crate::error::OpenError;
 use crate::format::header::RecordKind;
@@ -131,7 +131,7 @@ async fn make<D: Disk>(
         recycled: false,
     };
     let io = || OpenError::io("create the first segment");
-    crate::driver::create(disk, &header, || Pace::Fast).await.map_err(io())?;
+    crate::driver::create(disk, &header, async |_| Step::Zero).await.map_err(io())?;
     let io = || OpenError::io("write the superblock");
     let file = disk.open(SUPERBLOCK_TEMPORARY_NAME, OpenMode::Create).await.map_err(io())?;
     let mut buf = AlignedBuf::with_capacity(SUPERBLOCK_BYTES);
@@ -214,6 +214,7 @@ async fn repair<D: Disk>(
         control: scanned.control,
         placed: scanned.control,
         committed_end: scanned.committed_end,
+        placed_bytes: 0,
         sequence: scanned.sequence,
         checksum: scanned.checksum,
         force_point: scanned.force_point,
@@ -262,7 +263,7 @@ async fn tidy_names<D: Disk>(
     let mut gone = unfit;
     gone.extend(names.temporary.iter().cloned());
     for (id, len) in &names.spares {
-        if *len == segment_bytes && spares.len() < config.spare_segments {
+        if *len == segment_bytes && spares.len() < config.spares_kept_max() {
             spares.push_back(*id);
         } else {
             gone.push(spare_name(*id));

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod mark;
+mod pace;
 mod prepare;
 mod recycle;
 mod seal;
@@ -17,7 +18,8 @@ use jobbie_io::Disk;
 
 use crate::shared::Shared;
 
-pub(crate) use prepare::{Pace, TEMPORARY_NAME as PREPARE_TEMPORARY_NAME, create};
+pub(crate) use pace::Step;
+pub(crate) use prepare::{TEMPORARY_NAME as PREPARE_TEMPORARY_NAME, create};
 
 type Part = Pin<Box<dyn Future<Output = ()>>>;
 

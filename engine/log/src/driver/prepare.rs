@@ -1,5 +1,5 @@
 //! Keeps segments ready beyond the one being written: recycled ones, or new ones filled with zeros in
-//! small pieces, since zeroing at full speed beside the log would starve it.
+//! small pieces, at the pace of [`Pacer`].
 
 use std::io;
 use std::rc::Rc;
@@ -8,8 +8,9 @@ use jobbie_io::{AlignedBuf, BLOCK_BYTES, Disk, DiskFile, OpenMode};
 
 use crate::config::Durability;
 use crate::core::{Ready, Space};
+use crate::driver::pace::{Pacer, Step};
 use crate::format::segment_header::SegmentHeader;
-use crate::limits::{SPACE_MARGIN_BYTES, SPACE_PROBE_NANOS, ZERO_BYTES, ZERO_PAUSE_NANOS};
+use crate::limits::{SPACE_MARGIN_BYTES, SPACE_PROBE_NANOS, ZERO_BYTES};
 use crate::segment::{file_name, spare_name};
 use crate::shared::Shared;
 
@@ -80,12 +81,9 @@ async fn prepare<D: Disk>(shared: &Rc<Shared<D>>) -> io::Result<Option<Ready<D::
     match spare {
         Some(id) => reuse(disk, &spare_name(id), &header).await?,
         None => {
-            let pace = || match shared.core.try_borrow() {
-                Ok(core) if core.failed.is_some() || core.closing => Pace::Stop,
-                Ok(core) if core.unplaced.is_empty() && !core.queue.is_idle() => Pace::Slow,
-                _ => Pace::Fast,
-            };
-            match create(disk, &header, pace).await {
+            let mut pacer = Pacer::new(&shared.core.borrow());
+            let step = async |zeroed| pacer.step(shared, zeroed).await;
+            match create(disk, &header, step).await {
                 Ok(true) => {}
                 Ok(false) => return Ok(None),
                 Err(error) => {
@@ -114,15 +112,6 @@ impl Durability {
     }
 }
 
-/// How fast to go on with zeroing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
-    Fast,
-    /// The log is being written: pause between pieces.
-    Slow,
-    Stop,
-}
-
 async fn reuse<D: Disk>(disk: &D, spare: &str, header: &SegmentHeader) -> io::Result<()> {
     let file = disk.open(spare, OpenMode::Durable).await?;
     let mut block = AlignedBuf::zeroed(BLOCK_BYTES);
@@ -132,11 +121,12 @@ async fn reuse<D: Disk>(disk: &D, spare: &str, header: &SegmentHeader) -> io::Re
     disk.sync_dir().await
 }
 
-/// Makes a zeroed segment under its own name. False when told to stop.
+/// Makes a segment under its own name, all of it allocated, and zeroed as far as `step` lets it. False when told to
+/// stop.
 pub(crate) async fn create<D: Disk>(
     disk: &D,
     header: &SegmentHeader,
-    mut pace: impl FnMut() -> Pace,
+    mut step: impl AsyncFnMut(u64) -> Step,
 ) -> io::Result<bool> {
     if disk.available_bytes().await? < header.segment_bytes + SPACE_MARGIN_BYTES {
         return Err(io::ErrorKind::StorageFull.into());
@@ -148,16 +138,18 @@ pub(crate) async fn create<D: Disk>(
     let mut first = AlignedBuf::zeroed(ZERO_BYTES);
     header.encode(&mut first);
     file.write_at(Rc::new(first), 0..ZERO_BYTES, 0).await?;
-    for piece in 1..header.segment_bytes / ZERO_BYTES as u64 {
-        match pace() {
-            Pace::Fast => {}
-            Pace::Slow => disk.sleep(ZERO_PAUSE_NANOS).await,
-            Pace::Stop => {
+    let mut zeroed = ZERO_BYTES as u64;
+    while zeroed < header.segment_bytes {
+        match step(zeroed).await {
+            Step::Zero => {}
+            Step::HandOver => break,
+            Step::Stop => {
                 disk.remove(TEMPORARY_NAME).await?;
                 return Ok(false);
             }
         }
-        file.write_at(Rc::clone(&zeros), 0..ZERO_BYTES, piece * ZERO_BYTES as u64).await?;
+        file.write_at(Rc::clone(&zeros), 0..ZERO_BYTES, zeroed).await?;
+        zeroed += ZERO_BYTES as u64;
     }
     file.sync_all().await?;
     disk.rename(TEMPORARY_NAME, &file_name(header.segment)).await?;

@@ -44,7 +44,7 @@ async fn recycle<D: Disk>(shared: &Rc<Shared<D>>) -> Result<(), ()> {
         let gone = core.segments.pop_oldest();
         assert_eq!(gone.id, id, "only this task recycles");
         core.chunks.drop_segment(id);
-        bytes == core.segment_bytes && core.spares.len() < core.config.spare_segments
+        bytes == core.segment_bytes && core.spares.len() < core.config.spares_kept_max()
     };
     let renamed = move_away(shared, id, keep).await;
     if let Err(error) = renamed {
