@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use jobbie_bench::options::Workload;
+use jobbie_bench::peer;
 
 #[derive(Parser)]
 #[command(name = "jobbie-bench-redis", about = "jobbie-bench's load on Redis lists")]
@@ -17,25 +18,5 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let workload = Cli::parse().workload;
-    match run(&workload) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(e) => {
-            eprintln!("error: {e:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(workload: &Workload) -> anyhow::Result<bool> {
-    let options = workload.options();
-    options.validate(workload).map_err(anyhow::Error::msg)?;
-    let target = target::Redis::new(options)?;
-    let report = jobbie_bench::run::run(&target, workload)?;
-    if !options.json {
-        eprint!("{}", report.text());
-    }
-    println!("{}", report.json());
-    Ok(report.is_good())
+    peer::main(&Cli::parse().workload, target::Redis::new)
 }

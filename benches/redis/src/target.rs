@@ -1,12 +1,12 @@
 //! Redis as a server of jobs.
 
-use std::collections::VecDeque;
 use std::net::TcpStream;
 
 use anyhow::Context;
+use jobbie_bench::in_order::{InOrder, Outcome};
 use jobbie_bench::options::Options;
 use jobbie_bench::payload;
-use jobbie_bench::wire::{Answer, Job, NewJobs, Received, Role, Target, Wire, WireError};
+use jobbie_bench::wire::{Job, NewJobs, Received, Role, Target, Wire, WireError};
 
 use crate::resp::{Reply, bulk, command, header, reply};
 
@@ -44,7 +44,7 @@ impl Target for Redis {
         let bytes = self.payload_bytes;
         Ok((
             stream,
-            Connection { queue, own, bytes, open: VecDeque::new(), next: 0, scratch: Vec::new() },
+            Connection { queue, own, bytes, requests: InOrder::new(bytes), scratch: Vec::new() },
         ))
     }
 
@@ -61,33 +61,15 @@ impl Target for Redis {
     }
 }
 
-/// A request whose replies have not all come. Redis answers in order.
-struct Open {
-    answer: Answer,
-    /// Replies to words that finish or create jobs, and to words that take jobs.
-    writes_left: u32,
-    takes_left: u32,
-    /// Jobs in one LPUSH.
-    pushed: u32,
-}
-
 pub(crate) struct Connection {
     queue: Vec<u8>,
     own: Vec<u8>,
     bytes: usize,
-    open: VecDeque<Open>,
-    next: u64,
+    requests: InOrder,
     scratch: Vec<u8>,
 }
 
 impl Connection {
-    fn request(&mut self, writes: u32, takes: u32, pushed: u32) -> u64 {
-        self.next += 1;
-        let answer = Answer { ticket: self.next, ..Answer::default() };
-        self.open.push_back(Open { answer, writes_left: writes, takes_left: takes, pushed });
-        self.next
-    }
-
     /// The first may wait for a job, the others take what is there.
     fn take(&self, count: u32, waits: bool, out: &mut Vec<u8>) {
         for nth in 0..count {
@@ -122,12 +104,12 @@ impl Wire for Connection {
             payload::write(jobs.first + u64::from(nth), jobs.sent_ns, self.bytes, out);
             out.extend_from_slice(b"\r\n");
         }
-        self.request(1, 0, jobs.count)
+        self.requests.request(1, 0, jobs.count)
     }
 
     fn fetch(&mut self, count: u32, out: &mut Vec<u8>) -> u64 {
         self.take(count, true, out);
-        self.request(0, count, 0)
+        self.requests.request(0, count, 1)
     }
 
     fn ack(&mut self, jobs: &[Job], fetch: u32, out: &mut Vec<u8>) -> u64 {
@@ -139,44 +121,24 @@ impl Wire for Connection {
             bulk(self.job_payload(job), out);
         }
         self.take(fetch, false, out);
-        self.request(jobs.len() as u32, fetch, 0)
+        self.requests.request(jobs.len() as u32, fetch, 1)
     }
 
     fn receive(&mut self, bytes: &[u8], into: &mut Received) -> Result<usize, WireError> {
         let mut used = 0;
         while let Some((found, len)) = reply(&bytes[used..]).map_err(WireError)? {
             used += len;
-            let open =
-                self.open.front_mut().ok_or_else(|| WireError("a reply to nothing".into()))?;
-            if let Reply::Error(text) = found {
-                return Err(WireError(format!("Redis says {}", String::from_utf8_lossy(text))));
-            }
-            if open.writes_left > 0 {
-                open.writes_left -= 1;
+            let outcome = match found {
+                Reply::Error(text) => {
+                    return Err(WireError(format!("Redis says {}", String::from_utf8_lossy(text))));
+                }
                 // LREM says how many it removed; LPUSH how long the list is.
-                if found == Reply::Simple(b"0") {
-                    into.refused.push(open.answer.ok + open.answer.errors);
-                    open.answer.errors += 1;
-                    open.answer.error = Some("NOT_ACTIVE");
-                } else {
-                    open.answer.ok += open.pushed.max(1);
-                }
-            } else {
-                open.takes_left -= 1;
-                if let Reply::Bulk(Some(payload)) = found {
-                    match payload::read(payload, self.bytes) {
-                        Some((number, sent_ns)) => {
-                            open.answer.jobs += 1;
-                            into.jobs.push(Job { number, sent_ns, id: 0, token: 0 });
-                        }
-                        None => into.mangled += 1,
-                    }
-                }
-            }
-            if open.writes_left + open.takes_left == 0 {
-                into.answers.push(open.answer);
-                self.open.pop_front();
-            }
+                Reply::Simple(b"0") => Outcome::Refused("NOT_ACTIVE"),
+                Reply::Simple(_) => Outcome::Done,
+                Reply::Bulk(Some(payload)) => Outcome::Job(0, payload),
+                Reply::Bulk(None) => Outcome::Nothing,
+            };
+            self.requests.reply(outcome, into)?;
         }
         Ok(used)
     }

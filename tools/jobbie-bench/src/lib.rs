@@ -5,10 +5,12 @@
 //! comparisons, so that differences are the servers' and not the drivers'.
 
 pub mod drive;
+pub mod in_order;
 pub mod jobbie;
 pub mod ledger;
 pub mod options;
 pub mod payload;
+pub mod peer;
 pub mod process;
 pub mod report;
 pub mod run;

@@ -1,6 +1,7 @@
 //! Flags as plain data, and the plan built from them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
@@ -20,7 +21,12 @@ pub enum Workload {
     Steady(Options),
     /// Fill the queues, measure the server's memory, drain them
     Backlog(Options),
+    /// One job at a time to workers that wait for it: from sending it to a worker having it
+    Parked(Options),
 }
+
+/// Jobs a second of parked when `--rate` does not say.
+const PARKED_RATE_DEFAULT: u64 = 200;
 
 /// Flags of every workload.
 #[derive(Clone, Debug, Args)]
@@ -31,7 +37,7 @@ pub struct Options {
     /// What the server asks clients to show
     #[arg(long, default_value = "", env = "JOBBIE_TOKEN", hide_env_values = true)]
     pub token: String,
-    /// Connections; steady has as many producers and as many workers
+    /// Connections; steady has as many producers and as many workers, parked these workers and one producer
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub connections: u32,
     /// Jobs a request
@@ -49,7 +55,8 @@ pub struct Options {
     /// Size of a job
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(PAYLOAD_BYTES_MIN as i64..=256 << 10))]
     pub payload_bytes: u32,
-    /// Open loop: jobs a second, sent on time whether answers come or not [default: closed loop]
+    /// Open loop: jobs a second, sent on time whether answers come or not [default: closed loop]; parked: a job this
+    /// often at most, counted from when every worker waits again [default there: 200]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub rate: Option<u64>,
     /// Queues the jobs are spread over [default: one per shard]
@@ -61,6 +68,14 @@ pub struct Options {
     /// Workers ack and fetch again in one request, as the worker library does
     #[arg(long)]
     pub combine: bool,
+    /// Jobs with priority, delay (1 ms), retries, backoff, expiry, tags and an idempotency key each (enqueue and backlog
+    /// only)
+    #[arg(long)]
+    pub every_option: bool,
+    /// Write a line for each request: when it was due, in nanoseconds since 1970, and its latency, in nanoseconds
+    /// (enqueue only)
+    #[arg(long, value_name = "FILE")]
+    pub samples: Option<PathBuf>,
     /// Leave the jobs on the server and do not check their delivery (enqueue only)
     #[arg(long)]
     pub keep: bool,
@@ -86,6 +101,7 @@ impl Workload {
             Self::Lifecycle(_) => "lifecycle",
             Self::Steady(_) => "steady",
             Self::Backlog(_) => "backlog",
+            Self::Parked(_) => "parked",
         }
     }
 
@@ -93,7 +109,11 @@ impl Workload {
     #[must_use]
     pub fn options(&self) -> &Options {
         match self {
-            Self::Enqueue(o) | Self::Lifecycle(o) | Self::Steady(o) | Self::Backlog(o) => o,
+            Self::Enqueue(o)
+            | Self::Lifecycle(o)
+            | Self::Steady(o)
+            | Self::Backlog(o)
+            | Self::Parked(o) => o,
         }
     }
 }
@@ -103,6 +123,12 @@ impl Options {
     #[must_use]
     pub fn jobs_max(&self) -> Option<u64> {
         self.jobs.or_else(|| self.seconds.is_none().then_some(JOBS_DEFAULT))
+    }
+
+    /// How long parked waits before the next job.
+    #[must_use]
+    pub fn pause(&self) -> Duration {
+        Duration::from_nanos(1_000_000_000 / self.rate.unwrap_or(PARKED_RATE_DEFAULT))
     }
 
     /// Whether the flags go together.
@@ -117,8 +143,18 @@ impl Options {
                 workload.name()
             ));
         }
-        if self.rate.is_some() && !matches!(workload, Workload::Enqueue(_) | Workload::Steady(_)) {
+        if self.rate.is_some() && matches!(workload, Workload::Lifecycle(_) | Workload::Backlog(_))
+        {
             return Err(format!("{} has no producers to pace: leave out --rate", workload.name()));
+        }
+        if matches!(workload, Workload::Parked(_)) && (self.batch, self.threads) != (1, 1) {
+            return Err("parked has one job under way: give --batch 1 and one thread".to_owned());
+        }
+        if self.every_option && !matches!(workload, Workload::Enqueue(_) | Workload::Backlog(_)) {
+            return Err(format!("{} has plain jobs: leave out --every-option", workload.name()));
+        }
+        if self.samples.is_some() && !matches!(workload, Workload::Enqueue(_)) {
+            return Err(format!("{} keeps no samples: leave out --samples", workload.name()));
         }
         if self.history.is_some()
             && !matches!(workload, Workload::Lifecycle(_) | Workload::Steady(_))
@@ -135,5 +171,39 @@ impl Options {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(subcommand)]
+        workload: Workload,
+    }
+
+    fn validate(flags: &str) -> Result<(), String> {
+        let argv = std::iter::once("bench").chain(flags.split(' '));
+        let workload = Cli::try_parse_from(argv).expect("flags that exist").workload;
+        workload.options().validate(&workload)
+    }
+
+    #[test]
+    fn flags_that_a_workload_would_ignore_are_refused() {
+        for (right, wrong) in [
+            ("parked --batch 1", "parked --batch 2"),
+            ("parked --batch 1 --rate 50", "parked --batch 1 --threads 2"),
+            ("backlog --every-option", "lifecycle --every-option"),
+            ("enqueue --samples f", "backlog --samples f"),
+            ("steady --rate 9", "backlog --rate 9"),
+            ("enqueue --keep", "parked --batch 1 --keep"),
+        ] {
+            assert_eq!(validate(right), Ok(()), "{right}");
+            assert!(validate(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -8,11 +8,12 @@ use serde::Serialize;
 /// What a run found. Rates are jobs a second, times are microseconds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// enqueue, lifecycle, steady or backlog.
+    /// enqueue, lifecycle, steady, backlog or parked.
     pub workload: &'static str,
     /// Jobs a second: created (enqueue, backlog) or finished (lifecycle, steady).
     pub jobs_per_s: u64,
-    /// Median latency of a request; of workers, from fetch to answered ack.
+    /// Median latency of a request; of workers, from fetch to answered ack; of parked, from sending a job to a worker
+    /// having it.
     pub p50_us: f64,
     /// 99th percentile.
     pub p99_us: f64,
@@ -42,6 +43,9 @@ pub struct Report {
     pub seconds: f64,
     /// Whether workers acked and fetched in one request.
     pub combine: bool,
+    /// Whether the jobs had every option.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub every_option: bool,
     /// Jobs a second that were to be sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<u64>,

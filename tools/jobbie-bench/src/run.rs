@@ -1,9 +1,12 @@
 //! The workloads, as phases that follow each other.
 
 use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::drive::{Phase, Seen, Shared, drive};
+use anyhow::Context;
+
+use crate::drive::{Phase, Sample, Seen, Shared, drive};
 use crate::ledger::Ledger;
 use crate::options::{Options, Workload};
 use crate::process::{Usage, usage};
@@ -13,6 +16,8 @@ use crate::wire::Target;
 /// Unmeasured filling and draining go at full width, whatever is measured.
 const SIDE_BATCH: u32 = 1000;
 const SIDE_CONNECTIONS: u32 = 4;
+/// Before memory is read: the server promotes the last of the delayed jobs and ends what it does beside answering.
+const SETTLE: Duration = Duration::from_secs(1);
 /// How often the progress line changes.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
@@ -26,6 +31,7 @@ pub fn run<T: Target>(target: &T, workload: &Workload) -> anyhow::Result<Report>
         target,
         options,
         epoch: Instant::now(),
+        epoch_unix_ns: SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos(),
         ledger: Ledger::default(),
         report: Report {
             workload: workload.name(),
@@ -37,6 +43,7 @@ pub fn run<T: Target>(target: &T, workload: &Workload) -> anyhow::Result<Report>
             queues: target.queues(),
             payload_bytes: options.payload_bytes,
             combine: options.combine,
+            every_option: options.every_option,
             rate: options.rate,
             ..Report::default()
         },
@@ -46,6 +53,7 @@ pub fn run<T: Target>(target: &T, workload: &Workload) -> anyhow::Result<Report>
         Workload::Lifecycle(_) => run.lifecycle()?,
         Workload::Steady(_) => run.steady()?,
         Workload::Backlog(_) => run.backlog()?,
+        Workload::Parked(_) => run.parked()?,
     }
     Ok(run.report)
 }
@@ -54,6 +62,7 @@ struct Run<'a, T> {
     target: &'a T,
     options: &'a Options,
     epoch: Instant,
+    epoch_unix_ns: u128,
     ledger: Ledger,
     report: Report,
 }
@@ -73,6 +82,9 @@ impl<T: Target> Run<'_, T> {
         self.report.set_rate(done.enqueued, done.seconds);
         self.report.set_latency(&done.seen.latency_ns);
         self.set_cpu(&done, done.enqueued);
+        if let Some(path) = &self.options.samples {
+            self.write_samples(&done.seen.samples, path)?;
+        }
         if !self.options.keep {
             self.phase("drain", self.side_drain())?;
             self.check();
@@ -110,6 +122,7 @@ impl<T: Target> Run<'_, T> {
         self.report.set_rate(done.enqueued, done.seconds);
         self.report.set_latency(&done.seen.latency_ns);
         self.set_cpu(&done, done.enqueued);
+        std::thread::sleep(SETTLE);
         if let Some((before, after)) = before.zip(self.usage()?) {
             let growth = after.rss_bytes as f64 - before.rss_bytes as f64;
             self.report.rss_bytes_per_job =
@@ -123,6 +136,29 @@ impl<T: Target> Run<'_, T> {
         Ok(())
     }
 
+    fn parked(&mut self) -> anyhow::Result<()> {
+        let phase = Phase {
+            rate: None,
+            pause: Some(self.options.pause()),
+            ..self.measured(1, self.options.connections)
+        };
+        let done = self.phase("parked", phase)?;
+        self.report.set_rate(done.acked, done.seconds);
+        self.report.set_latency(&done.seen.start_ns);
+        self.set_cpu(&done, done.acked);
+        self.check();
+        Ok(())
+    }
+
+    fn write_samples(&self, samples: &[Sample], path: &Path) -> anyhow::Result<()> {
+        let mut lines = String::new();
+        for Sample { since_ns, latency_ns } in samples {
+            let unix_ns = self.epoch_unix_ns + u128::from(*since_ns);
+            lines.push_str(&format!("{unix_ns} {latency_ns}\n"));
+        }
+        std::fs::write(path, lines).with_context(|| format!("write {}", path.display()))
+    }
+
     fn measured(&self, producers: u32, workers: u32) -> Phase {
         let o = self.options;
         Phase {
@@ -132,6 +168,8 @@ impl<T: Target> Run<'_, T> {
             inflight: o.inflight,
             payload_bytes: o.payload_bytes as usize,
             rate: o.rate,
+            pause: None,
+            keeps_samples: o.samples.is_some(),
             threads: o.threads,
             combine: o.combine,
             first_number: 0,

@@ -9,7 +9,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::fd::OwnedFd;
 
 use super::conn::{Conn, What};
-use super::pace::Pace;
+use super::pace::{Pace, Pause, Sending};
 use super::shared::Shared;
 use crate::ledger::Ledger;
 use crate::wire::{Answer, Job, Received, Role, Wire};
@@ -22,6 +22,15 @@ const CHECK: Duration = Duration::from_millis(20);
 const STALL_MAX: Duration = Duration::from_secs(30);
 /// Events taken at once.
 const EVENTS_MAX: usize = 256;
+
+/// One request, in nanoseconds since the run began and for so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// When it was sent, or meant to be.
+    pub since_ns: u64,
+    /// How long its answer took.
+    pub latency_ns: u64,
+}
 
 /// What one thread saw, or all together.
 #[derive(Clone, Debug)]
@@ -37,6 +46,8 @@ pub struct Seen {
     pub errors: u64,
     /// The first refusal's name.
     pub error: Option<&'static str>,
+    /// Of each enqueue, when it was sent, or meant to be, and its latency, when the phase keeps samples.
+    pub samples: Vec<Sample>,
     /// No answers came any more, and jobs were missing.
     pub is_stalled: bool,
 }
@@ -51,6 +62,7 @@ impl Seen {
             start_ns: histogram(),
             errors: 0,
             error: None,
+            samples: Vec::new(),
             is_stalled: false,
         }
     }
@@ -62,6 +74,7 @@ impl Seen {
         self.start_ns.add(&other.start_ns).expect("equal bounds");
         self.errors += other.errors;
         self.error = self.error.or(other.error);
+        self.samples.extend_from_slice(&other.samples);
         self.is_stalled |= other.is_stalled;
     }
 }
@@ -71,7 +84,7 @@ pub(super) struct EventLoop<'a, W> {
     epoll: OwnedFd,
     conns: Vec<Conn<W>>,
     seen: Seen,
-    pace: Option<Pace>,
+    sending: Sending,
     /// Where the search for a free producer goes on.
     next_producer: usize,
     spare: Vec<Vec<Job>>,
@@ -86,7 +99,7 @@ impl<'a, W: Wire> EventLoop<'a, W> {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC).context("make epoll")?,
             conns: Vec::new(),
             seen: Seen::new(),
-            pace: None,
+            sending: Sending::Answers,
             next_producer: 0,
             spare: Vec::new(),
         })
@@ -134,10 +147,12 @@ impl<'a, W: Wire> EventLoop<'a, W> {
     pub(super) fn run(&mut self) -> anyhow::Result<()> {
         let mine = self.conns.iter().filter(|c| c.role == Role::Producer).count();
         let phase = &self.shared.phase;
-        if let Some(rate) = phase.rate.filter(|_| mine > 0) {
+        if let Some(pause) = phase.pause {
+            self.sending = Sending::Waiting(Pause::new(pause));
+        } else if let Some(rate) = phase.rate.filter(|_| mine > 0) {
             let share = mine as f64 / f64::from(phase.producers);
             let requests = rate as f64 / f64::from(phase.batch) * share;
-            self.pace = Some(Pace::new(self.shared.now_ns(), requests));
+            self.sending = Sending::Schedule(Pace::new(self.shared.now_ns(), requests));
         }
         for at in 0..self.conns.len() {
             for _ in 0..self.shared.phase.inflight {
@@ -145,8 +160,7 @@ impl<'a, W: Wire> EventLoop<'a, W> {
                     Role::Worker => {
                         self.conns[at].fetch(self.shared.phase.batch, self.shared.now_ns())
                     }
-                    Role::Producer if self.pace.is_none() => self.produce(at),
-                    Role::Producer => {}
+                    Role::Producer => self.produce_on_answer(at),
                 }
             }
             self.flush(at)?;
@@ -212,28 +226,53 @@ impl<'a, W: Wire> EventLoop<'a, W> {
         Ok(())
     }
 
-    /// In an open loop, sends every request whose time has come and that finds a free connection; returns how long to
-    /// wait for sockets.
+    /// Unless answers make producers send, sends every request whose time has come and that finds a free connection;
+    /// returns how long to wait for sockets.
     fn send_what_is_due(&mut self) -> anyhow::Result<Duration> {
-        while let Some(pace) = &mut self.pace {
-            let (due_ns, now_ns) = (pace.due_ns(), self.shared.now_ns());
+        while let Some(due_ns) = self.due_ns() {
+            let now_ns = self.shared.now_ns();
             if due_ns > now_ns {
                 return Ok(Duration::from_nanos(due_ns - now_ns).min(CHECK));
             }
             let Some(at) = self.free_producer() else { break };
-            match self.shared.take(due_ns) {
+            let since_ns = match &mut self.sending {
+                Sending::Schedule(pace) => {
+                    pace.step();
+                    due_ns
+                }
+                // Nobody was meant to wait less: waking up late is this program's doing.
+                Sending::Waiting(_) | Sending::Answers => now_ns,
+            };
+            match self.shared.take(since_ns) {
                 Some(jobs) => {
-                    self.pace.as_mut().expect("checked above").step();
-                    self.conns[at].enqueue(jobs, due_ns);
+                    self.conns[at].enqueue(jobs, since_ns);
                     self.flush(at)?;
                 }
                 None => {
-                    self.pace = None;
+                    self.sending = Sending::Answers;
                     (0..self.conns.len()).for_each(|at| self.finish_producer(at));
                 }
             }
         }
         Ok(CHECK)
+    }
+
+    fn due_ns(&mut self) -> Option<u64> {
+        let everyone_waits = matches!(self.sending, Sending::Waiting(_)) && self.everyone_waits();
+        match &mut self.sending {
+            Sending::Answers => None,
+            Sending::Schedule(pace) => Some(pace.due_ns()),
+            Sending::Waiting(pause) => pause.due_ns(everyone_waits, self.shared.now_ns()),
+        }
+    }
+
+    /// Whether every job is finished and every worker has asked for the next.
+    fn everyone_waits(&self) -> bool {
+        let waits = |conn: &Conn<W>| match conn.role {
+            Role::Producer => conn.pending.is_empty(),
+            Role::Worker => conn.pending.iter().all(|p| matches!(p.what, What::Fetch)),
+        };
+        self.shared.acked() == self.shared.enqueued() && self.conns.iter().all(waits)
     }
 
     fn free_producer(&mut self) -> Option<usize> {
@@ -273,14 +312,18 @@ impl<'a, W: Wire> EventLoop<'a, W> {
         let latency_ns = now_ns - pending.since_ns;
         match pending.what {
             What::Enqueue(new) => {
-                self.seen.latency_ns.saturating_record(latency_ns);
+                // Beside workers, latency is theirs.
+                if self.shared.phase.workers == 0 {
+                    self.seen.latency_ns.saturating_record(latency_ns);
+                }
+                if self.shared.phase.keeps_samples {
+                    self.seen.samples.push(Sample { since_ns: pending.since_ns, latency_ns });
+                }
                 for nth in (0..new.count).filter(|nth| !refused.contains(nth)) {
                     self.seen.ledger.enqueued.insert(new.first + u64::from(nth));
                 }
                 self.shared.add_enqueued(answer.ok, now_ns);
-                if self.pace.is_none() {
-                    self.produce(at);
-                }
+                self.produce_on_answer(at);
             }
             What::Fetch => self.finish(at, jobs, pending.since_ns, now_ns),
             What::Ack(done) => {
@@ -315,7 +358,10 @@ impl<'a, W: Wire> EventLoop<'a, W> {
     }
 
     /// In a closed loop, has a producer create the next jobs.
-    fn produce(&mut self, at: usize) {
+    fn produce_on_answer(&mut self, at: usize) {
+        if !matches!(self.sending, Sending::Answers) {
+            return;
+        }
         let now_ns = self.shared.now_ns();
         match self.shared.take(now_ns) {
             Some(jobs) => self.conns[at].enqueue(jobs, now_ns),

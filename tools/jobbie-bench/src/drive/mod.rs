@@ -9,7 +9,7 @@ use std::sync::Barrier;
 
 use anyhow::Context;
 
-pub use event_loop::Seen;
+pub use event_loop::{Sample, Seen};
 pub use shared::{Phase, Shared};
 
 use crate::wire::{Role, Target};

@@ -21,6 +21,10 @@ pub struct Phase {
     pub payload_bytes: usize,
     /// Jobs a second in an open loop.
     pub rate: Option<u64>,
+    /// One job is under way at a time; the next is sent this long after every worker waits again.
+    pub pause: Option<Duration>,
+    /// Each enqueue's time and latency is kept.
+    pub keeps_samples: bool,
     /// Threads.
     pub threads: u32,
     /// Workers ack and fetch in one request.

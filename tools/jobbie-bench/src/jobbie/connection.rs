@@ -16,11 +16,26 @@ use crate::wire::{Answer, Job, NewJobs, Received, Wire, WireError};
 /// again, which costs nothing at this pace.
 const WAIT_MS: u32 = 5_000;
 
+/// Bytes of an idempotency key.
+const KEY_BYTES: usize = 16;
+
+/// Which options jobs have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobKind {
+    /// The defaults.
+    Plain,
+    /// Each one there is, the same for all jobs but for the key.
+    EveryOption,
+}
+
 /// A request without a complete answer. Requests of one session are numbered from 1.
 #[derive(Debug)]
 struct Open {
     operations: u32,
     answer: Answer,
+    /// What the parts of a long answer have brought so far.
+    jobs: Vec<Job>,
+    refused: Vec<u32>,
 }
 
 /// The protocol of one connection.
@@ -32,11 +47,13 @@ pub struct Connection {
     client: u128,
     shard: ShardId,
     payload_bytes: usize,
+    kind: JobKind,
     session: Option<SessionId>,
     last_number: u64,
     /// In the order of their numbers, so that the first tells what is confirmed.
     open: VecDeque<Open>,
     scratch: Vec<u8>,
+    keys: Vec<u8>,
 }
 
 impl Connection {
@@ -48,6 +65,7 @@ impl Connection {
         client: u128,
         shard: ShardId,
         payload_bytes: usize,
+        kind: JobKind,
     ) -> Self {
         Self {
             encoder: Encoder::new(),
@@ -56,10 +74,12 @@ impl Connection {
             client,
             shard,
             payload_bytes,
+            kind,
             session: None,
             last_number: 0,
             open: VecDeque::new(),
             scratch: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
@@ -67,7 +87,8 @@ impl Connection {
     fn request(&mut self, operations: u32) -> Request<'static> {
         self.last_number += 1;
         let answer = Answer { ticket: self.last_number, ..Answer::default() };
-        self.open.push_back(Open { operations, answer });
+        let (jobs, refused) = (Vec::new(), Vec::new());
+        self.open.push_back(Open { operations, answer, jobs, refused });
         Request {
             session: self.session.expect("the loop waits for the handshake"),
             number: self.last_number,
@@ -85,44 +106,46 @@ impl Connection {
         let unknown = || WireError(format!("a reply to request {} that is not open", reply.number));
         let at =
             self.open.iter().position(|o| o.answer.ticket == reply.number).ok_or_else(unknown)?;
-        let open = &mut self.open[at];
-        let answer = &mut open.answer;
+        let Open { operations, answer, jobs, refused } = &mut self.open[at];
         if reply.code != Code::Ok {
             answer.error = Some(reply.code.name());
-            into.refused.extend(answer.errors..open.operations);
-            answer.errors = open.operations;
+            refused.extend(answer.errors..*operations);
+            answer.errors = *operations;
         }
         for run in &reply.enqueued {
-            count(answer, run.code, run.count, into);
+            count(answer, run.code, run.count, refused);
         }
         for code in &reply.acks {
-            count(answer, *code, 1, into);
+            count(answer, *code, 1, refused);
         }
+        jobs.reserve(reply.leases.len());
         for lease in &reply.leases {
             match payload::read(lease.payload, self.payload_bytes) {
                 Some((number, sent_ns)) => {
                     let (id, token) = (lease.job.to_u128(), lease.token.0);
-                    into.jobs.push(Job { number, sent_ns, id, token });
+                    jobs.push(Job { number, sent_ns, id, token });
                     answer.jobs += 1;
                 }
                 None => into.mangled += 1,
             }
         }
         if !reply.more {
-            into.answers.push(open.answer);
+            into.answers.push(*answer);
+            into.jobs.append(jobs);
+            into.refused.append(refused);
             self.open.remove(at);
         }
         Ok(())
     }
 }
 
-fn count(answer: &mut Answer, code: Code, operations: u32, into: &mut Received) {
+fn count(answer: &mut Answer, code: Code, operations: u32, refused: &mut Vec<u32>) {
     if code == Code::Ok {
         answer.ok += operations;
         return;
     }
     let first = answer.ok + answer.errors;
-    into.refused.extend(first..first + operations);
+    refused.extend(first..first + operations);
     answer.errors += operations;
     answer.error = answer.error.or(Some(code.name()));
 }
@@ -149,12 +172,22 @@ impl Wire for Connection {
     fn enqueue(&mut self, jobs: NewJobs, out: &mut Vec<u8>) -> u64 {
         let mut request = self.request(jobs.count);
         self.scratch.clear();
+        self.keys.clear();
         for nth in 0..jobs.count {
             let number = jobs.first + u64::from(nth);
             payload::write(number, jobs.sent_ns, self.payload_bytes, &mut self.scratch);
+            // Numbers are a run's own, so its part of the client makes them nobody else's.
+            self.keys.extend_from_slice(&((self.client >> 32) as u64).to_le_bytes());
+            self.keys.extend_from_slice(&number.to_le_bytes());
         }
         let payloads = self.scratch.chunks_exact(self.payload_bytes);
-        request.enqueues = payloads.map(|payload| plain(&self.queue, payload)).collect();
+        request.enqueues = match self.kind {
+            JobKind::Plain => payloads.map(|payload| plain(&self.queue, payload)).collect(),
+            JobKind::EveryOption => payloads
+                .zip(self.keys.chunks_exact(KEY_BYTES))
+                .map(|(payload, key)| every_option(&self.queue, payload, key))
+                .collect(),
+        };
         Self::send(&mut self.encoder, &request, out)
     }
 
@@ -227,6 +260,22 @@ fn plain<'a>(queue: &'a str, payload: &'a [u8]) -> Enqueue<'a> {
     }
 }
 
+fn every_option<'a>(queue: &'a str, payload: &'a [u8], key: &'a [u8]) -> Enqueue<'a> {
+    Enqueue {
+        tags: br#"{"customer":"42"}"#,
+        key,
+        key_ms: limits::KEY_MS_DEFAULT,
+        priority: 1,
+        max_retries: 7,
+        backoff: BackoffKind::Linear,
+        backoff_base_ms: 1_000,
+        backoff_cap_ms: 60_000,
+        expire_after_ms: 24 * 3600 * 1000,
+        when: When::DelayMs(1),
+        ..plain(queue, payload)
+    }
+}
+
 fn fetch(queue: &str, count: u32, wait_ms: u32) -> Fetch<'_> {
     Fetch { queues: vec![queue], count, lease_ms: LEASE_MS_DEFAULT, wait_ms, worker: "" }
 }
@@ -234,12 +283,28 @@ fn fetch(queue: &str, count: u32, wait_ms: u32) -> Fetch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jobbie_proto::wire::ClientFrame;
+    use jobbie_proto::Micros;
+    use jobbie_proto::wire::{ClientFrame, LeasedJob};
 
     fn opened() -> Connection {
-        let mut connection = Connection::new("q".into(), "".into(), 7, ShardId(0), 20);
+        let kind = JobKind::EveryOption;
+        let mut connection = Connection::new("q".into(), "".into(), 7 << 32, ShardId(0), 20, kind);
         connection.session = Some(SessionId(1));
         connection
+    }
+
+    fn lease(payload: &[u8]) -> LeasedJob<'_> {
+        LeasedJob {
+            job: JobId::from_u128(1 << 50).expect("an id"),
+            token: LeaseToken(3),
+            deadline: Micros(9),
+            attempt: 1,
+            max_retries: 1,
+            queue: "q",
+            payload,
+            tags: b"",
+            checkpoint: b"",
+        }
     }
 
     #[test]
@@ -280,6 +345,25 @@ mod tests {
     }
 
     #[test]
+    fn a_long_answer_comes_whole_with_its_last_part() {
+        let (mut connection, mut payload) = (opened(), Vec::new());
+        connection.fetch(2, &mut Vec::new());
+        payload::write(5, 9, 20, &mut payload);
+        for (more, expected) in [(true, 0), (false, 2)] {
+            let mut received = Received::default();
+            let reply = ReplyFrame {
+                number: 1,
+                more,
+                leases: vec![lease(&payload)],
+                ..ReplyFrame::default()
+            };
+            connection.reply(&reply, &mut received).expect("is open");
+            assert_eq!(received.jobs.len(), expected);
+            assert_eq!(received.answers.iter().map(|a| a.jobs as usize).sum::<usize>(), expected);
+        }
+    }
+
+    #[test]
     fn a_request_refused_whole_refuses_each_operation() {
         let mut connection = opened();
         let mut received = Received::default();
@@ -288,5 +372,24 @@ mod tests {
         connection.reply(&reply, &mut received).expect("is open");
         assert_eq!(received.refused, [0, 1, 2]);
         assert_eq!(received.answers[0].error, Some("OVERLOADED"));
+    }
+
+    #[test]
+    fn every_option_is_set_and_keys_are_a_jobs_own() {
+        let (mut connection, mut out) = (opened(), Vec::new());
+        connection.enqueue(NewJobs { first: 300, count: 2, sent_ns: 9 }, &mut out);
+        let (frame, _) = frame::split(&out, FRAME_BYTES_MAX).expect("a frame").expect("all of it");
+        let ClientFrame::Request(request) = ClientFrame::decode(frame).expect("is well-formed")
+        else {
+            panic!("not a request")
+        };
+        let usual = plain("q", request.enqueues[0].payload);
+        for (job, number) in request.enqueues.iter().zip([300_u64, 301]) {
+            assert_eq!(job.key, [7_u64.to_le_bytes(), number.to_le_bytes()].concat());
+            assert_eq!(payload::read(job.payload, 20), Some((number, 9)));
+            assert!(!job.tags.is_empty() && job.key_ms > 0 && job.expire_after_ms > 0);
+            assert!(job.when != usual.when && job.priority != usual.priority);
+            assert!(job.max_retries != usual.max_retries && job.backoff != usual.backoff);
+        }
     }
 }

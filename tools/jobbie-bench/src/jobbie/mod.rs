@@ -6,6 +6,6 @@ mod history;
 mod link;
 mod target;
 
-pub use connection::Connection;
+pub use connection::{Connection, JobKind};
 pub use crash_load::run as run_crash_load;
 pub use target::Jobbie;

@@ -9,13 +9,15 @@ use jobbie_proto::ShardId;
 use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::wire::{ANY_SHARD, Durability};
 
-use super::Connection;
+use super::connection::{Connection, JobKind};
 use super::link::Link;
 use crate::options::Options;
 use crate::wire::{Role, Target};
 
 /// Bytes that a job takes in a frame beside its payload, with room to spare.
 const JOB_OVERHEAD_BYTES: usize = 64;
+/// The same with every option.
+const JOB_OVERHEAD_BYTES_MAX: usize = 192;
 
 /// A jobbie server.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub struct Jobbie {
     run: u128,
     token: Arc<str>,
     payload_bytes: usize,
+    kind: JobKind,
 }
 
 impl Jobbie {
@@ -37,9 +40,12 @@ impl Jobbie {
     /// When it cannot be reached or the options do not fit it.
     pub fn new(options: &Options) -> anyhow::Result<Self> {
         let payload_bytes = options.payload_bytes as usize;
-        let frame_bytes = options.batch as usize * (payload_bytes + JOB_OVERHEAD_BYTES);
-        if frame_bytes > FRAME_BYTES_MAX {
-            let batch_max = FRAME_BYTES_MAX / (payload_bytes + JOB_OVERHEAD_BYTES);
+        let (kind, overhead_bytes) = match options.every_option {
+            true => (JobKind::EveryOption, JOB_OVERHEAD_BYTES_MAX),
+            false => (JobKind::Plain, JOB_OVERHEAD_BYTES),
+        };
+        let batch_max = FRAME_BYTES_MAX / (payload_bytes + overhead_bytes);
+        if options.batch as usize > batch_max {
             bail!(
                 "a request of {} jobs is too large: --batch is at most {batch_max} here",
                 options.batch
@@ -60,6 +66,7 @@ impl Jobbie {
             run,
             token: options.token.as_str().into(),
             payload_bytes,
+            kind,
         })
     }
 }
@@ -102,10 +109,9 @@ impl Target for Jobbie {
             ^ (port << 64)
             ^ (u128::from(role == Role::Worker) << 112)
             ^ (u128::from(index) << 80);
-        Ok((
-            stream,
-            Connection::new(queue.clone(), self.token.clone(), client, *shard, self.payload_bytes),
-        ))
+        let (queue, token) = (queue.clone(), self.token.clone());
+        let wire = Connection::new(queue, token, client, *shard, self.payload_bytes, self.kind);
+        Ok((stream, wire))
     }
 
     fn durability(&self) -> String {
