@@ -19,9 +19,13 @@ use crate::snapshots::Captured;
 use crate::waiters::{Owed, Waiter, WaiterId};
 
 impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
-    /// Whether a turn would find anything to do.
+    /// Whether there is something to decide now. While an entry is under way, as many requests as it has
+    /// must have arrived: fewer wait for its commit, or for more of them. Their own entry would cost as much as
+    /// several requests do, and its answers could not leave before those of the one under way.
     pub(crate) fn has_work(&self) -> bool {
-        !self.intake.is_empty()
+        let arrived = self.intake.depth();
+        let enough = self.pending.borrow().back().map_or(1, |last| last.groups.len());
+        (arrived > 0 && arrived >= enough)
             || self.snapshots.is_wanted()
             || self.waiters.borrow().is_stirred()
             || self.next_deadline().is_some_and(|deadline| deadline <= self.now())
