@@ -154,6 +154,15 @@ def bar_line(run, bar):
     return f"| {' | '.join(cells)} |"
 
 
+def further_job(run):
+    """What a job costs beyond the first million, whose figure has all in it that a busy server takes once."""
+    few, many = ((run.median("jobbie", row, "rss_bytes_per_job"), run.median("jobbie", row, "jobs"))
+                 for row in ("backlog 1M", "backlog 10M"))
+    if None in (*few, *many):
+        return None
+    return (many[0] * many[1] - few[0] * few[1]) / (many[1] - few[1])
+
+
 def side_by_side(run, row, field):
     found = [run.median(peer, row, field) for peer in ("jobbie", "redis", "beanstalkd")]
     while len(found) > 1 and found[-1] is None:
@@ -176,6 +185,9 @@ def main():
         if run.median("jobbie", row, "jobs_per_s") is not None:
             print(f"| {row} | " + " | ".join(side_by_side(run, row, field) for field in COLUMNS) + " |")
     print()
+    further = further_job(run)
+    if further is not None:
+        print(f"- backlog 1M to 10M: RSS bytes for each further job {show(further)}")
     for peer, row, fields in OTHERS:
         if row in run.rows:
             print(f"- {row}: " + ", ".join(f"{field} {show(run.median(peer, row, field))}" for field in fields))
