@@ -56,6 +56,8 @@ pub const SPACE_PROBE_NANOS: u64 = 500_000_000;
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
 /// A snapshot being written is flushed each time this many bytes are.
 pub const SNAPSHOT_SYNC_BYTES: u64 = 4 << 20;
+/// Rest after each chunk of a new snapshot that is read back, in nanoseconds.
+pub const SNAPSHOT_READ_PAUSE_NANOS: u64 = 200_000;
 /// Opaque membership bytes in a snapshot's header.
 pub const MEMBERSHIP_BYTES_MAX: usize = 3 << 10;
 /// Snapshots kept, the newest ones.

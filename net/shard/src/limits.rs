@@ -1,5 +1,7 @@
 //! Every bound of one shard.
 
+use std::time::Duration;
+
 use jobbie_proto::limits::FRAME_BYTES_MAX;
 
 /// Bytes of requests of one connection that wait to be decided. Beyond it the connection is not
@@ -21,5 +23,7 @@ pub const WAITERS_PER_CONNECTION_MAX: usize = 1024;
 pub const ENTRIES_IN_FLIGHT_MAX: usize = 2;
 /// Bytes of decoded entries kept to answer fetches from.
 pub const RECORD_CACHE_BYTES: usize = 4 << 20;
+/// Rest after each slice of a snapshot, which takes about as long to encode.
+pub const SNAPSHOT_SLICE_PAUSE: Duration = Duration::from_micros(200);
 
 const _: () = assert!(INTAKE_BYTES_MAX >= CONNECTION_INTAKE_BYTES_MAX);

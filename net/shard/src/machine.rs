@@ -12,6 +12,7 @@ use jobbie_raft::{AsyncRuntime, Machine, Membership, Memberships, PlacedMembersh
 use tracing::{info, warn};
 
 use crate::clock::Clock;
+use crate::limits::SNAPSHOT_SLICE_PAUSE;
 use crate::shard::Inner;
 use crate::snapshots::Captured;
 
@@ -75,6 +76,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             let len = u32::try_from(chunk.len()).expect("a chunk is far below 4 GiB");
             writer.write(&len.to_le_bytes()).await?;
             writer.write(&chunk).await?;
+            // Writes to memory end at once, so nothing else would make way for requests.
+            R::sleep(SNAPSHOT_SLICE_PAUSE).await;
         }
         let published = writer.finish().await?;
         // What older snapshots need may go: the newest one is read back and whole.

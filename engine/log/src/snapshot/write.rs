@@ -12,7 +12,8 @@ use super::read::SnapshotReader;
 use super::{SnapshotError, SnapshotMeta, io};
 use crate::entry::Identity;
 use crate::limits::{
-    MEMBERSHIP_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_SYNC_BYTES, SNAPSHOTS_KEPT,
+    MEMBERSHIP_BYTES_MAX, SNAPSHOT_CHUNK_BYTES, SNAPSHOT_READ_PAUSE_NANOS, SNAPSHOT_SYNC_BYTES,
+    SNAPSHOTS_KEPT,
 };
 
 /// A snapshot being written. Dropped unfinished it counts for nothing.
@@ -127,7 +128,10 @@ impl<D: Disk> SnapshotWriter<D> {
         self.put(trailer).await?;
         self.file.sync_all().await.map_err(io("flush", TEMPORARY_NAME))?;
         let mut back = SnapshotReader::open(&self.disk, &self.identity, TEMPORARY_NAME).await?;
-        while back.next_chunk().await?.is_some() {}
+        while back.next_chunk().await?.is_some() {
+            // It comes from memory, without waiting: the log must have its turn in between.
+            self.disk.sleep(SNAPSHOT_READ_PAUSE_NANOS).await;
+        }
         let name = finished_name(self.meta.last);
         self.disk.rename(TEMPORARY_NAME, &name).await.map_err(io("rename", TEMPORARY_NAME))?;
         self.disk.sync_dir().await.map_err(io("flush the directory of", &name))?;
