@@ -112,21 +112,20 @@ fn every_workload_delivers_each_job_exactly_once() {
     let folder = tempfile::tempdir().expect("make a folder");
     let server = Server::start(&folder.path().join("data"), free_address(2), &["--shards", "2"]);
     let pid = server.pid().to_string();
-    for workload in ["enqueue", "lifecycle", "steady", "backlog"] {
-        let args = [
-            workload,
-            "--addr",
-            &server.addr(),
-            "--jobs",
-            "5000",
-            "--batch",
-            "50",
-            "--pid",
-            &pid,
-            "--json",
-        ];
+    for (flags, jobs) in [
+        ("enqueue --batch 50", 5000),
+        ("enqueue --batch 50 --every-option", 5000),
+        ("lifecycle --batch 50", 5000),
+        ("steady --batch 50", 5000),
+        ("backlog --batch 50", 5000),
+        ("backlog --batch 50 --every-option", 5000),
+        ("parked --batch 1 --connections 2 --rate 1000", 200),
+    ] {
+        let (addr, jobs_flag) = (server.addr(), jobs.to_string());
+        let more = ["--addr", &addr, "--jobs", &jobs_flag, "--pid", &pid, "--json"];
+        let args: Vec<&str> = flags.split(' ').chain(more).collect();
         let report = json(&run("jobbie-bench", &args)).remove(0);
         assert_eq!(report["delivery"], "exactly_once", "{report}");
-        assert_eq!((&report["jobs"], &report["durability"]), (&5000.into(), &"fsync".into()));
+        assert_eq!((&report["jobs"], &report["durability"]), (&jobs.into(), &"fsync".into()));
     }
 }

@@ -33,6 +33,7 @@ pub fn run<T: Target>(target: &T, workload: &Workload) -> anyhow::Result<Report>
         epoch: Instant::now(),
         epoch_unix_ns: SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos(),
         ledger: Ledger::default(),
+        has_given_up: false,
         report: Report {
             workload: workload.name(),
             durability: target.durability(),
@@ -64,6 +65,7 @@ struct Run<'a, T> {
     epoch: Instant,
     epoch_unix_ns: u128,
     ledger: Ledger,
+    has_given_up: bool,
     report: Report,
 }
 
@@ -214,6 +216,7 @@ impl<T: Target> Run<'_, T> {
         let seen = seen?;
         let cpu_s = before.zip(self.usage()?).map(|(before, after)| after.cpu_s - before.cpu_s);
         self.ledger.merge(&seen.ledger);
+        self.has_given_up |= seen.is_stalled;
         self.report.errors += seen.errors;
         self.report.first_error = self.report.first_error.or(seen.error);
         let seconds = shared.last_ns().saturating_sub(shared.begun_ns()) as f64 / 1e9;
@@ -230,7 +233,12 @@ impl<T: Target> Run<'_, T> {
     }
 
     fn check(&mut self) {
-        self.report.set_delivery(self.ledger.faults());
+        let mut faults = self.ledger.faults();
+        if self.has_given_up {
+            // Else a server that was stopped for a while would look like one that loses jobs.
+            faults.insert(0, "gave up waiting, since no answer came for 30 seconds".to_owned());
+        }
+        self.report.set_delivery(faults);
     }
 }
 
