@@ -1,6 +1,6 @@
 //! How fast one core decides and absorbs, and what a waiting job costs in memory.
 //!
-//! `cargo run --release -p jobbie-core --example throughput [speed|single|leases|memory|snapshot]`
+//! `cargo run --release -p jobbie-core --example throughput [speed|single|leases|timers|memory|snapshot]`
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -10,6 +10,10 @@ use jobbie_proto::event::{BackoffKind, Blob, Group};
 use jobbie_proto::request::{Ack, Enqueue, Fetch, JobRef, When};
 use jobbie_proto::{JobId, Micros, Reply, Request, SessionId, ShardId};
 use std::rc::Rc;
+
+/// That of the server: what a job costs depends on the sizes that an allocator has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Counts bytes and copies none: the copy of a payload is the log's cost.
 #[derive(Default)]
@@ -285,6 +289,7 @@ fn main() {
         }
         ["speed"] => speed(),
         ["leases"] => (0..5).for_each(|_| many_leases()),
+        ["timers"] => (0..5).for_each(|_| timers()),
         ["single"] => (0..10).for_each(|_| idle_cycles()),
         ["snapshot"] => snapshot(),
         ["memory"] => memories(),
@@ -295,7 +300,7 @@ fn main() {
             all == "true",
         ),
         _ => eprintln!(
-            "usage: throughput [speed|single|leases|snapshot|memory [JOBS BATCH QUEUES ALL_OPTIONS]]"
+            "usage: throughput [speed|single|leases|timers|snapshot|memory [JOBS BATCH QUEUES ALL_OPTIONS]]"
         ),
     }
 }

@@ -19,6 +19,7 @@ impl State {
         self.jobs.check();
         self.timers.check();
         self.keys.check();
+        self.leases.check(|lease| self.tracked.get(lease.job).mark);
         let mut counts: BTreeMap<u32, [u64; 8]> = BTreeMap::new();
         let mut live: BTreeMap<ClassId, u64> = BTreeMap::new();
         let (mut structs, mut sides, mut timers) = (0, 0, BTreeSet::new());
@@ -59,7 +60,7 @@ impl State {
         self.check_sessions();
     }
 
-    /// Whether the job needs a timer.
+    /// Whether the job needs a timer besides its lease.
     fn check_struct(&self, job: u64, number: u32) -> bool {
         let tracked = self.tracked.get(number);
         assert_eq!(tracked.job, job, "a struct of another job");
@@ -68,7 +69,9 @@ impl State {
         let needed = match tracked.state {
             JobState::Active => {
                 assert!(tracked.mark > 0 && tracked.mark < self.next_event, "a token is ahead");
-                true
+                let lease = self.leases.get(tracked.timer);
+                assert_eq!(lease.job, number, "job {job} has another's lease");
+                return false;
             }
             JobState::Scheduled | JobState::Retrying => true,
             JobState::Pending | JobState::Held => expires.is_some(),
@@ -76,12 +79,10 @@ impl State {
             JobState::Dead | JobState::Cancelled => false,
         };
         assert_eq!(tracked.timer != NONE, needed, "job {job}, {:?}: wrong timer", tracked.state);
-        assert_eq!(tracked.session != NONE, tracked.state == JobState::Active);
         if needed {
             let timer = self.timers.at(tracked.timer);
             assert_eq!(timer.key, job, "job {job} has another's timer");
             let due = match tracked.state {
-                JobState::Active => timer.due,
                 JobState::Pending => expires.unwrap_or(0),
                 _ => expires.map_or(tracked.mark, |at| at.min(tracked.mark)),
             };
@@ -172,17 +173,19 @@ impl State {
             assert!(numbers.is_sorted_by(|a, b| a < b), "replies are out of order");
             let (mut number, mut previous, mut token) = (session.first, NONE, 0);
             while number != NONE {
-                let tracked = self.tracked.get(number);
-                assert_eq!(tracked.state, JobState::Active, "a lease of a job that is not active");
-                assert_eq!((tracked.session, tracked.previous), (at, previous), "lease list");
+                let lease = self.leases.get(number);
+                let tracked = self.tracked.get(lease.job);
+                assert_eq!(tracked.lease(), Some(number), "a lease of a job that is not active");
+                assert_eq!((lease.session, lease.previous_held), (at, previous), "lease list");
                 assert!(tracked.mark > token, "leases are not in the order of their tokens");
-                (previous, token, number) = (number, tracked.mark, tracked.next);
+                (previous, token, number) = (number, tracked.mark, lease.next_held);
                 leases += 1;
             }
             assert_eq!(session.last, previous, "the last lease is not the last");
         }
         let counted: u32 =
             self.sessions.sorted().iter().map(|&s| self.sessions.get(s).leases).sum();
-        assert_eq!((leases, u64::from(counted)), (self.leases, self.leases), "leases miscounted");
+        let all = self.leases.len();
+        assert_eq!((leases, counted as usize), (all, all), "leases miscounted");
     }
 }

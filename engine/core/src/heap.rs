@@ -2,9 +2,9 @@
 //!
 //! Chosen over a hierarchical wheel because the next time is exact without moving anything, because no step ever
 //! touches more than a path (a wheel cascades a slot of a million timers in one go), and because it costs 16 bytes a
-//! timer. A lease that is longer than those before it goes in without moving anything.
+//! timer.
 
-use crate::pages::Pages;
+use crate::pages::{Pages, per_page};
 
 const WAYS: usize = 8;
 
@@ -14,59 +14,96 @@ pub(crate) trait Owner {
 }
 
 /// One timer. Order is by time, then key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Timer {
     pub(crate) due: u64,
     pub(crate) key: u64,
 }
 
+/// No timer: after all others.
+impl Default for Timer {
+    fn default() -> Self {
+        Self { due: u64::MAX, key: u64::MAX }
+    }
+}
+
+/// The timers right below another one. They are looked at together, so they are together: those below
+/// the timer at `n` are group `n + 1`, and the first timer is the last of group 0.
+type Group = [Timer; WAYS];
+
 /// Timers, the earliest first.
 #[derive(Clone)]
 pub(crate) struct Heap {
-    timers: Pages<Timer, 256>,
+    groups: Pages<Group, { per_page::<Group>() }>,
+    len: usize,
+}
+
+fn place(at: usize) -> (usize, usize) {
+    let at = at + WAYS - 1;
+    (at / WAYS, at % WAYS)
 }
 
 impl Heap {
     pub(crate) fn new() -> Self {
-        Self { timers: Pages::new() }
+        Self { groups: Pages::new(), len: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.timers.len()
+        self.len
     }
 
     #[inline]
     pub(crate) fn at(&self, at: u32) -> Timer {
-        self.timers[at as usize]
+        self.get(at as usize)
     }
 
+    #[inline]
+    fn get(&self, at: usize) -> Timer {
+        let (group, nth) = place(at);
+        self.groups[group][nth]
+    }
+
+    #[inline]
     pub(crate) fn first(&self) -> Option<Timer> {
-        (self.len() > 0).then(|| self.timers[0])
+        (self.len > 0).then(|| self.get(0))
     }
 
     /// The places below `at`.
     #[inline]
     pub(crate) fn children(&self, at: u32) -> std::ops::Range<u32> {
-        let first = (at as usize * WAYS + 1).min(self.len());
-        first as u32..(first + WAYS).min(self.len()) as u32
+        let first = (at as usize * WAYS + 1).min(self.len);
+        first as u32..(first + WAYS).min(self.len) as u32
     }
 
     pub(crate) fn insert(&mut self, timer: Timer, owner: &mut impl Owner) {
-        let at = self.len();
-        self.timers.push(timer);
+        let at = self.len;
+        self.len += 1;
+        if place(at).0 == self.groups.len() {
+            self.groups.push(Group::default());
+        }
         self.rise(at, timer, owner);
     }
 
     /// Takes the timer at `at` away. Its owner is not told.
     pub(crate) fn remove(&mut self, at: u32, owner: &mut impl Owner) -> Timer {
         let at = at as usize;
-        let last = self.timers.pop().expect("removed from an empty heap");
-        if at == self.len() {
+        let last = self.pop();
+        if at == self.len {
             return last;
         }
-        let removed = self.timers[at];
+        let removed = self.get(at);
         self.settle(at, last, owner);
         removed
+    }
+
+    fn pop(&mut self) -> Timer {
+        self.len = self.len.checked_sub(1).expect("removed from an empty heap");
+        let (group, nth) = place(self.len);
+        let last = std::mem::take(&mut self.groups.get_mut(group)[nth]);
+        if nth == 0 {
+            self.groups.pop();
+        }
+        last
     }
 
     /// Gives the timer at `at` another time.
@@ -76,7 +113,7 @@ impl Heap {
     }
 
     fn settle(&mut self, at: usize, timer: Timer, owner: &mut impl Owner) {
-        if at > 0 && timer < self.timers[(at - 1) / WAYS] {
+        if at > 0 && timer < self.get((at - 1) / WAYS) {
             self.rise(at, timer, owner);
         } else {
             self.sink(at, timer, owner);
@@ -85,14 +122,15 @@ impl Heap {
 
     #[inline]
     fn put(&mut self, at: usize, timer: Timer, owner: &mut impl Owner) {
-        *self.timers.get_mut(at) = timer;
+        let (group, nth) = place(at);
+        self.groups.get_mut(group)[nth] = timer;
         owner.timer_is_at(timer.key, at as u32);
     }
 
     fn rise(&mut self, mut at: usize, timer: Timer, owner: &mut impl Owner) {
         while at > 0 {
             let up = (at - 1) / WAYS;
-            let above = self.timers[up];
+            let above = self.get(up);
             if above <= timer {
                 break;
             }
@@ -103,29 +141,36 @@ impl Heap {
     }
 
     fn sink(&mut self, mut at: usize, timer: Timer, owner: &mut impl Owner) {
-        loop {
-            let children = self.children(at as u32);
-            let least = children.min_by_key(|&child| self.timers[child as usize]);
-            let Some(below) = least.map(|child| child as usize) else { break };
-            if timer <= self.timers[below] {
+        while at + 1 < self.groups.len() {
+            let below = &self.groups[at + 1];
+            let mut least = 0;
+            for nth in 1..WAYS {
+                if below[nth] < below[least] {
+                    least = nth;
+                }
+            }
+            let earliest = below[least];
+            if timer <= earliest {
                 break;
             }
-            self.put(at, self.timers[below], owner);
-            at = below;
+            self.put(at, earliest, owner);
+            at = at * WAYS + 1 + least;
         }
         self.put(at, timer, owner);
     }
 
     /// Asserts the heap order.
     pub(crate) fn check(&self) {
-        for at in 1..self.len() {
+        for at in 1..self.len {
             let up = (at - 1) / WAYS;
-            assert!(self.timers[up] <= self.timers[at], "timer {at} is before the one above it");
+            assert!(self.get(up) <= self.get(at), "timer {at} is before the one above it");
         }
+        let all = self.groups.iter().flatten().filter(|timer| **timer != Timer::default());
+        assert_eq!(all.count(), self.len, "timers miscounted");
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Timer> {
-        self.timers.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Timer> {
+        (0..self.len).map(|at| self.get(at))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::pages::per_page;
 use crate::slab::{NONE, Slab, Slot};
 use crate::table::Table;
 
@@ -92,7 +93,7 @@ pub(crate) struct Cursor {
 /// All keys of a shard.
 #[derive(Clone)]
 pub(crate) struct Keys {
-    entries: Slab<Entry, 128>,
+    entries: Slab<Entry, { per_page::<Entry>() }>,
     by_hash: Table,
     /// First and last key of each bucket of time.
     buckets: BTreeMap<u64, (u32, u32)>,

@@ -10,7 +10,7 @@
 //! | `decide` | requests and timers to events |
 //! | `absorb` | events to state and replies |
 //! | `state` | what a shard knows, and the moves every event is made of |
-//! | `jobs`, `tracked`, `fifo`, `heap`, `class`, `queue`, `session`, `keys` | its parts |
+//! | `jobs`, `tracked`, `leases`, `fifo`, `heap`, `class`, `queue`, `session`, `keys` | its parts |
 //! | `snapshot` | the state as bytes, in slices, and back |
 //! | `pages`, `slab`, `table` | shared pages, and what is built on them |
 
@@ -24,6 +24,7 @@ mod fifo;
 mod heap;
 mod jobs;
 mod keys;
+mod leases;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 mod pages;

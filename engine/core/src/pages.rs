@@ -4,18 +4,21 @@
 use std::ops::Index;
 use std::rc::Rc;
 
-/// An array of `T` in pages of `N`, a power of two.
+/// How many `T` fill a page of 4 KiB together with its two counts. An allocator has no block just
+/// above a power of two: one more element, and a fifth of the page is lost.
+pub(crate) const fn per_page<T>() -> usize {
+    (4096 - 2 * size_of::<usize>()) / size_of::<T>()
+}
+
+/// An array of `T` in pages of `N`.
 #[derive(Clone)]
 pub(crate) struct Pages<T, const N: usize> {
-    pages: Vec<Rc<[T]>>,
+    pages: Vec<Rc<[T; N]>>,
     len: usize,
 }
 
 impl<T: Clone + Default, const N: usize> Pages<T, N> {
-    const POWER: () = assert!(N.is_power_of_two());
-
     pub(crate) fn new() -> Self {
-        let () = Self::POWER;
         Self { pages: Vec::new(), len: 0 }
     }
 
@@ -32,7 +35,7 @@ impl<T: Clone + Default, const N: usize> Pages<T, N> {
 
     pub(crate) fn push(&mut self, value: T) {
         if self.len == self.pages.len() * N {
-            self.pages.push((0..N).map(|_| T::default()).collect());
+            self.pages.push(Rc::new(std::array::from_fn(|_| T::default())));
         }
         self.len += 1;
         *self.get_mut(self.len - 1) = value;

@@ -1,6 +1,5 @@
 //! What a leader asks of the state to serve its clients: who has which lease, who is to be waited for.
 
-use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{Fetch, JobRef};
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId};
 
@@ -20,11 +19,11 @@ impl State {
         sessions.flat_map(|at| {
             let first = Some(self.sessions.get(at).first).filter(|number| *number != NONE);
             let next = |number: &u32| {
-                Some(self.tracked.get(*number).next).filter(|number| *number != NONE)
+                Some(self.leases.get(*number).next_held).filter(|number| *number != NONE)
             };
             std::iter::successors(first, next).map(|number| {
-                let tracked = self.tracked.get(number);
-                (JobSeq(tracked.job), Micros(self.timers.at(tracked.timer).due))
+                let lease = self.leases.get(number);
+                (JobSeq(self.tracked.get(lease.job).job), Micros(lease.deadline))
             })
         })
     }
@@ -36,10 +35,8 @@ impl State {
             return None;
         }
         let Standing::Tracked(tracked) = self.standing(job.0) else { return None };
-        if tracked.state != JobState::Active {
-            return None;
-        }
-        let session = SessionId(self.sessions.get(tracked.session).id);
+        let lease = self.leases.get(tracked.lease()?);
+        let session = SessionId(self.sessions.get(lease.session).id);
         let id = JobId::new(self.jobs.origin(job.0).created_ms, self.shard, job);
         Some((session, JobRef { job: id, token: LeaseToken(tracked.mark) }))
     }

@@ -4,7 +4,7 @@
 //! operation ever touches more than two of them. An ordinary table doubles at once, which with a
 //! million entries stops the shard for tens of milliseconds.
 
-use crate::pages::Pages;
+use crate::pages::{Pages, per_page};
 
 /// Entries a bucket holds on average when the table grows.
 const FILL: usize = 24;
@@ -18,7 +18,7 @@ struct Entry {
 /// From 64-bit hashes to slab numbers. Whoever asks compares the object itself.
 #[derive(Clone)]
 pub(crate) struct Table {
-    buckets: Pages<Vec<Entry>, 64>,
+    buckets: Pages<Vec<Entry>, { per_page::<Vec<Entry>>() }>,
     len: usize,
 }
 
@@ -100,10 +100,12 @@ fn tag(hash: u64) -> u32 {
     (hash ^ (hash >> 32)) as u32
 }
 
-/// Grows by a quarter: buckets are many, and doubling would waste a third of the table.
+/// Grows by four or eight, to where an allocator has a size: buckets are many, and doubling would
+/// waste a third of the table.
 fn push_exact(bucket: &mut Vec<Entry>, entry: Entry) {
     if bucket.len() == bucket.capacity() {
-        bucket.reserve_exact((bucket.len() / 4).max(4));
+        let step = if bucket.len() < 32 { 4 } else { 8 };
+        bucket.reserve_exact(step - bucket.len() % step);
     }
     bucket.push(entry);
 }

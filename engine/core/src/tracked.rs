@@ -4,7 +4,8 @@ use jobbie_proto::EventSeq;
 use jobbie_proto::reply::JobState;
 
 use crate::class::ClassId;
-use crate::slab::{NONE, Slot};
+use crate::pages::per_page;
+use crate::slab::{NONE, Slab, Slot};
 
 /// A job that is or was active, or is dead or cancelled.
 #[derive(Clone, Debug)]
@@ -14,17 +15,10 @@ pub(crate) struct Tracked {
     /// What the state needs: the token while active; the event that put it into its queue while
     /// pending; the time it waits for while scheduled or retrying; otherwise 0.
     pub(crate) mark: u64,
-    /// Place of its timer: end of lease, retry time, expiry.
+    /// Place of its timer: retry time or expiry. While active, number of its lease.
     pub(crate) timer: u32,
     pub(crate) class: ClassId,
     pub(crate) attempt: u32,
-    /// What a heartbeat adds, while active.
-    pub(crate) lease_ms: u32,
-    /// Number of the session that has it, while active.
-    pub(crate) session: u32,
-    /// The session's next lease, in the order of tokens.
-    pub(crate) next: u32,
-    pub(crate) previous: u32,
     /// Its [`Side`].
     pub(crate) side: u32,
     /// Leases of it that ran out.
@@ -32,11 +26,17 @@ pub(crate) struct Tracked {
     pub(crate) state: JobState,
 }
 
-const _: () = assert!(size_of::<Tracked>() <= 56);
+const _: () = assert!(size_of::<Tracked>() <= 40);
 
 impl Tracked {
     pub(crate) fn new(job: u64, class: ClassId) -> Self {
         Self { job, class, ..Self::default() }
+    }
+
+    /// Number of its lease, while it is active.
+    #[inline]
+    pub(crate) fn lease(&self) -> Option<u32> {
+        (self.state == JobState::Active).then_some(self.timer)
     }
 }
 
@@ -48,10 +48,6 @@ impl Default for Tracked {
             timer: NONE,
             class: ClassId(0),
             attempt: 0,
-            lease_ms: 0,
-            session: NONE,
-            next: NONE,
-            previous: NONE,
             side: NONE,
             lease_expiries: 0,
             state: JobState::Pending,
@@ -61,13 +57,16 @@ impl Default for Tracked {
 
 impl Slot for Tracked {
     fn next_free(&self) -> u32 {
-        self.next
+        self.timer
     }
 
-    fn free(next: u32) -> Self {
-        Self { next, ..Self::default() }
+    fn free(timer: u32) -> Self {
+        Self { timer, ..Self::default() }
     }
 }
+
+/// All structs of a shard.
+pub(crate) type TrackedJobs = Slab<Tracked, { per_page::<Tracked>() }>;
 
 /// Where in the log the rare things of a job are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,3 +85,6 @@ impl Slot for Side {
         Self { error: EventSeq(u64::from(next)), ..Self::default() }
     }
 }
+
+/// All sides of a shard.
+pub(crate) type Sides = Slab<Side, { per_page::<Side>() }>;

@@ -44,7 +44,7 @@ impl State {
         ShardStats {
             queues: self.queues.len() as u64,
             sessions: self.sessions.len() as u64,
-            leases: self.leases,
+            leases: self.leases.len() as u64,
             jobs: self.jobs.live(),
             last_event: EventSeq(self.next_event - 1),
             last_job: JobSeq(self.next_job - 1),
@@ -112,7 +112,7 @@ impl State {
                 match tracked.state {
                     JobState::Active => {
                         view.token = LeaseToken(tracked.mark);
-                        view.due = Micros(self.timers.at(tracked.timer).due);
+                        view.due = Micros(self.leases.get(tracked.timer).deadline);
                     }
                     JobState::Scheduled | JobState::Retrying => view.due = Micros(tracked.mark),
                     _ => {}

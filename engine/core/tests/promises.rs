@@ -420,6 +420,31 @@ fn timers_fire_in_order_and_in_bounded_batches() {
 }
 
 #[test]
+fn leases_that_end_together_end_in_the_order_of_their_tokens() {
+    let mut shard = Shard::new();
+    shard.enqueue(vec![enqueue("q"); 40]);
+    let done = shard.fetch("q", 20);
+    let mut request = shard.request();
+    request.acks = done.iter().map(|job| ack(*job)).collect();
+    shard.run(&request);
+    // In the places of those, the last one first.
+    let leases = shard.fetch("q", 20);
+    shard.now.0 += 500_000;
+    let mut request = shard.request();
+    request.heartbeats = leases.iter().rev().step_by(2).map(|job| beat(*job, 0)).collect();
+    shard.run(&request);
+    let restored = State::restore(shard.state.snapshot()).unwrap();
+    let later = shard.now.plus_ms(1000);
+    let (even, odd): (Vec<_>, Vec<_>) = (21..=40).partition(|job| job % 2 == 0);
+    for limit in [1, 9, 10, 15, 20, 99] {
+        let jobs = [&odd[..], &even].concat().into_iter().take(limit).map(JobSeq).collect();
+        let expected = vec![jobbie_proto::Event::LeaseExpired { jobs }];
+        assert_eq!(decide_timers(&shard.state, later, limit), expected);
+        assert_eq!(decide_timers(&restored, later, limit), expected);
+    }
+}
+
+#[test]
 fn r07_the_digest_tells_states_apart_that_the_same_events_made() {
     let mut shard = Shard::new();
     shard.enqueue(vec![enqueue("q"); 2]);

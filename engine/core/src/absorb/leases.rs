@@ -31,13 +31,13 @@ impl State {
             let number = self.track(detached, JobState::Active, token);
             let tracked = self.tracked.get_mut(number);
             assert_eq!(leased.attempt, tracked.attempt + 1, "attempts are not consecutive");
-            (tracked.attempt, tracked.lease_ms) = (leased.attempt, lease_ms);
+            tracked.attempt = leased.attempt;
             let checkpoint = match tracked.side {
                 NONE => EventSeq(0),
                 side => self.sides.get(side).checkpoint,
             };
-            self.link(number, owner);
-            self.set_timer(number, deadline.0);
+            let lease = self.begin_lease(number, deadline.0, lease_ms);
+            self.hold(lease, owner);
             self.digest.mix(job);
             self.digest.mix(u64::from(leased.attempt));
             reply.leases.push(Lease {
@@ -101,10 +101,9 @@ impl State {
     pub(super) fn extended(&mut self, extended: &ExtendedJob) {
         let event = self.number_event();
         let number = self.active(extended.job);
-        let timer = self.tracked.get(number).timer;
+        let tracked = self.tracked.get(number);
         let deadline = extended.deadline.0;
-        assert!(deadline >= self.timers.at(timer).due, "a lease was made shorter");
-        self.timer_change(timer, deadline);
+        self.leases.extend(tracked.timer, tracked.mark, deadline);
         if !extended.progress.is_empty() {
             self.side_mut(number).progress = EventSeq(event);
         }
@@ -121,12 +120,12 @@ impl State {
         let at = self.sessions.find(session.0).expect("an unknown session was extended");
         let mut number = self.sessions.get(at).first;
         while number != NONE {
-            let tracked = self.tracked.get(number);
-            let (timer, next) = (tracked.timer, tracked.next);
-            if self.timers.at(timer).due < deadline.0 {
-                self.timer_change(timer, deadline.0);
+            let lease = *self.leases.get(number);
+            if lease.deadline < deadline.0 {
+                let token = self.tracked.get(lease.job).mark;
+                self.leases.extend(number, token, deadline.0);
             }
-            number = next;
+            number = lease.next_held;
         }
         self.digest.mix_all(&[Mark::SessionExtended as u64, session.0, deadline.0]);
     }

@@ -148,13 +148,13 @@ impl State {
     /// Totals that have to agree whichever way a replica came here. Not the number of keys: how far
     /// those are swept is nobody's business.
     fn mix_totals(&mut self) {
-        let next_timer = self.timers.first().map_or(0, |timer| timer.due);
+        let leases = self.leases.len() as u64;
         self.digest.mix_all(&[
             self.next_event,
             self.jobs.live(),
-            self.timers.len() as u64,
-            next_timer,
-            self.leases << 32 | self.sessions.len() as u64,
+            self.timers.len() as u64 + leases,
+            self.next_timer().map_or(0, |due| due.0),
+            leases << 32 | self.sessions.len() as u64,
         ]);
     }
 

@@ -25,6 +25,7 @@ pub(super) struct Lease {
     pub(super) job: u64,
     pub(super) number: u32,
     pub(super) deadline: u64,
+    pub(super) lease_ms: u32,
 }
 
 /// A job that the request itself put at the back of its tier.
@@ -93,18 +94,16 @@ impl<'a> Draft<'a> {
         let Standing::Tracked(tracked) = self.state.standing(seq) else {
             return Err(Code::NotActive);
         };
-        if tracked.state != JobState::Active {
-            return Err(Code::NotActive);
-        }
+        let lease = tracked.lease().ok_or(Code::NotActive)?;
         if token.0 != 0 && token.0 != tracked.mark && !crate::mutant!(TokenUncompared) {
             return Err(Code::StaleLease);
         }
         let deadline = match after {
             Some(After::Until(deadline)) => deadline,
-            _ => self.state.timers.at(tracked.timer).due,
+            _ => self.state.leases.get(lease).deadline,
         };
-        let number = self.state.number_of(seq).expect("it is tracked");
-        Ok(Lease { job: seq, number, deadline })
+        let number = self.state.leases.get(lease).job;
+        Ok(Lease { job: seq, number, deadline, lease_ms: self.state.leases.get(lease).lease_ms })
     }
 
     /// Adds `job` to the last event when it lists jobs of the same kind.

@@ -45,9 +45,9 @@ pub fn decide_close_session(state: &State, session: SessionId) -> Option<Group> 
     let mut jobs = Vec::new();
     let mut number = state.sessions.get(at).first;
     while number != NONE {
-        let tracked = state.tracked.get(number);
-        jobs.push(JobSeq(tracked.job));
-        number = tracked.next;
+        let lease = state.leases.get(number);
+        jobs.push(JobSeq(state.tracked.get(lease.job).job));
+        number = lease.next_held;
     }
     let mut events = Vec::with_capacity(2);
     if !jobs.is_empty() {

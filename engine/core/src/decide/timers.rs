@@ -4,18 +4,21 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use jobbie_proto::event::Event;
-use jobbie_proto::reply::JobState;
 use jobbie_proto::{JobSeq, Micros};
 
 use crate::class::ClassId;
 use crate::fifo::Item;
 use crate::state::{CLASS_TIMER, Standing, State};
 
-/// Where something due was found. Timers come before what they stand for, at the same time.
+/// Where something due was found. At one time, what may stand for others comes before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
+    /// First of a list of leases, at this place of their heap.
+    List,
+    /// In a list of leases, with this number.
+    Lease,
     /// At this place of the heap.
-    Timer(u32),
+    Timer,
     /// Among the untouched jobs of a class.
     Class,
 }
@@ -27,23 +30,36 @@ enum Step {
     Expired,
 }
 
-type Due = BinaryHeap<Reverse<(u64, u64, Source)>>;
+/// Time, source, key (the token of a lease, otherwise the job), and place or number.
+type Due = BinaryHeap<Reverse<(u64, Source, u64, u32)>>;
 
-/// What is due at `now`, in the order of (time, job), at most `limit` jobs: leases that ran out,
-/// jobs whose time has come, jobs that have expired. Absorb it as a group of no session, and ask again while
+/// What is due at `now`, at most `limit` jobs: leases that ran out, jobs whose time has come, jobs that have expired.
+/// In the order of time; at one time leases come first, in the order of their tokens. Absorb it as a group of no session, and ask again while
 /// [`State::next_timer`] is not after `now`.
 #[must_use]
 pub fn decide_timers(state: &State, now: Micros, limit: usize) -> Vec<Event> {
     let now = if crate::mutant!(LeaseEndedEarly) { now.plus_ms(50) } else { now };
     let mut due = Due::new();
     let mut steps: Vec<(Step, u64)> = Vec::new();
+    push_lists(state, None, now.0, &mut due);
     push_timer(state, 0, now.0, &mut due);
     while steps.len() < limit
-        && let Some(Reverse((_, key, source))) = due.pop()
+        && let Some(Reverse((_, source, key, at))) = due.pop()
     {
         match source {
             Source::Class => steps.push((Step::Expired, key)),
-            Source::Timer(at) => {
+            Source::List => {
+                push_lists(state, Some(at), now.0, &mut due);
+                push_lease(state, state.leases.first_at(at), now.0, &mut due);
+            }
+            Source::Lease => {
+                let job = state.tracked.get(state.leases.get(at).job).job;
+                steps.push((Step::LeaseExpired, job));
+                if let Some(next) = state.leases.after(at) {
+                    push_lease(state, next, now.0, &mut due);
+                }
+            }
+            Source::Timer => {
                 for below in state.timers.children(at) {
                     push_timer(state, below, now.0, &mut due);
                 }
@@ -69,11 +85,28 @@ pub fn decide_timers(state: &State, now: Micros, limit: usize) -> Vec<Event> {
         .collect()
 }
 
+fn push_lists(state: &State, below: Option<u32>, now: u64, due: &mut Due) {
+    for at in state.leases.firsts_below(below) {
+        let deadline = state.leases.get(state.leases.first_at(at)).deadline;
+        if deadline <= now {
+            due.push(Reverse((deadline, Source::List, 0, at)));
+        }
+    }
+}
+
+fn push_lease(state: &State, at: u32, now: u64, due: &mut Due) {
+    let lease = state.leases.get(at);
+    if lease.deadline <= now {
+        let token = state.tracked.get(lease.job).mark;
+        due.push(Reverse((lease.deadline, Source::Lease, token, at)));
+    }
+}
+
 fn push_timer(state: &State, at: u32, now: u64, due: &mut Due) {
     if (at as usize) < state.timers.len() {
         let timer = state.timers.at(at);
         if timer.due <= now {
-            due.push(Reverse((timer.due, timer.key, Source::Timer(at))));
+            due.push(Reverse((timer.due, Source::Timer, timer.key, at)));
         }
     }
 }
@@ -89,7 +122,7 @@ fn push_expired(state: &State, class: ClassId, now: u64, limit: usize, due: &mut
             if at > now || left == 0 {
                 return;
             }
-            due.push(Reverse((at, job, Source::Class)));
+            due.push(Reverse((at, Source::Class, job, 0)));
             left -= 1;
             from = job + 1;
         }
@@ -102,7 +135,6 @@ fn step_of(state: &State, job: u64, now: u64) -> Option<Step> {
         Standing::Fresh => unreachable!("an untouched job has no timer"),
         // Its class watches its expiry.
         Standing::Sleeping(_) => (!state.is_expired(job, now)).then_some(Step::Promoted),
-        Standing::Tracked(tracked) if tracked.state == JobState::Active => Some(Step::LeaseExpired),
         Standing::Tracked(_) if state.is_expired(job, now) => Some(Step::Expired),
         Standing::Tracked(_) => Some(Step::Promoted),
     }

@@ -94,7 +94,7 @@ impl Draft<'_> {
                 }
             };
             let extend_ms = match heartbeat.extend_ms {
-                0 => self.state.tracked.get(lease.number).lease_ms,
+                0 => lease.lease_ms,
                 ms => ms,
             };
             let mut deadline = self.now.plus_ms(u64::from(extend_ms));

@@ -4,6 +4,7 @@
 //! Pages are found by the number alone and are dropped when their last job leaves.
 
 mod page;
+mod rows;
 
 use std::collections::VecDeque;
 use std::rc::Rc;

@@ -1,51 +1,13 @@
 //! What is known of 512 consecutive jobs: which of them are in memory, where they came from,
 //! and which have a struct or a timer of their own.
 
+use super::rows::Rows;
 use super::{Handle, Origin};
-use crate::class::ClassId;
 
 /// Jobs a page covers.
 pub(crate) const PAGE: u64 = 1 << PAGE_BITS;
-const PAGE_BITS: u32 = 9;
+pub(super) const PAGE_BITS: u32 = 9;
 const WORDS: usize = PAGE as usize / 64;
-
-/// The first of a run of jobs that one event made: offset in the page (9 bits), event (47 bits),
-/// class (28 bits) and creation time in milliseconds (44 bits), in 16 bytes. With one row a job,
-/// when every job comes in an entry of its own, this is most of what a waiting job costs.
-#[derive(Clone, Copy)]
-struct Row(u64, u64);
-
-const EVENT_BITS: u32 = 47;
-const MS_BITS: u32 = 44;
-const CLASS_LOW_BITS: u32 = 20;
-
-impl Row {
-    fn new(offset: u64, origin: Origin) -> Self {
-        let class = u64::from(origin.class.0);
-        assert!(origin.event < 1 << EVENT_BITS, "event sequence beyond 47 bits");
-        assert!(origin.created_ms < 1 << MS_BITS, "creation time beyond the year 2527");
-        assert!(class < 1 << 28, "too many classes");
-        Self(
-            offset | origin.event << PAGE_BITS | (class >> CLASS_LOW_BITS) << 56,
-            origin.created_ms | class << MS_BITS,
-        )
-    }
-
-    fn offset(self) -> u64 {
-        self.0 & (PAGE - 1)
-    }
-
-    /// Where the job `offset` came from.
-    fn origin(self, offset: u64) -> Origin {
-        let event = (self.0 >> PAGE_BITS) & ((1 << EVENT_BITS) - 1);
-        let class = (self.0 >> 56) << CLASS_LOW_BITS | self.1 >> MS_BITS;
-        Origin {
-            event: event + (offset - self.offset()),
-            created_ms: self.1 & ((1 << MS_BITS) - 1),
-            class: ClassId(class as u32),
-        }
-    }
-}
 
 /// Handles that are kept packed.
 const PACKED_MAX: usize = 96;
@@ -59,7 +21,7 @@ pub(super) struct Page {
     pub(super) live: u32,
     /// Bits of `special`.
     specials: u32,
-    rows: Vec<Row>,
+    rows: Rows,
     /// One for each bit of `special`, in order, while they are few; otherwise one for each job of the
     /// page, so that a busy page neither counts bits nor moves handles.
     handles: Vec<u32>,
@@ -77,9 +39,8 @@ impl Page {
             self.alive[word] |= mask;
         }
         self.live += count as u32;
-        let continues = self.rows.last().is_some_and(|row| row.origin(offset) == origin);
-        if !continues {
-            self.rows.push(Row::new(offset, origin));
+        if self.rows.last(offset) != Some(origin) {
+            self.rows.push(offset, origin);
         }
         if offset + count == PAGE {
             self.rows.shrink_to_fit();
@@ -95,9 +56,8 @@ impl Page {
     /// Where a job came from, and how many offsets from it on came from there too.
     #[inline]
     pub(super) fn origin(&self, offset: u64) -> (Origin, u64) {
-        let after = self.rows.partition_point(|row| row.offset() <= offset);
-        let end = self.rows.get(after).map_or(PAGE, |row| row.offset());
-        (self.rows[after - 1].origin(offset), end - offset)
+        let (origin, end) = self.rows.of(offset);
+        (origin, end - offset)
     }
 
     /// Special jobs before this one. Most words are empty, and counting bits is slow without the
@@ -219,24 +179,14 @@ impl Page {
         for (alive, special) in self.alive.iter().zip(&self.special) {
             assert_eq!(special & !alive, 0, "a job that is gone has a handle");
         }
-        assert!(self.rows.is_sorted_by(|a, b| a.offset() < b.offset()), "rows out of order");
+        self.rows.check();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_row_holds_the_largest_values() {
-        let origin = Origin {
-            event: (1 << 47) - 600,
-            created_ms: (1 << 44) - 1,
-            class: ClassId((1 << 28) - 1),
-        };
-        assert_eq!(Row::new(511, origin).origin(511), origin);
-        assert_eq!(Row::new(3, origin).origin(5), Origin { event: origin.event + 2, ..origin });
-    }
+    use crate::class::ClassId;
 
     #[test]
     fn handles_survive_packing_and_unpacking() {

@@ -72,6 +72,16 @@ fn decode(chunk: usize, bytes: &[u8]) -> Result<Part, RestoreError> {
     part.map_err(|e| malformed(e.to_string()))
 }
 
+/// An active job.
+struct HeldLease {
+    deadline: u64,
+    token: u64,
+    lease_ms: u32,
+    /// Its struct.
+    number: u32,
+    session: u32,
+}
+
 struct Restoring {
     state: State,
     /// Set last: the moves by which the state is rebuilt mix into it.
@@ -80,8 +90,7 @@ struct Restoring {
     queues: Vec<u32>,
     totals: Vec<u64>,
     classes: Vec<ClassId>,
-    /// Active jobs: token, struct, session.
-    leases: Vec<(u64, u32, u32)>,
+    leases: Vec<HeldLease>,
     /// The order of parts seen so far.
     rank: u8,
     /// Jobs are above this.
@@ -228,7 +237,7 @@ impl Restoring {
         let tracked = self.state.tracked.get_mut(number);
         tracked.attempt = row.attempt;
         tracked.lease_expiries = row.lease_expiries;
-        if row.due > 0 {
+        if row.due > 0 && row.state != JobState::Active {
             self.state.set_timer(number, row.due);
         }
         let side = Side { checkpoint: row.checkpoint, progress: row.progress, error: row.error };
@@ -239,8 +248,8 @@ impl Restoring {
             JobState::Active => {
                 let session = self.state.sessions.find(row.session);
                 let session = session.ok_or("a lease of an unknown session")?;
-                self.state.tracked.get_mut(number).lease_ms = row.lease_ms;
-                self.leases.push((row.mark, number, session));
+                let (deadline, token, lease_ms) = (row.due, row.mark, row.lease_ms);
+                self.leases.push(HeldLease { deadline, token, lease_ms, number, session });
             }
             JobState::Pending => self.pending += 1,
             _ => {}
@@ -289,13 +298,24 @@ impl Restoring {
         Ok(())
     }
 
-    /// Leases go back to their sessions in the order of their tokens.
+    /// Leases begin in the order in which they end, so that they all stand in one list, and go back to their
+    /// sessions in the order of their tokens.
+    fn all_leases(&mut self) -> Checked {
+        self.leases.sort_unstable_by_key(|lease| (lease.deadline, lease.token));
+        let begin = |lease: &HeldLease| {
+            let at = self.state.begin_lease(lease.number, lease.deadline, lease.lease_ms);
+            (lease.token, at, lease.session)
+        };
+        let mut held: Vec<_> = self.leases.iter().map(begin).collect();
+        held.sort_unstable();
+        require(held.is_sorted_by(|a, b| a.0 < b.0), "two leases have one token")?;
+        held.iter().for_each(|&(_, lease, session)| self.state.hold(lease, session));
+        Ok(())
+    }
+
     fn end(&mut self) -> Checked {
         require(self.pending == 0 && self.fresh == 0, "a pending job waits nowhere")?;
-        self.leases.sort_unstable();
-        for &(_, number, session) in &self.leases {
-            self.state.link(number, session);
-        }
+        self.all_leases()?;
         for (&at, &total) in self.queues.iter().zip(&self.totals) {
             self.state.queues.get_mut(at).enqueued_total = total;
         }

@@ -8,7 +8,7 @@ use super::{
     TrackedRow, VERSION, WaitingRow,
 };
 use crate::class::ClassId;
-use crate::fifo::Item;
+use crate::fifo::{Cursor, Item};
 use crate::jobs::Special;
 use crate::slab::NONE;
 use crate::state::State;
@@ -31,7 +31,7 @@ enum Stage {
     Replies(usize, usize),
     Jobs(u64),
     /// Queue, tier, item, and member within it.
-    Waiting(usize, usize, usize, u64),
+    Waiting(usize, usize, Cursor, u64),
     Keys(Option<crate::keys::Cursor>),
     End,
     Done,
@@ -210,7 +210,7 @@ impl Snapshot {
             next = state.jobs.next(job + 1, state.next_job, false);
         }
         let part = (!part.runs.is_empty()).then_some(Part::Jobs(part));
-        (part, Stage::Waiting(0, 0, 0, 0))
+        (part, Stage::Waiting(0, 0, Cursor::START, 0))
     }
 
     fn add_job(&self, job: u64, part: &mut JobsPart) {
@@ -247,20 +247,19 @@ impl Snapshot {
     fn tracked_row(&self, number: u32) -> TrackedRow {
         let tracked = self.state.tracked.get(number);
         let side = self.state.side(tracked);
+        let lease = tracked.lease().map(|at| self.state.leases.get(at));
         TrackedRow {
             job: tracked.job,
             state: tracked.state,
             mark: tracked.mark,
-            due: match tracked.timer {
-                NONE => 0,
-                at => self.state.timers.at(at).due,
+            due: match (lease, tracked.timer) {
+                (Some(lease), _) => lease.deadline,
+                (None, NONE) => 0,
+                (None, at) => self.state.timers.at(at).due,
             },
             attempt: tracked.attempt,
-            lease_ms: tracked.lease_ms,
-            session: match tracked.session {
-                NONE => 0,
-                at => self.state.sessions.get(at).id,
-            },
+            lease_ms: lease.map_or(0, |lease| lease.lease_ms),
+            session: lease.map_or(0, |lease| self.state.sessions.get(lease.session).id),
             lease_expiries: tracked.lease_expiries,
             checkpoint: side.checkpoint,
             progress: side.progress,
@@ -269,20 +268,21 @@ impl Snapshot {
     }
 
     /// Jobs that really wait; those next to each other join, however the queue stores them.
-    fn waiting(&self, mut queue: usize, mut tier: usize, mut at: usize, mut member: u64) -> Step {
+    fn waiting(&self, mut queue: usize, mut tier: usize, mut at: Cursor, mut member: u64) -> Step {
         let mut rows: Vec<WaitingRow> = Vec::new();
         let mut looked_at = 0;
         while queue < self.queues.len() {
             let fifo = &self.state.queues.get(self.queues[queue]).tiers[tier];
-            let Some(item) = fifo.item(at) else {
-                (tier, at, member) = (tier + 1, 0, 0);
+            let mut after = at;
+            let Some(item) = fifo.next(&mut after) else {
+                (tier, at, member) = (tier + 1, Cursor::START, 0);
                 if tier == usize::from(jobbie_proto::limits::PRIORITY_TIERS) {
                     (queue, tier) = (queue + 1, 0);
                 }
                 continue;
             };
             let Some(offset) = self.state.next_waiting(item, member) else {
-                (at, member) = (at + 1, 0);
+                (at, member) = (after, 0);
                 continue;
             };
             let (first, count) = match item {

@@ -10,10 +10,10 @@ use crate::fifo::Item;
 use crate::heap::{Heap, Owner};
 use crate::jobs::{Handle, Jobs, Origin, Special};
 use crate::keys::Keys;
+use crate::leases::Leases;
 use crate::queue::Queues;
 use crate::session::Sessions;
-use crate::slab::Slab;
-use crate::tracked::{Side, Tracked};
+use crate::tracked::{Sides, Tracked, TrackedJobs};
 use jobbie_proto::reply::JobState;
 
 /// One shard: the fold of [`State::absorb`] over its log.
@@ -29,14 +29,15 @@ pub struct State {
     pub(crate) next_job: u64,
     pub(crate) digest: Digest,
     pub(crate) jobs: Jobs,
-    pub(crate) tracked: Slab<Tracked, 128>,
-    pub(crate) sides: Slab<Side, 128>,
+    pub(crate) tracked: TrackedJobs,
+    pub(crate) sides: Sides,
+    /// Of everything but leases.
     pub(crate) timers: Heap,
+    pub(crate) leases: Leases,
     pub(crate) classes: Classes,
     pub(crate) queues: Queues,
     pub(crate) sessions: Sessions,
     pub(crate) keys: Keys,
-    pub(crate) leases: u64,
 }
 
 /// Set in the key of a timer that belongs to a class; otherwise the key is a job.
@@ -45,7 +46,7 @@ pub(crate) const CLASS_TIMER: u64 = 1 << 63;
 /// Those who want to know where their timer is.
 pub(crate) struct Owners<'a> {
     pub(crate) jobs: &'a mut Jobs,
-    pub(crate) tracked: &'a mut Slab<Tracked, 128>,
+    pub(crate) tracked: &'a mut TrackedJobs,
     pub(crate) classes: &'a mut Classes,
 }
 
@@ -98,14 +99,14 @@ impl State {
             next_job: 1,
             digest: Digest::default(),
             jobs: Jobs::new(),
-            tracked: Slab::new(),
-            sides: Slab::new(),
+            tracked: TrackedJobs::new(),
+            sides: Sides::new(),
             timers: Heap::new(),
+            leases: Leases::new(),
             classes: Classes::new(),
             queues: Queues::new(),
             sessions: Sessions::new(),
             keys: Keys::new(),
-            leases: 0,
         }
     }
 
@@ -142,7 +143,8 @@ impl State {
     /// When [`crate::decide_timers`] has something to do, exactly.
     #[must_use]
     pub fn next_timer(&self) -> Option<Micros> {
-        self.timers.first().map(|timer| Micros(timer.due))
+        let timer = self.timers.first().map(|timer| timer.due);
+        timer.into_iter().chain(self.leases.first_deadline()).min().map(Micros)
     }
 
     /// Rolling hash of all events and of the state after each of what it touched. Equal on all replicas.

@@ -121,14 +121,12 @@ impl State {
                 Detached { job, class, number: NONE, was: Some(JobState::Scheduled) }
             }
             Some(Special::Struct(number)) => {
-                let tracked = self.tracked.get(number);
+                let tracked = self.tracked.get_mut(number);
                 let (class, was) = (tracked.class, tracked.state);
+                let timer = std::mem::replace(&mut tracked.timer, NONE);
                 if was == JobState::Active {
-                    self.unlink(number);
-                }
-                let timer = self.tracked.get(number).timer;
-                if timer != NONE {
-                    self.tracked.get_mut(number).timer = NONE;
+                    self.end_lease(timer);
+                } else if timer != NONE {
                     self.timer_remove(timer);
                 }
                 Detached { job, class, number, was: Some(was) }
@@ -226,41 +224,43 @@ impl State {
         if tracked.side == NONE { Side::default() } else { *self.sides.get(tracked.side) }
     }
 
-    /// Appends a lease to those of a session. Tokens rise, so the list stays in their order.
-    pub(crate) fn link(&mut self, number: u32, session: u32) {
-        let owner = self.sessions.get_mut(session);
-        let last = std::mem::replace(&mut owner.last, number);
-        owner.leases += 1;
-        if last == NONE {
-            owner.first = number;
-        } else {
-            self.tracked.get_mut(last).next = number;
-        }
+    /// An active job has a lease, which no session holds yet.
+    pub(crate) fn begin_lease(&mut self, number: u32, deadline: u64, lease_ms: u32) -> u32 {
         let tracked = self.tracked.get_mut(number);
-        (tracked.session, tracked.previous, tracked.next) = (session, last, NONE);
-        self.leases += 1;
+        let lease = self.leases.insert(number, tracked.mark, deadline, lease_ms);
+        tracked.timer = lease;
+        lease
     }
 
-    fn unlink(&mut self, number: u32) {
-        let tracked = self.tracked.get_mut(number);
-        let (session, previous, next) = (tracked.session, tracked.previous, tracked.next);
-        (tracked.session, tracked.previous, tracked.next) = (NONE, NONE, NONE);
-        tracked.lease_ms = 0;
+    /// Appends a lease to those of a session. Tokens rise, so the list stays in their order.
+    pub(crate) fn hold(&mut self, lease: u32, session: u32) {
         let owner = self.sessions.get_mut(session);
+        let last = std::mem::replace(&mut owner.last, lease);
+        owner.leases += 1;
+        if last == NONE {
+            owner.first = lease;
+        } else {
+            self.leases.get_mut(last).next_held = lease;
+        }
+        let lease = self.leases.get_mut(lease);
+        (lease.session, lease.previous_held, lease.next_held) = (session, last, NONE);
+    }
+
+    fn end_lease(&mut self, lease: u32) {
+        let lease = self.leases.remove(lease);
+        let (previous, next) = (lease.previous_held, lease.next_held);
+        let owner = self.sessions.get_mut(lease.session);
         owner.leases -= 1;
         if previous == NONE {
             owner.first = next;
+        } else {
+            self.leases.get_mut(previous).next_held = next;
         }
         if next == NONE {
             owner.last = previous;
+        } else {
+            self.leases.get_mut(next).previous_held = previous;
         }
-        if previous != NONE {
-            self.tracked.get_mut(previous).next = next;
-        }
-        if next != NONE {
-            self.tracked.get_mut(next).previous = previous;
-        }
-        self.leases -= 1;
     }
 
     /// Moves a job's count. If it waited at a front, the front moves on.

@@ -305,8 +305,12 @@ impl Driver {
 
     fn restart(&mut self) {
         let before = chunks(&self.state);
-        self.state = State::restore(&before).expect("it was just written");
-        self.state.check();
+        let restored = State::restore(&before).expect("it was just written");
+        restored.check();
+        let later = self.now.plus_ms(100_000);
+        let due = |state: &State| decide_timers(state, later, 1000);
+        assert_eq!(due(&restored), due(&self.state), "r07: time does other things after a restore");
+        self.state = restored;
         assert!(chunks(&self.state) == before, "r07: a restored state is written differently");
     }
 
