@@ -10,6 +10,22 @@ pub(crate) const fn per_page<T>() -> usize {
     (4096 - 2 * size_of::<usize>()) / size_of::<T>()
 }
 
+/// What is shared, to be written: copied first when a snapshot still has it, which is rare enough to stay
+/// out of the way of those who call this.
+#[inline]
+pub(crate) fn own<T: Clone>(shared: &mut Rc<T>) -> &mut T {
+    if Rc::strong_count(shared) != 1 {
+        copy(shared);
+    }
+    Rc::get_mut(shared).expect("nobody else has it")
+}
+
+#[cold]
+#[inline(never)]
+fn copy<T: Clone>(shared: &mut Rc<T>) {
+    *shared = Rc::new(T::clone(shared));
+}
+
 /// An array of `T` in pages of `N`.
 #[derive(Clone)]
 pub(crate) struct Pages<T, const N: usize> {
@@ -30,7 +46,7 @@ impl<T: Clone + Default, const N: usize> Pages<T, N> {
     #[inline]
     pub(crate) fn get_mut(&mut self, at: usize) -> &mut T {
         assert!(at < self.len);
-        &mut Rc::make_mut(&mut self.pages[at / N])[at % N]
+        &mut own(&mut self.pages[at / N])[at % N]
     }
 
     pub(crate) fn push(&mut self, value: T) {

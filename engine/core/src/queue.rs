@@ -7,7 +7,7 @@ use jobbie_proto::reply::JobState;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fifo::Fifo;
-use crate::pages::Pages;
+use crate::pages::{Pages, own};
 use crate::table::Table;
 
 /// One queue.
@@ -55,7 +55,7 @@ impl Queues {
 
     #[inline]
     pub(crate) fn get_mut(&mut self, at: u32) -> &mut Queue {
-        Rc::make_mut(self.queues.get_mut(at as usize))
+        own(self.queues.get_mut(at as usize))
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<u32> {
@@ -98,7 +98,7 @@ impl Sorted {
         let Some(numbers) = self.chunks.get_mut(chunk) else {
             return self.chunks.push(Rc::new(vec![at]));
         };
-        let numbers = Rc::make_mut(numbers);
+        let numbers = own(numbers);
         numbers.insert(numbers.partition_point(|&n| before(n)), at);
         if numbers.len() == CHUNK {
             let upper = numbers.split_off(CHUNK / 2);

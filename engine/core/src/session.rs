@@ -6,6 +6,7 @@ use std::rc::Rc;
 use jobbie_proto::Reply;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::pages::own;
 use crate::slab::{NONE, Slab, Slot};
 use crate::table::Table;
 
@@ -110,7 +111,7 @@ impl Sessions {
 
     pub(crate) fn get_mut(&mut self, at: u32) -> &mut Session {
         match self.places.get_mut(at) {
-            Place::Used(session) => Rc::make_mut(session),
+            Place::Used(session) => own(session),
             Place::Free(_) => unreachable!("no such session"),
         }
     }

@@ -5,6 +5,7 @@ use jobbie_proto::reply::{Failed, JobState, Lease};
 use jobbie_proto::{Code, EventSeq, JobSeq, LeaseToken, Micros, Reply, SessionId};
 
 use super::Mark;
+use crate::class::ClassId;
 use crate::jobs::{Handle, Special};
 use crate::slab::NONE;
 use crate::state::State;
@@ -21,14 +22,25 @@ impl State {
         let owner = self.sessions.find(session.0).expect("a lease for an unknown session");
         self.digest.mix_all(&[Mark::Leased as u64, session.0, deadline.0, u64::from(lease_ms)]);
         reply.leases.reserve(jobs.len());
+        // Jobs leave the front of one queue after another: each front moves once, not for each job.
+        let mut untrimmed: Option<ClassId> = None;
         for leased in jobs {
             let token = self.number_event();
             let job = leased.job.0;
-            let state = self.job_state(job);
+            let (origin, handle) = self.jobs.look_up(job).expect("an unknown job was leased");
+            let special = handle.map(Handle::special);
+            let state = self.state_of(special);
             assert_eq!(state, JobState::Pending, "a job that is {} was leased", state.name());
-            let origin = self.jobs.origin(job);
-            let detached = self.detach(job);
-            let number = self.track(detached, JobState::Active, token);
+            let detached = match special {
+                Some(Special::Struct(number)) => self.detach_struct(number),
+                _ => self.detach_waiting(job, origin.class),
+            };
+            if let Some(class) = untrimmed.replace(origin.class)
+                && class != origin.class
+            {
+                self.trim(class);
+            }
+            let number = self.track_untrimmed(detached, JobState::Active, token);
             let tracked = self.tracked.get_mut(number);
             assert_eq!(leased.attempt, tracked.attempt + 1, "attempts are not consecutive");
             tracked.attempt = leased.attempt;
@@ -51,6 +63,9 @@ impl State {
                 checkpoint,
             });
         }
+        if let Some(class) = untrimmed {
+            self.trim(class);
+        }
     }
 
     /// The struct of an active job.
@@ -65,10 +80,10 @@ impl State {
 
     pub(super) fn completed(&mut self, job: JobSeq) {
         self.number_event();
-        self.active(job);
+        let number = self.active(job);
         self.digest.mix(Mark::Completed as u64);
         self.digest.mix(job.0);
-        let detached = self.detach(job.0);
+        let detached = self.detach_struct(number);
         let queue = self.classes.get(detached.class).queue;
         self.queues.get_mut(queue).jobs[JobState::Completed as usize] += 1;
         self.forget(detached);

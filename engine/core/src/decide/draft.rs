@@ -84,14 +84,14 @@ impl<'a> Draft<'a> {
 
     /// The lease that `token` speaks of, if it still holds.
     pub(super) fn lease(&self, job: JobId, token: LeaseToken) -> Result<Lease, Code> {
-        let seq = self.state.resolve(job)?;
+        let (seq, special) = self.state.resolve_special(job)?;
         let after = self.after(seq);
         match after {
             Some(After::Gone) => return Err(Code::NotFound),
             Some(After::In(_)) => return Err(Code::NotActive),
             Some(After::Until(_)) | None => {}
         }
-        let Standing::Tracked(tracked) = self.state.standing(seq) else {
+        let Standing::Tracked(tracked) = self.state.standing_of(special) else {
             return Err(Code::NotActive);
         };
         let lease = tracked.lease().ok_or(Code::NotActive)?;

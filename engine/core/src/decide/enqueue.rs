@@ -39,7 +39,9 @@ impl<'a> Draft<'a> {
                 let (queue, tier) = (enqueue.queue, enqueue.priority);
                 arrivals.push(Arrival { queue, tier, job: job.0, attempt: 1 });
             }
-            let (jobs, keys) = self.run_for(enqueue, job, enqueues.len() - at);
+            // When the last event is of jobs, the job before this one is its last.
+            let before = at.checked_sub(1).map(|before| &enqueues[before]);
+            let (jobs, keys) = self.run_for(enqueue, before, job, enqueues.len() - at);
             let nth = jobs.len() as u32;
             jobs.push(EnqueuedJob {
                 payload: blob.append(enqueue.payload),
@@ -64,11 +66,12 @@ impl<'a> Draft<'a> {
     fn run_for(
         &mut self,
         enqueue: &Enqueue<'_>,
+        before: Option<&Enqueue<'_>>,
         job: JobSeq,
         left: usize,
     ) -> (&mut Vec<EnqueuedJob>, &mut Vec<KeyTaken>) {
-        let continues = matches!(self.events.last(),
-            Some(Event::Enqueued { class, .. }) if is_class_of(class, enqueue));
+        let continues = matches!(self.events.last(), Some(Event::Enqueued { .. }))
+            && before.is_some_and(|before| are_alike(before, enqueue));
         if !continues {
             self.events.push(Event::Enqueued {
                 class: class_of(enqueue),
@@ -123,14 +126,15 @@ fn class_of(enqueue: &Enqueue<'_>) -> Class {
     }
 }
 
-fn is_class_of(class: &Class, enqueue: &Enqueue<'_>) -> bool {
-    class.queue == enqueue.queue
-        && class.priority == enqueue.priority
-        && class.max_retries == enqueue.max_retries
-        && class.backoff == enqueue.backoff
-        && class.backoff_base_ms == enqueue.backoff_base_ms
-        && class.backoff_cap_ms == enqueue.backoff_cap_ms
-        && class.expire_after_ms == enqueue.expire_after_ms
+/// Whether two jobs are of one class. The jobs of a frame share their queue's name.
+fn are_alike(a: &Enqueue<'_>, b: &Enqueue<'_>) -> bool {
+    (std::ptr::eq(a.queue, b.queue) || a.queue == b.queue)
+        && a.priority == b.priority
+        && a.max_retries == b.max_retries
+        && a.backoff == b.backoff
+        && a.backoff_base_ms == b.backoff_base_ms
+        && a.backoff_cap_ms == b.backoff_cap_ms
+        && a.expire_after_ms == b.expire_after_ms
 }
 
 /// A key belongs to its queue.

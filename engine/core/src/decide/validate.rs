@@ -93,7 +93,7 @@ fn queues(state: &State, request: &Request<'_>) -> Checked {
     let mut new = 0;
     for (at, enqueue) in request.enqueues.iter().enumerate() {
         // Batches mostly name one queue.
-        if enqueue.queue != last || at == 0 {
+        if at == 0 || !std::ptr::eq(enqueue.queue, last) && enqueue.queue != last {
             queue(state, enqueue.queue, &|field| format!("enqueues[{at}].{field}"))?;
             last = enqueue.queue;
             new += 1;

@@ -12,6 +12,7 @@ mod packed;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::pages::own;
 use packed::{Basis, ITEM_BYTES_MAX, pack, unpack};
 
 /// Bytes of one chunk.
@@ -88,7 +89,7 @@ impl Between {
             self.back = Basis::default();
         }
         let chunk = self.chunks.back_mut().expect("just made");
-        pack(item, &mut self.back, Rc::make_mut(chunk));
+        pack(item, &mut self.back, own(chunk));
     }
 
     fn pop(&mut self) -> Option<Item> {

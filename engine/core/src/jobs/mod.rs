@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::class::ClassId;
+use crate::pages::own;
 use page::{PAGE, Page};
 
 const PAGES: usize = 64;
@@ -100,8 +101,8 @@ impl Jobs {
     fn page_mut(&mut self, job: u64) -> &mut Page {
         let segment = (job / SEGMENT).checked_sub(self.base).expect("the job is not in memory");
         let segment = self.segments[segment as usize].as_mut().expect("the job is not in memory");
-        let page = &mut Rc::make_mut(segment).pages[(job / PAGE) as usize % PAGES];
-        Rc::make_mut(page.as_mut().expect("the job is not in memory"))
+        let page = &mut own(segment).pages[(job / PAGE) as usize % PAGES];
+        own(page.as_mut().expect("the job is not in memory"))
     }
 
     fn page_or_new(&mut self, job: u64) -> &mut Page {
@@ -116,10 +117,10 @@ impl Jobs {
         let segment = self.segments[at].get_or_insert_with(|| {
             Rc::new(Segment { pages: std::array::from_fn(|_| None), used: 0 })
         });
-        let segment = Rc::make_mut(segment);
+        let segment = own(segment);
         let page = &mut segment.pages[(job / PAGE) as usize % PAGES];
         segment.used += u32::from(page.is_none());
-        Rc::make_mut(page.get_or_insert_with(Rc::default))
+        own(page.get_or_insert_with(Rc::default))
     }
 
     /// Adds `count` jobs made by consecutive events. Numbers only rise.
@@ -153,6 +154,13 @@ impl Jobs {
         self.page(job).expect("the job is not in memory").origin(job % PAGE)
     }
 
+    /// Where a job came from and what belongs to it, if it is in memory.
+    #[inline]
+    pub(crate) fn look_up(&self, job: u64) -> Option<(Origin, Option<Handle>)> {
+        let (page, at) = (self.page(job)?, job % PAGE);
+        page.contains(at).then(|| (page.origin(at).0, page.handle(at)))
+    }
+
     #[inline]
     pub(crate) fn handle(&self, job: u64) -> Option<Handle> {
         self.page(job)?.handle(job % PAGE)
@@ -180,7 +188,7 @@ impl Jobs {
 
     fn drop_page(&mut self, job: u64) {
         let at = (job / SEGMENT - self.base) as usize;
-        let segment = Rc::make_mut(self.segments[at].as_mut().expect("it holds the page"));
+        let segment = own(self.segments[at].as_mut().expect("it holds the page"));
         segment.pages[(job / PAGE) as usize % PAGES] = None;
         segment.used -= 1;
         if segment.used == 0 {

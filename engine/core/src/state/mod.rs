@@ -182,19 +182,31 @@ impl State {
 
     /// The number of a job of this shard that is in memory.
     pub(crate) fn resolve(&self, job: JobId) -> Result<u64, Code> {
+        self.resolve_special(job).map(|(seq, _)| seq)
+    }
+
+    /// The same, and what belongs to it.
+    #[inline]
+    pub(crate) fn resolve_special(&self, job: JobId) -> Result<(u64, Option<Special>), Code> {
         let seq = job.seq().0;
-        if job.shard() != self.shard || !self.jobs.contains(seq) {
+        if job.shard() != self.shard {
             return Err(Code::NotFound);
         }
+        let (origin, handle) = self.jobs.look_up(seq).ok_or(Code::NotFound)?;
         // An id with another creation time was never given out.
-        let real = self.jobs.origin(seq).created_ms == job.created_ms();
-        real.then_some(seq).ok_or(Code::NotFound)
+        let real = origin.created_ms == job.created_ms();
+        real.then_some((seq, handle.map(Handle::special))).ok_or(Code::NotFound)
     }
 
     /// How a job in memory stands.
     #[inline]
     pub(crate) fn standing(&self, job: u64) -> Standing<'_> {
-        match self.jobs.handle(job).map(Handle::special) {
+        self.standing_of(self.jobs.handle(job).map(Handle::special))
+    }
+
+    #[inline]
+    pub(crate) fn standing_of(&self, special: Option<Special>) -> Standing<'_> {
+        match special {
             None => Standing::Fresh,
             Some(Special::Sleeper(at)) => Standing::Sleeping(self.timers.at(at).due),
             Some(Special::Struct(number)) => Standing::Tracked(self.tracked.get(number)),
@@ -202,7 +214,11 @@ impl State {
     }
 
     pub(crate) fn job_state(&self, job: u64) -> JobState {
-        match self.standing(job) {
+        self.state_of(self.jobs.handle(job).map(Handle::special))
+    }
+
+    pub(crate) fn state_of(&self, special: Option<Special>) -> JobState {
+        match self.standing_of(special) {
             Standing::Fresh => JobState::Pending,
             Standing::Sleeping(_) => JobState::Scheduled,
             Standing::Tracked(tracked) => tracked.state,

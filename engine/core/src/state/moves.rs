@@ -110,28 +110,33 @@ impl State {
     /// [`State::track`] or [`State::forget`].
     pub(crate) fn detach(&mut self, job: u64) -> Detached {
         match self.jobs.handle(job).map(Handle::special) {
-            None => {
-                let class = self.jobs.origin(job).class;
-                Detached { job, class, number: NONE, was: Some(JobState::Pending) }
-            }
+            None => self.detach_waiting(job, self.jobs.origin(job).class),
             Some(Special::Sleeper(at)) => {
                 let class = self.jobs.origin(job).class;
                 self.jobs.clear_handle(job);
                 self.timer_remove(at);
                 Detached { job, class, number: NONE, was: Some(JobState::Scheduled) }
             }
-            Some(Special::Struct(number)) => {
-                let tracked = self.tracked.get_mut(number);
-                let (class, was) = (tracked.class, tracked.state);
-                let timer = std::mem::replace(&mut tracked.timer, NONE);
-                if was == JobState::Active {
-                    self.end_lease(timer);
-                } else if timer != NONE {
-                    self.timer_remove(timer);
-                }
-                Detached { job, class, number, was: Some(was) }
-            }
+            Some(Special::Struct(number)) => self.detach_struct(number),
         }
+    }
+
+    /// [`State::detach`] of an untouched job that waits.
+    pub(crate) fn detach_waiting(&self, job: u64, class: ClassId) -> Detached {
+        Detached { job, class, number: NONE, was: Some(JobState::Pending) }
+    }
+
+    /// [`State::detach`] of a job with a struct.
+    pub(crate) fn detach_struct(&mut self, number: u32) -> Detached {
+        let tracked = self.tracked.get_mut(number);
+        let (job, class, was) = (tracked.job, tracked.class, tracked.state);
+        let timer = std::mem::replace(&mut tracked.timer, NONE);
+        if was == JobState::Active {
+            self.end_lease(timer);
+        } else if timer != NONE {
+            self.timer_remove(timer);
+        }
+        Detached { job, class, number, was: Some(was) }
     }
 
     /// A job that was created and waits nowhere yet.
@@ -142,6 +147,18 @@ impl State {
 
     /// The job stays in memory with a struct, which is given a new state.
     pub(crate) fn track(&mut self, detached: Detached, state: JobState, mark: u64) -> u32 {
+        let number = self.track_untrimmed(detached, state, mark);
+        self.trim_after(detached);
+        number
+    }
+
+    /// The same, but whoever calls it trims the queue, when many jobs have left it.
+    pub(crate) fn track_untrimmed(
+        &mut self,
+        detached: Detached,
+        state: JobState,
+        mark: u64,
+    ) -> u32 {
         let Detached { job, class, mut number, .. } = detached;
         if number == NONE {
             number = self.tracked.insert(Tracked::new(job, class));
@@ -150,7 +167,7 @@ impl State {
         let tracked = self.tracked.get_mut(number);
         tracked.state = state;
         tracked.mark = mark;
-        self.trim_after(detached, Some(state));
+        self.recount(detached, Some(state));
         number
     }
 
@@ -164,7 +181,8 @@ impl State {
             }
         }
         self.jobs.remove(job);
-        self.trim_after(detached, None);
+        self.recount(detached, None);
+        self.trim_after(detached);
         let entry = self.classes.get_mut(class);
         entry.live -= 1;
         let (live, queue) = (entry.live, entry.queue);
@@ -263,11 +281,10 @@ impl State {
         }
     }
 
-    /// Moves a job's count. If it waited at a front, the front moves on.
-    fn trim_after(&mut self, detached: Detached, now: Option<JobState>) {
-        let entry = self.classes.get(detached.class);
-        let (queue, tier) = (entry.queue, usize::from(entry.class.priority));
-        let watched = detached.number == NONE && !entry.expiring.is_empty();
+    /// Moves a job's count.
+    #[inline]
+    fn recount(&mut self, detached: Detached, now: Option<JobState>) {
+        let queue = self.classes.get(detached.class).queue;
         let counts = &mut self.queues.get_mut(queue).jobs;
         if let Some(was) = detached.was {
             let count = &mut counts[was as usize];
@@ -281,24 +298,36 @@ impl State {
         let state = now.map_or(u64::MAX, |state| state as u64);
         self.digest.mix(detached.job ^ state << 56);
         self.digest.mix(after);
-        if detached.was == Some(JobState::Pending) {
-            self.trim(queue, tier, detached.job);
+    }
+
+    /// If the job waited at a front, the front moves on.
+    fn trim_after(&mut self, detached: Detached) {
+        if detached.was != Some(JobState::Pending) && detached.number != NONE {
+            return;
         }
-        if watched {
+        let entry = self.classes.get(detached.class);
+        let (queue, tier) = (entry.queue, usize::from(entry.class.priority));
+        let front = match self.queues.get(queue).tiers[tier].front() {
+            Some(Item::Run { first, .. }) => Some(first),
+            Some(Item::Single { job, .. }) => Some(job),
+            None => None,
+        };
+        if front == Some(detached.job) {
+            self.trim_queue(queue, tier);
+        }
+        if detached.number == NONE {
             self.trim_expiring(detached.class);
         }
     }
 
-    /// `job` waits no more. Whoever else is at the front still does.
-    fn trim(&mut self, queue: u32, tier: usize, job: u64) {
-        let front_job = match self.queues.get(queue).tiers[tier].front() {
-            Some(Item::Run { first, .. }) => first,
-            Some(Item::Single { job, .. }) => job,
-            None => return,
-        };
-        if front_job != job {
-            return;
-        }
+    /// Fronts move on to who still waits, where these jobs did.
+    pub(crate) fn trim(&mut self, class: ClassId) {
+        let entry = self.classes.get(class);
+        self.trim_queue(entry.queue, usize::from(entry.class.priority));
+        self.trim_expiring(class);
+    }
+
+    fn trim_queue(&mut self, queue: u32, tier: usize) {
         while let Some(front) = self.queues.get(queue).tiers[tier].front() {
             let gone = match self.next_waiting(front, 0) {
                 Some(0) => return,
