@@ -26,6 +26,7 @@ pub mod mutants;
 mod queue;
 mod read;
 mod recover;
+mod rewrite;
 mod scan;
 mod segment;
 mod segments;
@@ -62,6 +63,8 @@ pub use format::FORMAT_VERSION;
 pub use format::header::HEADER_BYTES;
 pub use log::{Log, LogState, LogStats};
 pub use recover::{Create, Opened, RecoveryReport};
+#[doc(hidden)]
+pub use rewrite::rewrite_record;
 pub use scan::TornTail;
 pub use snapshot::{SnapshotError, SnapshotMeta, SnapshotReader, SnapshotWriter, Snapshots};
 pub use verify::{Verified, identify, verify};

@@ -159,11 +159,13 @@ impl<F> Segment<F> {
             .last()
             .is_none_or(|point| block - point.block >= POINT_BYTES / BLOCK as u32);
         if far || force_point {
-            let relative = |value: u64, base: u64| u32::try_from(value - base).ok();
+            let relative = |value: u64, base: u64| {
+                value.checked_sub(base).and_then(|by| u32::try_from(by).ok())
+            };
             match (relative(index, self.base_index), relative(event, self.base_event)) {
                 (Some(index), Some(event)) => self.points.push(Point { index, event, block }),
-                // A jump by four billion: only after an installed snapshot. What was before is of
-                // no use to anybody then.
+                // A jump by four billion, or back: only after an installed snapshot. What was before is
+                // of no use to anybody then.
                 _ => {
                     self.base_index = index;
                     self.base_event = event;

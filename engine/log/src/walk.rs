@@ -77,3 +77,67 @@ pub(crate) fn damage(
     };
     Damage { file: file_name(segment), offset, expected, found }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::EntryKind;
+    use jobbie_io::BLOCK_BYTES;
+
+    const PLACE: Place = Place { store: 7, segment: 3, offset: 8192 };
+
+    /// A record of two blocks.
+    fn record() -> (Vec<u8>, usize) {
+        let body = vec![0x5a; 5000];
+        let header = Header {
+            kind: RecordKind::Entry(EntryKind::Batch),
+            body_bytes: body.len() as u32,
+            shard: 2,
+            index: 10,
+            term: 4,
+            time_us: 99,
+            first_event: 1000,
+            event_count: 17,
+            body_checksum: crc32fast::hash(&body),
+            sequence: 12,
+            durable_sequence: 11,
+            committed_end: 9,
+            previous: 0x1234,
+        };
+        let mut bytes = vec![0; 2 * BLOCK_BYTES];
+        header.encode(&PLACE, &mut bytes);
+        let end = HEADER_BYTES + body.len();
+        bytes[HEADER_BYTES..end].copy_from_slice(&body);
+        (bytes, end)
+    }
+
+    #[test]
+    fn every_bit_of_a_record_is_noticed_and_none_of_its_padding() {
+        let (mut bytes, end) = record();
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let found = look(&bytes, &PLACE);
+            let noticed = match bit / 8 {
+                at if at < HEADER_BYTES => matches!(found, Found::Nothing),
+                at if at < end => matches!(found, Found::BadBody { .. }),
+                _ => matches!(found, Found::Record { .. }),
+            };
+            assert!(noticed, "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn every_part_of_a_record_is_cut_or_nothing() {
+        let (bytes, end) = record();
+        for len in 0..bytes.len() {
+            let as_expected = match look(&bytes[..len], &PLACE) {
+                Found::Nothing => len < HEADER_BYTES,
+                Found::Cut { .. } => (HEADER_BYTES..end).contains(&len),
+                Found::Record { .. } => len >= end,
+                Found::BadBody { .. } => false,
+            };
+            assert!(as_expected, "{len} bytes");
+        }
+    }
+}

@@ -2,7 +2,12 @@
 
 use jobbie_io::{AlignedBuf, BLOCK_BYTES, DiskFile};
 
-use crate::limits::WINDOW_BYTES;
+use crate::limits::{CHUNK_BYTES, WINDOW_BYTES};
+
+/// Bytes of the first read at a place. A header or a footer needs no more.
+const FIRST_BYTES: usize = 64 << 10;
+/// Bytes of a read of many in a row. The kernel reads ahead by itself.
+const NEXT_BYTES: usize = CHUNK_BYTES;
 
 /// A file and the piece of it read last.
 pub(crate) struct Window<F> {
@@ -11,6 +16,8 @@ pub(crate) struct Window<F> {
     buf: AlignedBuf,
     filled: usize,
 }
+
+const _: () = assert!(FIRST_BYTES <= NEXT_BYTES && NEXT_BYTES <= WINDOW_BYTES);
 
 impl<F: DiskFile> Window<F> {
     pub(crate) fn new(file: F) -> Self {
@@ -21,7 +28,8 @@ impl<F: DiskFile> Window<F> {
     pub(crate) async fn get(&mut self, offset: u64, len: usize) -> std::io::Result<&[u8]> {
         let end = self.start + self.filled as u64;
         if offset < self.start || offset + len as u64 > end {
-            let wanted = len.max(WINDOW_BYTES);
+            let goes_on = self.filled > 0 && (self.start..=end).contains(&offset);
+            let wanted = len.max(if goes_on { NEXT_BYTES } else { FIRST_BYTES });
             let mut buf = std::mem::replace(&mut self.buf, AlignedBuf::with_capacity(BLOCK_BYTES));
             buf.resize(wanted);
             let (read, buf) = self.file.read_at(buf, offset).await;

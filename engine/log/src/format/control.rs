@@ -62,13 +62,17 @@ impl Control {
         let purged = EntryId { term: get.u64(), index: get.u64() };
         let last = EntryId { term: get.u64(), index: get.u64() };
         let known = flags & !(VOTE | VOTE_COMMITTED | PURGED | LAST) == 0;
-        known.then_some(Self {
+        let control = Self {
             vote: (flags & VOTE != 0).then_some(vote),
             purged: (flags & PURGED != 0).then_some(purged),
             last: (flags & LAST != 0).then_some(last),
             next_event: get.u64(),
             oldest_segment: get.u64(),
-        })
+        };
+        // What is purged was there, and something can follow.
+        let possible = control.last.map(|last| last.index) >= control.purged.map(|id| id.index)
+            && last.index < u64::MAX;
+        (known && possible).then_some(control)
     }
 }
 
@@ -90,7 +94,19 @@ mod tests {
                 next_event: 8,
                 oldest_segment: 9,
             };
-            assert_eq!(Control::decode(&control.encode()), Some(control));
+            let possible = control.purged.is_none() || control.last.is_some();
+            assert_eq!(Control::decode(&control.encode()), possible.then_some(control));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let id = |index| Some(EntryId { term: 1, index });
+        let control = Control { purged: id(4), last: id(4), ..Control::default() };
+        assert_eq!(Control::decode(&control.encode()), Some(control));
+        for last in [id(3), id(u64::MAX)] {
+            let impossible = Control { last, ..control };
+            assert_eq!(Control::decode(&impossible.encode()), None, "{last:?}");
         }
     }
 }

@@ -2,9 +2,9 @@
 
 use jobbie_io::{AlignedBuf, BLOCK_BYTES};
 
-use super::FORMAT_VERSION;
 use super::bytes::{Get, Put};
 use super::control::{CONTROL_BYTES, Control};
+use super::{BLOCK, FORMAT_VERSION};
 use crate::limits::POINT_BYTES;
 
 const MAGIC: [u8; 8] = *b"jobbieLF";
@@ -124,7 +124,27 @@ impl Footer {
             let mut get = Get::new(point);
             Point { index: get.u32(), event: get.u32(), block: get.u32() }
         }));
-        (footer.points.len() == points).then_some(footer)
+        (footer.points.len() == points && footer.is_possible()).then_some(footer)
+    }
+
+    /// Whether a segment can be like this: its records fit, and its points rise towards their end.
+    fn is_possible(&self) -> bool {
+        let blocks = self.end / BLOCK;
+        let counts = (1..blocks).contains(&self.records)
+            && self.first_sequence > 0
+            && self.first_sequence.checked_add(self.records).is_some()
+            && self.end.is_multiple_of(BLOCK);
+        let rises =
+            |a: &Point, b: &Point| a.block < b.block && a.index < b.index && a.event <= b.event;
+        let fits = self.points.last().is_none_or(|last| {
+            let index = self.base_index.checked_add(last.index.into());
+            let event = self.base_event.checked_add(last.event.into());
+            index.is_some_and(|index| index < self.end_index)
+                && event.is_some()
+                && u64::from(last.block) < blocks
+        });
+        let begins = self.points.first().is_none_or(|first| first.block > 0);
+        counts && fits && begins && self.points.is_sorted_by(rises)
     }
 }
 
@@ -137,3 +157,65 @@ fn checksum(bytes: &[u8], store: u128) -> u32 {
 }
 
 const _: () = assert!(8 + 4 + 4 + 11 * 8 + CONTROL_BYTES + 4 + 4 == FIXED_BYTES);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::SEGMENT_BYTES_MIN;
+
+    fn footer() -> Footer {
+        Footer {
+            segment: 3,
+            end: 9 * BLOCK,
+            first_sequence: 5,
+            records: 7,
+            last_checksum: 6,
+            committed_end: 8,
+            truncated_to: u64::MAX,
+            start_index: 10,
+            start_event: 100,
+            base_index: 10,
+            base_event: 100,
+            end_index: 15,
+            control: Control { next_event: 150, oldest_segment: 1, ..Control::default() },
+            points: vec![
+                Point { index: 0, event: 0, block: 2 },
+                Point { index: 3, event: 30, block: 5 },
+            ],
+        }
+    }
+
+    fn decode(footer: &Footer) -> Option<Footer> {
+        Footer::decode(&footer.encode(1, SEGMENT_BYTES_MIN), 1, 3)
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        assert_eq!(decode(&footer()), Some(footer()));
+        let mut bytes = footer().encode(1, SEGMENT_BYTES_MIN);
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Footer::decode(&bytes, 1, 3), None, "bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    #[test]
+    fn a_segment_that_cannot_be_is_refused() {
+        let [first, second] = [footer().points[0], footer().points[1]];
+        for impossible in [
+            Footer { records: 0, ..footer() },
+            Footer { records: 9, ..footer() },
+            Footer { first_sequence: 0, ..footer() },
+            Footer { first_sequence: u64::MAX - 2, ..footer() },
+            Footer { end: 9 * BLOCK + 1, ..footer() },
+            Footer { end_index: 13, ..footer() },
+            Footer { base_event: u64::MAX, ..footer() },
+            Footer { points: vec![second, first], ..footer() },
+            Footer { points: vec![first, Point { block: 9, ..second }], ..footer() },
+            Footer { points: vec![Point { block: 0, ..first }, second], ..footer() },
+        ] {
+            assert_eq!(decode(&impossible), None, "{impossible:?}");
+        }
+    }
+}

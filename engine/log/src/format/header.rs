@@ -1,6 +1,7 @@
 //! The header in front of every record.
 
 use super::bytes::{Get, Put};
+use super::control::CONTROL_BYTES;
 use crate::entry::EntryKind;
 
 /// Bytes of a record header. Bodies begin right behind it.
@@ -139,7 +140,19 @@ impl Header {
                 get.u32()
             },
         };
-        (header.durable_sequence < header.sequence).then_some((header, stored))
+        header.is_possible().then_some((header, stored))
+    }
+
+    /// Whether anybody could have written this. Numbers so high that nothing can follow them are no number of ours, and
+    /// whoever counts on need not look out for them.
+    fn is_possible(&self) -> bool {
+        let body = match self.kind {
+            RecordKind::Entry(_) => true,
+            _ => self.body_bytes as usize == CONTROL_BYTES,
+        };
+        let events = self.first_event.checked_add(u64::from(self.event_count));
+        let follows = self.sequence < u64::MAX && self.index < u64::MAX && events.is_some();
+        body && follows && self.durable_sequence < self.sequence
     }
 
     /// Whether bytes that are no valid record look like one of this log that was damaged or
@@ -217,6 +230,21 @@ mod tests {
         }
         for cut in 0..HEADER_BYTES {
             assert_eq!(Header::decode(&bytes[..cut], &PLACE), None);
+        }
+    }
+
+    #[test]
+    fn numbers_that_nothing_can_follow_are_refused() {
+        let kind = RecordKind::Mark;
+        for header in [
+            Header { sequence: u64::MAX, ..header() },
+            Header { index: u64::MAX, ..header() },
+            Header { first_event: u64::MAX, ..header() },
+            Header { kind, ..header() },
+        ] {
+            let mut bytes = [0; HEADER_BYTES];
+            header.encode(&PLACE, &mut bytes);
+            assert_eq!(Header::decode(&bytes, &PLACE), None, "{header:?}");
         }
     }
 

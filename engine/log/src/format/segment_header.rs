@@ -4,6 +4,7 @@ use jobbie_io::BLOCK_BYTES;
 
 use super::bytes::{Get, Put};
 use super::{FORMAT_VERSION, footer};
+use crate::limits::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
 
 const MAGIC: [u8; 8] = *b"jobbieLS";
 const CHECKSUM_AT: usize = 60;
@@ -49,17 +50,54 @@ impl SegmentHeader {
         if version != FORMAT_VERSION {
             return Err(format!("format version {version}"));
         }
-        Ok(Self {
+        let header = Self {
             shard: get.u32(),
             store: get.u128(),
             segment: get.u64(),
             segment_bytes: get.u64(),
             recycled: get.u32() != 0,
-        })
+        };
+        let (bytes, lengths) = (header.segment_bytes, SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX);
+        if !lengths.contains(&bytes) || !bytes.is_multiple_of(SEGMENT_BYTES_MIN) {
+            return Err(format!("a segment of {bytes} bytes"));
+        }
+        Ok(header)
     }
 
     /// Offset at which the footer begins; records end before it.
     pub(crate) fn footer_offset(&self) -> u64 {
         footer::offset(self.segment_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(segment_bytes: u64) -> [u8; BLOCK_BYTES] {
+        let mut block = [0; BLOCK_BYTES];
+        let (shard, store, segment) = (1, 2 << 64, 3);
+        SegmentHeader { shard, store, segment, segment_bytes, recycled: true }.encode(&mut block);
+        block
+    }
+
+    #[test]
+    fn every_bit_of_the_block_is_noticed_or_means_nothing() {
+        let block = encoded(SEGMENT_BYTES_MIN);
+        let header = SegmentHeader::decode(&block).unwrap();
+        for bit in 0..BLOCK_BYTES * 8 {
+            let mut damaged = block;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            let got = SegmentHeader::decode(&damaged).ok();
+            assert_eq!(got, (bit / 8 >= CHECKSUM_AT + 4).then_some(header), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_length_that_no_segment_has_is_refused() {
+        let lengths = [0, 1, 4096, SEGMENT_BYTES_MIN + 4096, 2 * SEGMENT_BYTES_MAX, u64::MAX];
+        for segment_bytes in lengths {
+            assert!(SegmentHeader::decode(&encoded(segment_bytes)).is_err(), "{segment_bytes}");
+        }
     }
 }

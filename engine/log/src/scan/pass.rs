@@ -161,7 +161,8 @@ async fn read_footer<F: jobbie_io::DiskFile>(
     let offset = file.header.footer_offset();
     let len = footer::reserved_bytes(file.header.segment_bytes) as usize;
     let bytes = file.window.get(offset, len).await.map_err(OpenError::io("read a footer"))?;
-    Ok(bytes.get(..len).and_then(|bytes| Footer::decode(bytes, file.store, file.id)))
+    let footer = bytes.get(..len).and_then(|bytes| Footer::decode(bytes, file.store, file.id));
+    Ok(footer.filter(|footer| footer.end <= offset))
 }
 
 impl<F: jobbie_io::DiskFile> Pass<F> {
@@ -207,6 +208,9 @@ impl<F: jobbie_io::DiskFile> Pass<F> {
                 RecordKind::Entry(_) => None,
                 kind => Some(file.control(offset, kind).await?),
             };
+            if let Some((expected, found)) = self.contradiction(&header, control.as_ref()) {
+                return Err(Damage { file: file_name(file.id), offset, expected, found }.into());
+            }
             self.take(&header, checksum, offset, control);
             offset += header.padded_bytes();
         }
@@ -222,6 +226,32 @@ impl<F: jobbie_io::DiskFile> Pass<F> {
             && (first_ever && begins
                 || header.sequence == self.sequence + 1
                     && (header.previous == self.checksum || crate::mutant!(StaleRecordsFollowed)))
+    }
+
+    /// What a sound record should say behind those before it, and what it says. No disk does that by accident, but
+    /// the log must not be built on it.
+    fn contradiction(
+        &self,
+        header: &Header,
+        control: Option<&Control>,
+    ) -> Option<(String, String)> {
+        let (index, event) = (self.next_index(), self.control.next_event);
+        let Some(control) = control else {
+            let follows = (header.index, header.first_event) == (index, event);
+            let found = || format!("entry {} with event {}", header.index, header.first_event);
+            return (!follows).then(|| (format!("entry {index} with event {event}"), found()));
+        };
+        let last = control.last.map_or(0, |last| last.index + 1);
+        let same = (last, control.next_event) == (index, event);
+        let follows = match header.kind {
+            // The first record there is says where the log begins.
+            _ if self.sequence == 0 => true,
+            RecordKind::Truncate => last <= index && control.next_event <= event,
+            RecordKind::Purge => same || last > index && control.purged == control.last,
+            _ => same,
+        };
+        let state = |index, event| format!("a log that goes on with entry {index}, event {event}");
+        (!follows).then(|| (state(index, event), state(last, control.next_event)))
     }
 
     fn take(&mut self, header: &Header, checksum: u32, offset: u64, control: Option<Control>) {

@@ -160,6 +160,39 @@ fn every_cut_length_is_refused_with_its_length() {
     });
 }
 
+/// Changes a field of eight bytes of the record at `offset`, and its checksum to match.
+fn forge(disk: &SimDisk, offset: u64, field: u64, change: impl Fn(u64) -> u64) {
+    let at = offset as usize;
+    let mut header = disk.content(FIRST).unwrap()[at..at + 96].to_vec();
+    let field = field as usize..field as usize + 8;
+    let old = u64::from_le_bytes(header[field.clone()].try_into().unwrap());
+    header[field].copy_from_slice(&change(old).to_le_bytes());
+    let mut bound = header[..92].to_vec();
+    bound.extend_from_slice(&IDENTITY.store.to_le_bytes());
+    bound.extend_from_slice(&1_u64.to_le_bytes());
+    bound.extend_from_slice(&offset.to_le_bytes());
+    header[92..].copy_from_slice(&crc32fast::hash(&bound).to_le_bytes());
+    disk.overwrite(FIRST, offset, &header);
+}
+
+#[test]
+fn r03_a_sound_record_that_contradicts_those_before_it_is_refused() {
+    const INDEX: u64 = 16;
+    const FIRST_EVENT: u64 = 40;
+    simulate(9, async || {
+        let disk = disk(9);
+        let (entries, records) = small_log(&disk, true).await;
+        forge(&disk, records[2], INDEX, |index| index);
+        assert_eq!(outcome(&disk, &entries).await, Outcome::Same, "forged as it was");
+        for (field, change) in [(INDEX, 1), (INDEX, u64::MAX), (FIRST_EVENT, 1), (FIRST_EVENT, 9)] {
+            let copy = disk.fork(2);
+            forge(&copy, records[2], field, |value| value.wrapping_add(change));
+            let refused = Outcome::Refused(FIRST.into(), records[2]);
+            assert_eq!(outcome(&copy, &entries).await, refused, "field {field} by {change}");
+        }
+    });
+}
+
 #[test]
 fn missing_foreign_and_misplaced_files_are_refused_by_name() {
     simulate(4, async || {

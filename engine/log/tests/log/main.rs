@@ -3,7 +3,9 @@
 mod basic;
 mod crash;
 mod damage;
+mod every_bit;
 mod fault;
+mod frozen;
 mod golden;
 mod golden_log;
 mod snapshots;
