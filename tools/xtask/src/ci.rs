@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::bail;
 
+use crate::fuzz;
 use crate::quickstart;
 use crate::regen_wire;
 use crate::step::{Step, cargo, is_installed, root};
@@ -14,8 +15,8 @@ const SIM_SEEDS: u32 = 40;
 const CRASH_CYCLES: u32 = 5;
 const POWER_CUTS: u32 = 2;
 
-/// Runs every step, goes on after a failed one, and names all that failed at the end.
-pub(crate) fn run() -> anyhow::Result<()> {
+/// Runs every step with `fuzz_seconds` of fuzzing each target, goes on after a failed one, and names all that failed at the end.
+pub(crate) fn run(fuzz_seconds: u32) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     let mut passed = 0;
     for step in steps() {
@@ -24,9 +25,12 @@ pub(crate) fn run() -> anyhow::Result<()> {
             Err(e) => failed.push(format!("{e:#}")),
         }
     }
-    for (name, done) in
-        [("wire code", regen_wire::run(true, None)), ("quick start", quickstart::run())]
-    {
+    let more = [
+        ("wire code", regen_wire::run(true, None)),
+        ("quick start", quickstart::run()),
+        ("fuzzing", fuzz::run(fuzz_seconds, &[])),
+    ];
+    for (name, done) in more {
         match done {
             Ok(()) => passed += 1,
             Err(e) => failed.push(format!("{name}: {e:#}")),

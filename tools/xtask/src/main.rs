@@ -2,6 +2,7 @@
 //! version of a part.
 
 mod ci;
+mod fuzz;
 mod quickstart;
 mod regen_wire;
 mod step;
@@ -12,6 +13,9 @@ use clap::{Parser, Subcommand};
 
 use crate::step::{Step, cargo};
 
+/// How long the gate fuzzes each target.
+const FUZZ_SECONDS: u32 = 60;
+
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Repository chores")]
 struct Cli {
@@ -21,8 +25,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Run the whole gate: format, lints, every test, documentation, quick start
-    Ci,
+    /// Run the whole gate: format, lints, every test, documentation, quick start, fuzzing
+    Ci {
+        /// Seconds of fuzzing each target, after its corpus
+        #[arg(long, default_value_t = FUZZ_SECONDS)]
+        fuzz_seconds: u32,
+    },
     /// Kill the server under load again and again and check what it promised
     Crash {
         /// Kills on one data directory
@@ -31,6 +39,14 @@ enum Chore {
         /// Power cuts of a loop-mounted filesystem (needs root)
         #[arg(long, default_value_t = 30)]
         power_cuts: u32,
+    },
+    /// Feed the decoders hostile bytes: each target's corpus, then new inputs
+    Fuzz {
+        /// Seconds of new inputs for each target
+        #[arg(long, default_value_t = FUZZ_SECONDS)]
+        seconds: u32,
+        /// Targets, all of tests/fuzz when none is named
+        targets: Vec<String>,
     },
     /// Run the README's quick start as it is written
     Quickstart,
@@ -49,8 +65,9 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Chore::Ci => ci::run(),
+        Chore::Ci { fuzz_seconds } => ci::run(fuzz_seconds),
         Chore::Crash { cycles, power_cuts } => crash(cycles, power_cuts),
+        Chore::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
         Chore::Quickstart => quickstart::run(),
         Chore::RegenWire { check, flatc } => regen_wire::run(check, flatc),
         Chore::GoldenWire => golden_wire(),
