@@ -41,8 +41,10 @@ impl Chunks {
         self.recent.push_front(chunk);
     }
 
-    pub(crate) fn holds(&self, segment: u64, offset: u64) -> bool {
-        self.recent.iter().any(|chunk| (chunk.segment, chunk.offset) == (segment, offset))
+    /// Offset behind the chunk that begins at `offset`, if it is here.
+    pub(crate) fn end_of(&self, segment: u64, offset: u64) -> Option<u64> {
+        let is_it = |chunk: &&Chunk| (chunk.segment, chunk.offset) == (segment, offset);
+        self.recent.iter().find(is_it).map(|chunk| chunk.end)
     }
 
     pub(crate) fn of_index(&mut self, index: u64) -> Option<&Entry> {
@@ -65,7 +67,7 @@ impl Chunks {
             self.recent.push_front(used);
         }
         let chunk = &self.recent[0];
-        let next = (entry * 2 >= chunk.entries.len()).then_some((chunk.segment, chunk.end));
+        let next = ((entry + 1) * 2 > chunk.entries.len()).then_some((chunk.segment, chunk.end));
         Some((&chunk.entries[entry], next))
     }
 

@@ -88,6 +88,8 @@ pub(crate) struct Core<F> {
     pub(crate) keep_from: u64,
     /// A chunk the driver should read ahead.
     pub(crate) wanted_chunk: Option<(u64, u64)>,
+    /// Chunks being read.
+    pub(crate) loading: Vec<(u64, u64)>,
     pub(crate) failed: Option<LogFailed>,
     pub(crate) closing: bool,
     /// Rises with every use of a descriptor.
@@ -98,6 +100,8 @@ pub(crate) struct Core<F> {
     pub(crate) spares: VecDeque<u64>,
     /// Records that had to be copied because somebody else held their body.
     pub(crate) copied_records: u64,
+    /// Reads of older records from the disk.
+    pub(crate) chunks_read: u64,
 }
 
 impl<F: Clone> Core<F> {

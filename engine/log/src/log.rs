@@ -53,6 +53,8 @@ pub struct LogStats {
     pub segments_ready: usize,
     /// Records whose body had to be copied because somebody else held it.
     pub copied_records: u64,
+    /// Reads of older records from the disk.
+    pub chunks_read: u64,
 }
 
 impl<D: Disk> Log<D> {
@@ -377,6 +379,7 @@ impl<D: Disk> Log<D> {
             segments: core.segments.len(),
             segments_ready: core.ready.len(),
             copied_records: core.copied_records,
+            chunks_read: core.chunks_read,
         }
     }
 

@@ -40,7 +40,7 @@ impl<F: Clone> Core<F> {
     fn want_chunk(&mut self, segment: u64, offset: u64) {
         let readable =
             self.segments.get(segment).is_some_and(|segment| offset < segment.readable_end);
-        if readable && !self.chunks.holds(segment, offset) {
+        if readable && self.chunks.end_of(segment, offset).is_none() {
             self.wanted_chunk = Some((segment, offset));
         }
     }
@@ -125,8 +125,50 @@ async fn seek<D: Disk>(
     }
 }
 
-/// Reads records from `offset` on into the chunk cache; gives the offset behind the last one.
+/// A chunk being read: whoever wants it too waits, so that a crowd of readers makes one read.
+struct Loading<'a, D: Disk> {
+    shared: &'a Shared<D>,
+    chunk: (u64, u64),
+}
+
+impl<D: Disk> Drop for Loading<'_, D> {
+    fn drop(&mut self) {
+        self.shared.core.borrow_mut().loading.retain(|chunk| *chunk != self.chunk);
+        self.shared.loaded.raise();
+    }
+}
+
+/// Sees that the chunk of records from `offset` on is in the cache; gives the offset behind its last one.
 pub(crate) async fn load_chunk<D: Disk>(
+    shared: &Rc<Shared<D>>,
+    segment: u64,
+    offset: u64,
+) -> Result<u64, ReadError> {
+    let chunk = (segment, offset);
+    let there = shared
+        .loaded
+        .until(|| {
+            let mut core = shared.core.borrow_mut();
+            let there = core.chunks.end_of(segment, offset);
+            if there.is_none() {
+                if core.loading.contains(&chunk) {
+                    return None;
+                }
+                core.loading.push(chunk);
+            }
+            Some(there)
+        })
+        .await;
+    match there {
+        Some(end) => Ok(end),
+        None => {
+            let _loading = Loading { shared, chunk };
+            read_chunk(shared, segment, offset).await
+        }
+    }
+}
+
+async fn read_chunk<D: Disk>(
     shared: &Rc<Shared<D>>,
     segment: u64,
     offset: u64,
@@ -171,6 +213,7 @@ async fn open_segment<D: Disk>(
     let (open, pin, len) = {
         let mut core = shared.core.borrow_mut();
         core.check()?;
+        core.chunks_read += 1;
         core.uses += 1;
         let uses = core.uses;
         let gone = || io_error(id, &std::io::ErrorKind::NotFound.into());

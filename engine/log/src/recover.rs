@@ -89,8 +89,13 @@ impl<D: Disk> Log<D> {
         }
         let segments = core.segments.len();
         let core = std::cell::RefCell::new(core);
-        let shared =
-            Rc::new(Shared { disk, core, work: Signal::default(), changed: Signal::default() });
+        let shared = Rc::new(Shared {
+            disk,
+            core,
+            work: Signal::default(),
+            changed: Signal::default(),
+            loaded: Signal::default(),
+        });
         let driver = Driver::new(&shared);
         let log = Log { shared };
         let report = RecoveryReport { created, segments, state: log.state(), torn };
@@ -225,6 +230,7 @@ async fn repair<D: Disk>(
         tail,
         chunks: Chunks::default(),
         wanted_chunk: None,
+        loading: Vec::new(),
         unplaced: VecDeque::new(),
         queue: Queue::default(),
         space: Space::Ok,
@@ -235,6 +241,7 @@ async fn repair<D: Disk>(
         last_segment,
         spares,
         copied_records: 0,
+        chunks_read: 0,
     })
 }
 

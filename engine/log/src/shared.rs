@@ -18,6 +18,8 @@ pub(crate) struct Shared<D: Disk> {
     pub(crate) work: Signal,
     /// Something changed that a caller may wait for.
     pub(crate) changed: Signal,
+    /// A chunk was read, or could not be.
+    pub(crate) loaded: Signal,
 }
 
 impl<D: Disk> Shared<D> {

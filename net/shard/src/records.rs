@@ -145,11 +145,7 @@ impl<D: Disk> Records<D> {
 
     /// The entry with `event` if it needs no disk: decoded already, or in the log's memory.
     pub(crate) fn cached(&self, event: EventSeq) -> Option<Rc<Decoded>> {
-        let found = {
-            let by_event = self.by_event.borrow();
-            by_event.range(..=event.0).next_back().map(|(_, decoded)| Rc::clone(decoded))
-        };
-        if let Some(decoded) = found.filter(|d| event.0 < d.end_event) {
+        if let Some(decoded) = self.decoded(event) {
             return Some(decoded);
         }
         let entry = self.log.cached(event.0)?;
@@ -165,7 +161,14 @@ impl<D: Disk> Records<D> {
             return Ok(decoded);
         }
         let entry = self.log.entry_of_event(event.0).await?;
-        self.keep(event, &entry)
+        // Of a crowd that waited for the same entry, the first has decoded it.
+        self.decoded(event).map_or_else(|| self.keep(event, &entry), Ok)
+    }
+
+    fn decoded(&self, event: EventSeq) -> Option<Rc<Decoded>> {
+        let by_event = self.by_event.borrow();
+        let (_, decoded) = by_event.range(..=event.0).next_back()?;
+        (event.0 < decoded.end_event).then(|| Rc::clone(decoded))
     }
 
     fn keep(&self, event: EventSeq, entry: &Entry) -> Result<Rc<Decoded>, RecordError> {

@@ -2,6 +2,8 @@
 
 use jobbie_log::{AppendError, Create, EntryId, Identity, Log, OpenError, ReadError, Vote};
 
+use jobbie_sim::Handle;
+
 use crate::support::*;
 
 #[test]
@@ -36,6 +38,28 @@ fn entries_are_read_back_before_and_after_reopening() {
         }
         let verified = jobbie_log::verify(&disk).await.unwrap();
         assert_eq!(verified.last_index, Some(399));
+    });
+}
+
+#[test]
+fn a_crowd_that_wants_one_entry_makes_one_read() {
+    simulate(9, async || {
+        let disk = disk(9);
+        let (log, _) = open(&disk).await;
+        fill(&log, 1, 40, 3000).await;
+        log.close().await.unwrap();
+        sleep_ms(1000).await;
+        let (log, _) = open(&disk).await;
+        let readers: Vec<_> = (1..=20)
+            .map(|event| {
+                let log = log.clone();
+                Handle::current().spawn(async move { log.entry_of_event(event).await })
+            })
+            .collect();
+        for (reader, event) in readers.into_iter().zip(1..) {
+            assert!(reader.await.unwrap().unwrap().holds(event));
+        }
+        assert_eq!(log.stats().chunks_read, 1);
     });
 }
 
