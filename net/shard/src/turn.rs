@@ -182,13 +182,21 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         entry.outgoing.push(Outgoing { connection, content });
     }
 
+    /// Answers fetches that have waited long enough: with nothing, unless the same request came again over another
+    /// connection and was done there.
     fn end_overdue_waits(&self, entry: &mut EntryBuilder) {
-        let mut waiters = self.waiters.borrow_mut();
-        while let Some(waiter) = waiters.pop_overdue(entry.time) {
-            let Owed::Reply { number, .. } = waiter.owed else {
+        loop {
+            let Some(waiter) = self.waiters.borrow_mut().pop_overdue(entry.time) else { return };
+            let Owed::Reply { number, confirmed_below, .. } = waiter.owed else {
                 unreachable!("only fetches have a deadline");
             };
-            let content = Content::Reply(Answer { number, ..Answer::default() });
+            let session = waiter.connection.session.get();
+            let request = Request { session, number, confirmed_below, ..Request::default() };
+            let reply = match decide(&self.state.borrow(), entry.time, &request, entry.blob()) {
+                Decision::Repeat(reply) => reply,
+                _ => Rc::default(),
+            };
+            let content = Content::Reply(Answer { number, reply, ..Answer::default() });
             entry.outgoing.push(Outgoing { connection: waiter.connection, content });
         }
     }
