@@ -12,12 +12,21 @@ pub enum Mutant {
     StaleRecordsFollowed,
     /// What a dead process left is not flushed before it counts (R4).
     FoundNotFlushed,
+    /// A record that is missing although a later one calls it durable is taken for a torn tail (R4).
+    DamageTakenForTail,
+    /// The checksum of a body is not looked at (R4).
+    BodyUnchecked,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 3] =
-        [Mutant::WritesNotDurable, Mutant::StaleRecordsFollowed, Mutant::FoundNotFlushed];
+    pub const ALL: [Mutant; 5] = [
+        Mutant::WritesNotDurable,
+        Mutant::StaleRecordsFollowed,
+        Mutant::FoundNotFlushed,
+        Mutant::DamageTakenForTail,
+        Mutant::BodyUnchecked,
+    ];
 }
 
 thread_local! {

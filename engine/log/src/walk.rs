@@ -29,7 +29,7 @@ pub(crate) fn look(bytes: &[u8], place: &Place) -> Found {
         return Found::Cut { header };
     };
     let computed = crc32fast::hash(body);
-    if computed == header.body_checksum {
+    if computed == header.body_checksum || crate::mutant!(BodyUnchecked) {
         Found::Record { header, checksum }
     } else {
         Found::BadBody { header, computed }

@@ -8,6 +8,7 @@
 //!   never hears from it again, as a dead process does not;
 //! - writes in flight complete in any order.
 
+mod astray;
 mod fault;
 mod file;
 mod inode;
@@ -25,6 +26,7 @@ use jobbie_io::{AlignedBuf, Disk, FileInfo, OpenMode};
 use crate::executor::Handle;
 use crate::rng::Rng;
 
+pub use astray::Astray;
 pub use fault::{DiskConfig, Fault, FaultRates, Operation};
 pub use file::SimFile;
 
@@ -49,12 +51,23 @@ struct Shared {
     epoch: u64,
     operations: u64,
     power_fails_at: Option<u64>,
+    power_cut: Option<PowerCut>,
     next_write: u64,
     in_flight: BTreeMap<u64, InFlight>,
     planned: Vec<Planned>,
+    wrongs: Vec<astray::Wrong>,
     /// Rises with [`SimDisk::release`]; a hanging call waits for a rise.
     releases: u64,
     waiting: Vec<Waker>,
+}
+
+/// A power loss that waits for writes.
+#[derive(Clone, Copy)]
+struct PowerCut {
+    /// Writes still to begin before it.
+    writes: u64,
+    /// Writes to one file that must be in flight.
+    in_flight: usize,
 }
 
 /// A write the disk has been given and has not completed.
@@ -77,9 +90,11 @@ impl SimDisk {
             epoch: 0,
             operations: 0,
             power_fails_at: None,
+            power_cut: None,
             next_write: 0,
             in_flight: BTreeMap::new(),
             planned: Vec::new(),
+            wrongs: Vec::new(),
             releases: 0,
             waiting: Vec::new(),
         };
@@ -103,6 +118,18 @@ impl SimDisk {
     /// Loses power the moment call number `operation` begins, counted as [`SimDisk::operations`].
     pub fn fail_power_at(&self, operation: u64) {
         self.shared.borrow_mut().power_fails_at = Some(operation);
+    }
+
+    /// Loses power the moment a write begins, when `writes` have begun before it and, itself included,
+    /// `in_flight` to its file are on their way. That is when tails are torn, and what comes right after a start is hit.
+    pub fn fail_power_with_writes(&self, writes: u64, in_flight: usize) {
+        self.shared.borrow_mut().power_cut = Some(PowerCut { writes, in_flight });
+    }
+
+    /// Takes back [`SimDisk::fail_power_at`] and [`SimDisk::fail_power_with_writes`].
+    pub fn keep_power(&self) {
+        let mut shared = self.shared.borrow_mut();
+        (shared.power_fails_at, shared.power_cut) = (None, None);
     }
 
     /// Ends when this handle's power cycle does. Race it against the work of a node.
@@ -290,7 +317,7 @@ impl SimDisk {
 impl Shared {
     fn power_loss(&mut self) {
         self.epoch += 1;
-        self.power_fails_at = None;
+        (self.power_fails_at, self.power_cut) = (None, None);
         for (_, write) in std::mem::take(&mut self.in_flight) {
             self.leave_partly(&write);
         }
@@ -302,13 +329,28 @@ impl Shared {
         self.wake_all();
     }
 
-    /// A write nobody waits for any more: any of its sectors may have happened.
+    /// A write to `inode` has begun; whether the power fails now.
+    fn cuts_power(&mut self, inode: &InodeRef) -> bool {
+        let to_it = |write: &&InFlight| Rc::ptr_eq(&write.inode, inode);
+        let in_flight = self.in_flight.values().filter(to_it).count();
+        let Some(cut) = &mut self.power_cut else { return false };
+        if cut.writes > 0 {
+            cut.writes -= 1;
+            return false;
+        }
+        in_flight >= cut.in_flight
+    }
+
+    /// A write nobody waits for any more: any of its sectors may have happened, all or none of them more often
+    /// than chance would have it. What a power loss leaves of those is drawn sector by sector as ever.
     fn leave_partly(&mut self, write: &InFlight) {
         self.stamp += 1;
         let Self { stamp, rng, .. } = self;
         let bytes = &write.buf[write.range.clone()];
         let mut inode = write.inode.borrow_mut();
-        inode.write(*stamp, write.offset, bytes, Durability::AfterFlush, || rng.coin());
+        let whole = if rng.coin() { Some(rng.coin()) } else { None };
+        let keep = || whole.unwrap_or_else(|| rng.coin());
+        inode.write(*stamp, write.offset, bytes, Durability::AfterFlush, keep);
     }
 
     fn draw_fault(&mut self, operation: Operation) -> Option<Fault> {

@@ -9,7 +9,7 @@ pub mod executor;
 pub mod net;
 pub mod rng;
 
-pub use disk::{DiskConfig, Fault, FaultRates, Operation, SimDisk, SimFile};
+pub use disk::{Astray, DiskConfig, Fault, FaultRates, Operation, SimDisk, SimFile};
 pub use executor::{Executor, Handle, JoinError, JoinHandle, NodeId, Schedule, Sleep};
 pub use net::{LinkRates, SimNet};
 pub use rng::Rng;

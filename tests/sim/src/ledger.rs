@@ -14,7 +14,7 @@ use jobbie_shard::sim::Observer;
 use jobbie_sim::Handle;
 
 use crate::check::{self, Entries, Hashes, violated};
-use crate::model::{Fact, Model};
+use crate::model::{Fact, Model, Outcome};
 
 /// The books of all shards.
 pub(crate) struct Ledger {
@@ -26,6 +26,8 @@ pub(crate) struct Ledger {
     unchecked: Cell<u64>,
     /// Frames that reached a shard, and frames it sent.
     pub(crate) frames: Cell<(u64, u64)>,
+    /// Answers of several frames.
+    pub(crate) long_answers: Cell<u64>,
 }
 
 /// What is known of one shard.
@@ -46,6 +48,8 @@ struct Wire {
     session: u64,
     /// Jobs that each subscription may still get.
     credit: BTreeMap<u32, u64>,
+    /// The request whose answer has begun and goes on, and what it said so far.
+    part: Option<(u64, Outcome)>,
 }
 
 /// The request in a frame.
@@ -76,6 +80,7 @@ impl Ledger {
             check_every,
             unchecked: Cell::new(1),
             frames: Cell::new((0, 0)),
+            long_answers: Cell::new(0),
         })
     }
 
@@ -87,7 +92,7 @@ impl Ledger {
     /// A new connection; its number.
     pub(crate) fn connected(&self) -> usize {
         let mut wires = self.wires.borrow_mut();
-        wires.push(Wire { session: 0, credit: BTreeMap::new() });
+        wires.push(Wire { session: 0, credit: BTreeMap::new(), part: None });
         wires.len() - 1
     }
 
@@ -134,12 +139,28 @@ impl Ledger {
         let wire = &mut self.wires.borrow_mut()[wire];
         let books = self.books.borrow();
         let book = &books[usize::from(shard.0)];
+        let begun = wire.part.take();
         match decoded {
             ServerFrame::Welcome(welcome) => {
                 wire.session = welcome.session.0;
                 check::r01_answers::welcome(&book.model, welcome.session.0);
             }
             ServerFrame::Reply(reply) => {
+                let outcome = match begun {
+                    None => Outcome::of(reply),
+                    Some((number, begun)) if number == reply.number => {
+                        self.long_answers.set(self.long_answers.get() + u64::from(!reply.more));
+                        begun.and(reply)
+                    }
+                    Some((number, _)) => {
+                        violated!("r01", "{shard}: the answer to {number} was not finished")
+                    }
+                };
+                check::r01_answers::leases(&book.model, wire.session, &reply.leases);
+                if reply.more {
+                    wire.part = Some((reply.number, outcome));
+                    return;
+                }
                 let asked = book.asked.get(&(wire.session, reply.number));
                 let Some(asked) = asked else {
                     // What is confirmed is forgotten, here as there.
@@ -149,7 +170,8 @@ impl Ledger {
                     violated!("r09", "{shard}: answer to {} that was never asked", reply.number);
                 };
                 let request = request_in(asked);
-                check::r01_answers::reply(&book.model, wire.session, &request, reply);
+                check::r05_full_disk::reply(&request, reply.number, reply.code);
+                check::r01_answers::reply(&book.model, wire.session, &request, reply, &outcome);
             }
             ServerFrame::Deliver { subscription, leases } => {
                 let credit = wire.credit.entry(*subscription).or_default();

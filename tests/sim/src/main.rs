@@ -4,6 +4,7 @@
 mod check;
 mod client;
 mod clock;
+mod damage;
 mod ledger;
 mod link;
 mod many;
@@ -13,6 +14,7 @@ mod nemesis;
 mod node;
 mod pipe;
 mod plan;
+mod records;
 mod run;
 mod world;
 

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use futures_util::future::{Either, FutureExt, select};
-use jobbie_log::{Create, Identity, Log, LogConfig, Opened};
+use jobbie_log::{Create, Identity, Log, LogConfig, Opened, Space};
 use jobbie_proto::ShardId;
 use jobbie_proto::wire::Durability;
 use jobbie_raft::sim::SimRuntime;
@@ -13,10 +13,13 @@ use jobbie_shard::ShardConfig;
 use jobbie_sim::{Handle, NodeId, SimDisk};
 
 use crate::clock::SimClock;
+use crate::damage::Damage;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
 
 pub(crate) type Shard = jobbie_shard::Shard<SimRuntime, SimDisk, SimClock>;
+
+pub(crate) const STORE: u128 = 7;
 
 /// A shard's process, running or not.
 pub(crate) struct Node {
@@ -30,6 +33,10 @@ pub(crate) struct Node {
     /// Errors the disk was told to give, each of which may stop the log once.
     pub(crate) excuses: Cell<u32>,
     pub(crate) starts: Cell<u64>,
+    /// Starts that found a torn tail.
+    pub(crate) torn: Rc<Cell<u64>>,
+    /// What its disk did in silence.
+    pub(crate) damage: Damage,
 }
 
 /// What became of a start.
@@ -60,6 +67,8 @@ impl Node {
             running: RefCell::default(),
             excuses: Cell::new(0),
             starts: Cell::new(0),
+            torn: Rc::default(),
+            damage: Damage::new(STORE),
         })
     }
 
@@ -87,13 +96,18 @@ impl Node {
         log.failed().map(|failed| failed.to_string()).or_else(stopped)
     }
 
+    /// Whether the log says that the disk is full; `None` when it does not run.
+    pub(crate) fn is_full(&self) -> Option<bool> {
+        self.running.borrow().as_ref().map(|(_, log)| log.space() == Space::Low)
+    }
+
     /// Boots the process and returns when it serves, or why it does not.
     pub(crate) async fn start(&self) -> Started {
         self.starts.set(self.starts.get() + 1);
         let disk = self.disk();
         let (log, config, clock) = (self.plan.log, self.config(), self.clock.clone());
-        let identity = Identity { cluster: 1, node: 1, shard: self.shard.0.into(), store: 7 };
-        let boot = boot(disk.clone(), log, identity, config, clock);
+        let identity = Identity { cluster: 1, node: 1, shard: self.shard.0.into(), store: STORE };
+        let boot = boot(disk.clone(), log, identity, config, clock, Rc::clone(&self.torn));
         let booted = Handle::current().spawn_on(self.id, boot);
         match select(booted, pin!(disk.power_failure())).await {
             Either::Right(_) => {
@@ -129,7 +143,7 @@ impl Node {
             token: Vec::new(),
             durability: Durability::Fsync,
             server_version: "sim".to_owned(),
-            store: 7,
+            store: STORE,
             snapshot_log_bytes: self.plan.snapshot_log_bytes,
         }
     }
@@ -169,9 +183,11 @@ async fn boot(
     identity: Identity,
     config: ShardConfig,
     clock: SimClock,
+    torn: Rc<Cell<u64>>,
 ) -> Result<(Shard, Log<SimDisk>), String> {
     let opened = Log::open(disk, log, identity, Create::IfMissing).await;
-    let Opened { log, driver, .. } = opened.map_err(|error| with_sources(&error))?;
+    let Opened { log, driver, report } = opened.map_err(|error| with_sources(&error))?;
+    torn.set(torn.get() + u64::from(report.torn.is_some()));
     drop(Handle::current().spawn(driver));
     let shard = Shard::start(config, clock, log.clone()).await;
     Ok((shard.map_err(|error| with_sources(&error))?, log))

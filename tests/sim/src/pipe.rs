@@ -27,17 +27,18 @@ impl Pipe {
         Self(Rc::new(RefCell::new(State { rng, delay_nanos, on_the_way, closed, reader })))
     }
 
-    /// Sends a piece, unless the pipe is closed.
-    pub(crate) fn send(&self, bytes: Vec<u8>) {
+    /// Sends bytes, unless the pipe is closed. They arrive as they are or in several pieces, cut anywhere.
+    pub(crate) fn send(&self, mut bytes: Vec<u8>) {
         let mut state = self.0.borrow_mut();
         if state.closed || bytes.is_empty() {
             return;
         }
-        let State { rng, delay_nanos, .. } = &mut *state;
-        let delay = rng.within(delay_nanos);
-        let after = state.on_the_way.back().map_or(0, |(at, _)| *at);
-        let arrives = after.max(Handle::current().now_nanos() + delay);
-        state.on_the_way.push_back((arrives, bytes));
+        while bytes.len() > 1 && state.rng.below(4) == 0 {
+            let cut = 1 + state.rng.below(bytes.len() as u64 - 1) as usize;
+            let rest = bytes.split_off(cut);
+            state.push(std::mem::replace(&mut bytes, rest));
+        }
+        state.push(bytes);
         state.wake();
     }
 
@@ -93,6 +94,13 @@ impl Pipe {
 }
 
 impl State {
+    fn push(&mut self, piece: Vec<u8>) {
+        let delay = self.rng.within(&self.delay_nanos);
+        let after = self.on_the_way.back().map_or(0, |(at, _)| *at);
+        let arrives = after.max(Handle::current().now_nanos() + delay);
+        self.on_the_way.push_back((arrives, piece));
+    }
+
     fn wake(&mut self) {
         if let Some(waker) = self.reader.take() {
             waker.wake();

@@ -106,18 +106,24 @@ fn report(world: &World, begun: Instant) -> Report {
         });
     }
     let starts: u64 = world.nodes.iter().map(|node| node.starts.get()).sum();
+    let torn: u64 = world.nodes.iter().map(|node| node.torn.get()).sum();
     let text = format!(
         "shards={} jobs={jobs} events={events} entries={entries} frames={up}+{down} connections={} \
-         requests={} sessions_lost={} starts={starts} kills={} power_losses={} shutdowns={} \
-         disk_faults={} clock_steps={} virtual_s={virtual_secs:.1} real_s={real_secs:.2} ({:.0}x)",
+         requests={} long_answers={} sessions_lost={} starts={starts} torn_tails={torn} kills={} power_losses={} shutdowns={} \
+         disk_faults={} full={} silent={} refused={} unnoticeable={} clock_steps={} virtual_s={virtual_secs:.1} real_s={real_secs:.2} ({:.0}x)",
         world.plan.shards,
         counts.connections.get(),
         counts.requests.get(),
+        world.ledger.long_answers.get(),
         counts.sessions_lost.get(),
         counts.kills.get(),
         counts.power_losses.get(),
         counts.shutdowns.get(),
         counts.disk_faults.get(),
+        counts.full_disks.get(),
+        counts.silent_faults.get(),
+        counts.refusals.get(),
+        counts.unnoticeable.get(),
         counts.clock_steps.get(),
         virtual_secs / real_secs,
     );

@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) ledger: Rc<Ledger>,
     pub(crate) nodes: Vec<Rc<Node>>,
     pub(crate) phase: Cell<Phase>,
+    /// Clients hardly pause, so that writes overlap.
+    pub(crate) hurry: Cell<bool>,
     pub(crate) rng: RefCell<Rng>,
     pub(crate) counts: Counts,
 }
@@ -47,6 +49,14 @@ pub(crate) struct Counts {
     pub(crate) shutdowns: Cell<u64>,
     pub(crate) disk_faults: Cell<u64>,
     pub(crate) clock_steps: Cell<u64>,
+    /// Disks so full that the log noticed.
+    pub(crate) full_disks: Cell<u64>,
+    /// Bits turned over at rest, and writes that went astray.
+    pub(crate) silent_faults: Cell<u64>,
+    /// Starts refused because of those.
+    pub(crate) refusals: Cell<u64>,
+    /// Silent faults that nothing could tell of.
+    pub(crate) unnoticeable: Cell<u64>,
 }
 
 /// Adds one.
@@ -61,8 +71,9 @@ impl World {
         let node = |shard| Node::new(ShardId(shard), &plan, &clock, &ledger);
         let nodes = (0..plan.shards).map(node).collect();
         let rng = RefCell::new(Rng::new(plan.seed ^ 0x00b0_0b5e));
-        let (phase, counts) = (Cell::new(Phase::Load), Counts::default());
-        Rc::new(Self { plan, clock, ledger, nodes, phase, rng, counts })
+        let (phase, hurry) = (Cell::new(Phase::Load), Cell::new(false));
+        let counts = Counts::default();
+        Rc::new(Self { plan, clock, ledger, nodes, phase, hurry, rng, counts })
     }
 
     pub(crate) fn node(&self, shard: ShardId) -> &Rc<Node> {

@@ -77,7 +77,7 @@ pub(super) async fn judge<D: Disk>(
         } else {
             at_end.iter().any(|byte| *byte != 0)
         };
-    if durable_sequence >= end.sequence {
+    if durable_sequence >= end.sequence && !crate::mutant!(DamageTakenForTail) {
         if let (false, [(next, _), ..]) =
             (trace || stale_blocks.iter().any(|(id, _)| *id == last.id), following)
         {

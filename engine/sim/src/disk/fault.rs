@@ -32,7 +32,7 @@ pub enum Fault {
     ShortWrite,
     /// One bit of what is read or written turns over, silently.
     BitFlip,
-    /// A write lands one block later in the file, silently.
+    /// A write lands one block later in the file, or nowhere if that is not in the file, silently.
     Misdirected,
     /// A write is reported done and never happened.
     Lost,

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use jobbie_io::disk::BLOCK_BYTES;
 use jobbie_io::{AlignedBuf, DiskFile, OpenMode};
 
+use super::astray::Watch;
 use super::inode::{Durability, SECTOR_BYTES};
 use super::names::InodeRef;
 use super::{Fault, InFlight, Operation, SimDisk, stopping_error};
@@ -44,6 +45,14 @@ impl SimFile {
 
     /// What the write does to the file once the disk is done with it.
     fn settle_write(&self, write: &InFlight, fault: Option<Fault>) {
+        let silent = matches!(fault, Some(Fault::Lost | Fault::Misdirected | Fault::BitFlip));
+        let watch = silent.then(|| Watch::new(write));
+        self.change_file(write, fault);
+        let wrongs = watch.map_or_else(Vec::new, |watch| watch.wrongs(write));
+        self.disk.shared.borrow_mut().wrongs.extend(wrongs);
+    }
+
+    fn change_file(&self, write: &InFlight, fault: Option<Fault>) {
         let mut shared = self.disk.shared.borrow_mut();
         if matches!(fault, Some(Fault::Error)) {
             shared.leave_partly(write);
@@ -76,7 +85,10 @@ impl SimFile {
             }
             Some(Fault::Misdirected) => {
                 let offset = write.offset + BLOCK_BYTES as u64;
-                inode.write(stamp, offset, bytes, durability, || true);
+                // Elsewhere is elsewhere in this file, or the write is lost.
+                if offset + bytes.len() as u64 <= inode.len() {
+                    inode.write(stamp, offset, bytes, durability, || true);
+                }
             }
             Some(Fault::Hang | Fault::Error) | None => {
                 inode.write(stamp, write.offset, bytes, durability, || true);
@@ -148,6 +160,12 @@ impl DiskFile for SimFile {
         let full = self.no_space_for(offset, buf_range.len());
         let write = InFlight { inode: self.inode.clone(), buf, range: buf_range, offset };
         let submitted = Submitted::new(&self.disk, write);
+        {
+            let mut shared = self.disk.shared.borrow_mut();
+            if shared.cuts_power(&self.inode) {
+                shared.power_loss();
+            }
+        }
         self.disk.take_time(Operation::Write, fault).await;
         let write = submitted.take().expect("only a power loss takes it, and then we sleep");
         let fault = if full { Some(Fault::NoSpace) } else { fault };

@@ -3,6 +3,7 @@
 pub(crate) mod r01_answers;
 pub(crate) mod r03_order;
 pub(crate) mod r04_prefix;
+pub(crate) mod r05_full_disk;
 pub(crate) mod r07_replay;
 pub(crate) mod r08_events;
 pub(crate) mod r09_once;

@@ -14,24 +14,27 @@ pub(crate) fn welcome(model: &Model, session: u64) {
     }
 }
 
-/// A request is answered.
-pub(crate) fn reply(model: &Model, session: u64, request: &Request<'_>, reply: &ReplyFrame<'_>) {
+/// A request is answered: `given` is what all frames of the answer say, `reply` is the last of them.
+pub(crate) fn reply(
+    model: &Model,
+    session: u64,
+    request: &Request<'_>,
+    reply: &ReplyFrame<'_>,
+    given: &Outcome,
+) {
     let number = reply.number;
-    assert!(!reply.more, "answers of a simulation fit a frame");
     if reply.code != Code::Ok {
         return;
     }
-    leases(model, session, &reply.leases);
-    let given = Outcome::of(reply);
     let done = model.sessions.get(&session).and_then(|session| session.done.get(&number));
     match done {
-        Some(outcome) if *outcome != given => violated!(
+        Some(outcome) if outcome != given => violated!(
             "r09",
             "request {number} of session {session} was answered {given:?}, it did {outcome:?}"
         ),
         Some(_) => {}
         None if was_forgotten(model, session, number) => {}
-        None if given != Outcome::default() || must_do_something(request) => {
+        None if *given != Outcome::default() || must_do_something(request) => {
             violated!(
                 "r01",
                 "request {number} of session {session} was answered before its commit"

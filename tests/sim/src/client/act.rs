@@ -9,6 +9,9 @@ use super::jobs::Order;
 use super::{Client, Held};
 use crate::world::Phase;
 
+/// So many jobs that, when they are long, an answer takes several frames.
+const FETCH_MANY: u32 = 80;
+
 /// What happens to a lease.
 enum Fate {
     Ack,
@@ -84,7 +87,7 @@ impl Client {
         let queues = self.queues.clone();
         let fetch = Some(Fetch {
             queues: queues.iter().map(String::as_str).collect(),
-            count: 32,
+            count: FETCH_MANY,
             lease_ms: 2000,
             wait_ms: 0,
             worker: "",
@@ -109,7 +112,7 @@ impl Client {
         }
         Fetch {
             queues: named,
-            count: 1 + self.rng.below(6) as u32,
+            count: if self.rng.below(40) == 0 { FETCH_MANY } else { 1 + self.rng.below(6) as u32 },
             lease_ms: 100 + self.rng.below(1500) as u32,
             wait_ms,
             worker: if self.rng.coin() { "" } else { "another name" },

@@ -25,6 +25,9 @@ const KNOWN_MAX: usize = 40;
 /// Leases remembered after they are over.
 const OLD_MAX: usize = 40;
 
+/// Mean pause of a client in a hurry.
+const HURRY_NANOS: u64 = 1_500_000;
+
 /// A lease in hand.
 #[derive(Clone, Copy, Debug)]
 struct Held {
@@ -170,7 +173,8 @@ impl Client {
                         _ if self.core.is_open() => self.act(),
                         _ => {}
                     }
-                    let think = self.world.plan.think_nanos;
+                    let hurry = self.world.hurry.get();
+                    let think = if hurry { HURRY_NANOS } else { self.world.plan.think_nanos };
                     next_act = handle.now_nanos() + self.about(think);
                 }
             }
@@ -222,7 +226,8 @@ impl Client {
                     }
                 }
                 Some(Event::Refused(_) | Event::Unavailable { .. }) => return false,
-                Some(Event::Part { .. } | Event::GoAway { .. } | Event::Quiet) => {}
+                Some(Event::Part { reply, .. }) => leases.extend(reply.leases.iter().map(job_of)),
+                Some(Event::GoAway { .. } | Event::Quiet) => {}
             }
             self.take_up(leases, &runs);
         }

@@ -20,7 +20,16 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// What an answer says.
+    /// What this and the next frame of an answer say. Only leases go on in later frames.
+    pub(crate) fn and(mut self, reply: &ReplyFrame<'_>) -> Self {
+        let next = Self::of(reply);
+        let head = Self { leases: Vec::new(), ..next.clone() };
+        assert!(head == Self::default(), "only the first frame says what became of a request");
+        self.leases.extend(next.leases);
+        self
+    }
+
+    /// What one frame of an answer says.
     pub(crate) fn of(reply: &ReplyFrame<'_>) -> Self {
         let lease =
             |l: &jobbie_proto::wire::LeasedJob<'_>| (l.job, l.token.0, l.deadline.0, l.attempt);

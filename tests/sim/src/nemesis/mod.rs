@@ -1,5 +1,8 @@
 //! What goes wrong, and when.
 
+mod full;
+mod silent;
+
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -52,27 +55,38 @@ impl Nemesis {
                 let disk = node.disk();
                 disk.fail_power_at(disk.operations() + self.below(40));
             }
-            let Either::Left((started, _)) =
-                select(pin!(node.start()), Handle::current().sleep(START_MAX)).await
-            else {
-                panic!("r13 is broken: shard {} neither starts nor says why", node.shard);
-            };
-            match started {
-                Started::Serves => {
-                    if again {
-                        node.disk().fail_power_at(u64::MAX);
-                    }
-                    return;
+            if self.start_once(node).await {
+                if again {
+                    node.disk().keep_power();
                 }
-                Started::LostPower => count(&self.world.counts.power_losses),
-                Started::Failed(error) => {
-                    let excused = node.take_excuse();
-                    assert!(excused, "r04 is broken: {} does not start: {error}", node.shard);
-                    self.sleep(50 * MS).await;
-                }
+                return;
             }
         }
         panic!("r13 is broken: shard {} did not start {STARTS_MAX} times", node.shard);
+    }
+
+    /// Whether it serves now.
+    async fn start_once(&self, node: &Node) -> bool {
+        let verdict = self.judge(node).await;
+        let Either::Left((started, _)) =
+            select(pin!(node.start()), Handle::current().sleep(START_MAX)).await
+        else {
+            panic!("r13 is broken: shard {} neither starts nor says why", node.shard);
+        };
+        match started {
+            Started::Serves => {
+                verdict.check_service(self.world.plan.log.verify_sealed);
+                true
+            }
+            Started::LostPower => {
+                count(&self.world.counts.power_losses);
+                false
+            }
+            Started::Failed(error) => {
+                self.refused(node, &verdict, &error).await;
+                false
+            }
+        }
     }
 
     /// Makes trouble for this long, silences not counted.
@@ -85,16 +99,19 @@ impl Nemesis {
             self.check_health().await;
             let at = self.below(self.world.nodes.len() as u64) as usize;
             let node = Rc::clone(&self.world.nodes[at]);
-            match self.below(16) {
+            match self.below(20) {
                 0 | 1 => self.kill(&node).await,
-                2..=4 => self.power_loss(&node).await,
-                5 | 6 => self.power_loss_at_a_call(&node).await,
-                7 => self.shut_down(&node).await,
-                8 => self.io_error(&node).await,
-                9 => self.no_space(&node).await,
-                10 => self.hang(&node).await,
-                11 => self.slow(&node).await,
-                12..=14 => self.step_clock().await,
+                2 | 3 => self.power_loss(&node).await,
+                4 | 5 => self.power_loss_at_a_call(&node).await,
+                6..=8 => self.power_losses_in_a_row(&node).await,
+                9 => self.shut_down(&node).await,
+                10 => self.io_error(&node).await,
+                11 => self.no_space(&node).await,
+                12 => self.hang(&node).await,
+                13 => self.slow(&node).await,
+                14..=16 => self.step_clock().await,
+                17 => self.rot(&node).await,
+                18 => self.write_astray(&node).await,
                 _ => until += self.silence().await,
             }
         }
@@ -104,11 +121,17 @@ impl Nemesis {
     async fn check_health(&self) {
         for node in &self.world.nodes {
             let Some(error) = node.failed() else { continue };
-            assert!(node.take_excuse(), "r05 is broken: {} stopped: {error}", node.shard);
+            let damaged = node.damage.is_there(&node.disk());
+            let excused = damaged || node.take_excuse();
+            assert!(excused, "r05 is broken: {} stopped: {error}", node.shard);
             self.sleep(self.below(200) * MS).await;
             match self.below(2) {
                 0 => node.kill(),
                 _ => node.lose_power(),
+            }
+            if damaged {
+                count(&self.world.counts.refusals);
+                node.damage.mend(&node.disk());
             }
             self.start(node).await;
         }
@@ -144,6 +167,27 @@ impl Nemesis {
         self.start(node).await;
     }
 
+    /// Tears the tail while two writes are on their way, then fails again and again among the first
+    /// writes of each life: what the former life left behind the end of the log must not come back.
+    async fn power_losses_in_a_row(&self, node: &Node) {
+        self.world.hurry.set(true);
+        let (mut writes, mut in_flight, mut patience) = (self.below(20), 2, 300 * MS);
+        for _ in 0..2 + self.below(4) {
+            let disk = node.disk();
+            disk.fail_power_with_writes(writes, in_flight);
+            if node.serving().is_none() {
+                self.start_once(node).await;
+            }
+            let sleep = Handle::current().sleep(Duration::from_nanos(patience));
+            select(pin!(disk.power_failure()), sleep).await;
+            count(&self.world.counts.power_losses);
+            node.lose_power();
+            (writes, in_flight, patience) = (self.below(4), 1, 100 * MS);
+        }
+        self.world.hurry.set(false);
+        self.start(node).await;
+    }
+
     async fn shut_down(&self, node: &Node) {
         count(&self.world.counts.shutdowns);
         node.shut_down().await;
@@ -163,17 +207,6 @@ impl Nemesis {
         node.disk().plan(operation, self.below(40), fault);
         self.sleep(500 * MS).await;
         self.check_health().await;
-    }
-
-    async fn no_space(&self, node: &Node) {
-        count(&self.world.counts.disk_faults);
-        let disk = node.disk();
-        let used: u64 = disk.files().iter().map(|file| file.len).sum();
-        let left = self.below(3 << 20);
-        disk.configure(|config| config.capacity_bytes = used + left);
-        self.sleep(self.below(6000) * MS).await;
-        let capacity = self.world.plan.disk.capacity_bytes;
-        disk.configure(|config| config.capacity_bytes = capacity);
     }
 
     async fn hang(&self, node: &Node) {
@@ -231,8 +264,10 @@ impl Nemesis {
         for node in &self.world.nodes {
             let (disk, plan) = (node.disk(), self.world.plan.disk.clone());
             disk.release();
+            disk.forget_planned();
+            node.damage.mend(&disk);
             disk.configure(|config| *config = plan);
-            disk.fail_power_at(u64::MAX);
+            disk.keep_power();
         }
         self.sleep(2000 * MS).await;
         self.check_health().await;

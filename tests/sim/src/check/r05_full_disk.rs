@@ -1,0 +1,28 @@
+//! R5: while the disk is full only what adds jobs is refused; leases run out as ever, and writes resume unaided.
+
+use jobbie_proto::reply::JobState;
+use jobbie_proto::{Code, Request};
+
+use super::violated;
+use crate::model::Model;
+
+/// How much later than its end a lease may be ended, in microseconds of log time.
+const LATE_US: u64 = 1_000_000;
+
+/// A request is answered.
+pub(crate) fn reply(request: &Request<'_>, number: u64, code: Code) {
+    if code == Code::NoSpace && request.enqueues.is_empty() {
+        violated!("r05", "request {number} adds no job and was refused for want of space");
+    }
+}
+
+/// The shard has served without a break, with room in its log, until `log_time` at least.
+pub(crate) fn expired(model: &Model, log_time: u64) {
+    for seq in &model.live {
+        let job = model.job(*seq);
+        if job.state == JobState::Active && job.deadline + LATE_US < log_time {
+            let late = log_time - job.deadline;
+            violated!("r05", "the disk is full and the lease of job {seq} is over by {late} µs");
+        }
+    }
+}
