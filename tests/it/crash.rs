@@ -144,6 +144,7 @@ fn r05_a_full_disk_is_an_answer_and_passes() {
     let jobbie =
         |args: &[&str]| run("jobbie", &[args, &["--addr", &addr, "--timeout-ms", "2000"]].concat());
     assert!(jobbie(&["enqueue", "q", "first"]).status.success());
+    assert!(jobbie(&["enqueue", "q", "second"]).status.success());
     let ballast = fs.path().join("ballast");
     let payload = folder.path().join("payload");
     std::fs::write(&payload, vec![b'x'; 200 << 10]).expect("write the payload");
@@ -165,6 +166,22 @@ fn r05_a_full_disk_is_an_answer_and_passes() {
     let text = String::from_utf8_lossy(&fetched.stdout).into_owned();
     let job = text.split('"').find(|w| w.starts_with("job_")).expect("an id").to_owned();
     assert!(jobbie(&["ack", &job]).status.success());
+    // A lease whose worker says nothing runs out as ever.
+    let fetched = jobbie(&["fetch", "q", "--lease-ms", "1000", "--output", "json"]);
+    let text = String::from_utf8_lossy(&fetched.stdout).into_owned();
+    let job = text.split('"').find(|w| w.starts_with("job_")).expect("an id").to_owned();
+    let is_active = || {
+        let seen = jobbie(&["inspect", &job, "--output", "json"]);
+        String::from_utf8_lossy(&seen.stdout).contains("\"active\"")
+    };
+    assert!(is_active(), "it was just leased");
+    let begin = Instant::now();
+    while is_active() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "no lease runs out on a full disk");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let refused = jobbie(&["enqueue", "q", &payload]);
+    assert_eq!(refused.status.code(), Some(6), "the disk was full all the while: {refused:?}");
     std::fs::remove_file(&ballast).expect("make room");
     let begin = Instant::now();
     while !jobbie(&["enqueue", "q", "again"]).status.success() {
