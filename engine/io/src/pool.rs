@@ -7,7 +7,7 @@ use crate::aligned::Memory;
 use crate::disk::BLOCK_BYTES;
 
 /// Memory that one thread keeps, in bytes.
-const BYTES_MAX: usize = 16 << 20;
+const BYTES_MAX: usize = 4 << 20;
 /// Larger buffers are rare and go back to the system, in bytes.
 const BUFFER_BYTES_MAX: usize = 4 << 20;
 
@@ -70,7 +70,7 @@ mod tests {
     fn only_so_much_is_kept() {
         std::thread::spawn(|| {
             let buffers: Vec<_> =
-                (0..40).map(|_| crate::AlignedBuf::with_capacity(1 << 20)).collect();
+                (0..20).map(|_| crate::AlignedBuf::with_capacity(1 << 20)).collect();
             drop(buffers);
             let kept = POOL.with_borrow(|pool| pool.bytes);
             assert_eq!(kept, BYTES_MAX);
