@@ -1,7 +1,9 @@
 //! How a log behaves.
 
 use crate::error::OpenError;
-use crate::limits::{SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN};
+use crate::limits::{
+    SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENTS_PER_DISK_MIN,
+};
 
 /// What "done" means for an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +25,8 @@ pub struct LogConfig {
     /// given back segment by segment, and an entry cannot be larger. Less is used on a small disk.
     pub segment_bytes: u64,
     /// Prepared segments beyond the one being written (at least 1). More absorb longer bursts, and are
-    /// the reserve that still takes acks when the disk is full. Of segments that nobody needs any more, up to
-    /// four times as many files are kept for later.
+    /// the reserve that still takes acks when the disk is full. Of segments that nobody needs any more,
+    /// as many files are kept for later, four times as many where space is plenty.
     pub spare_segments: usize,
     /// Memory for the newest entries, in bytes.
     pub tail_bytes_max: usize,
@@ -48,9 +50,11 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
-    /// Files of recycled segments that are kept.
-    pub(crate) fn spares_kept_max(&self) -> usize {
-        self.spare_segments.saturating_mul(4)
+    /// Files of recycled segments that are kept while `available` bytes of the disk are free: many only where space is
+    /// plenty, since snapshots and others need some too.
+    pub(crate) fn spares_kept_max(&self, segment_bytes: u64, available: u64) -> usize {
+        let plenty = segment_bytes.saturating_mul(4 * SEGMENTS_PER_DISK_MIN);
+        if available < plenty { self.spare_segments } else { self.spare_segments.saturating_mul(4) }
     }
 
     /// # Errors
@@ -70,5 +74,17 @@ impl LogConfig {
             return refuse("a flush interval must be at least 1 ms");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_files_are_kept_only_where_space_is_plenty() {
+        let config = LogConfig::default();
+        assert_eq!(config.spares_kept_max(1 << 20, 64 << 20), 16);
+        assert_eq!(config.spares_kept_max(1 << 20, (64 << 20) - 1), 4);
     }
 }

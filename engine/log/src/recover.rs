@@ -266,11 +266,13 @@ async fn tidy_names<D: Disk>(
     unfit: Vec<String>,
 ) -> Result<VecDeque<u64>, OpenError> {
     let io = || OpenError::io("clear away files of no use");
+    let available = disk.available_bytes().await.map_err(io())?;
+    let kept_max = config.spares_kept_max(segment_bytes, available);
     let mut spares = VecDeque::new();
     let mut gone = unfit;
     gone.extend(names.temporary.iter().cloned());
     for (id, len) in &names.spares {
-        if *len == segment_bytes && spares.len() < config.spares_kept_max() {
+        if *len == segment_bytes && spares.len() < kept_max {
             spares.push_back(*id);
         } else {
             gone.push(spare_name(*id));

@@ -39,12 +39,15 @@ async fn recycle<D: Disk>(shared: &Rc<Shared<D>>) -> Result<(), ()> {
     shared.work.raise();
     wait.await.map_err(drop)?;
     shared.sync_written().await.map_err(drop)?;
+    // Where the system will not say, space is taken for scarce.
+    let available = shared.disk.available_bytes().await.unwrap_or(0);
     let keep = {
         let mut core = shared.core.borrow_mut();
         let gone = core.segments.pop_oldest();
         assert_eq!(gone.id, id, "only this task recycles");
         core.chunks.drop_segment(id);
-        bytes == core.segment_bytes && core.spares.len() < core.config.spares_kept_max()
+        let kept_max = core.config.spares_kept_max(core.segment_bytes, available);
+        bytes == core.segment_bytes && core.spares.len() < kept_max
     };
     let renamed = move_away(shared, id, keep).await;
     if let Err(error) = renamed {
