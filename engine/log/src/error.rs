@@ -186,3 +186,8 @@ pub enum ReadError {
         reason: String,
     },
 }
+
+/// Whether the disk, or somebody's share of it, is full.
+pub(crate) fn is_no_space(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}

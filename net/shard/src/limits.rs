@@ -25,5 +25,7 @@ pub const ENTRIES_IN_FLIGHT_MAX: usize = 2;
 pub const RECORD_CACHE_BYTES: usize = 4 << 20;
 /// Rest after each slice of a snapshot, which takes about as long to encode.
 pub const SNAPSHOT_SLICE_PAUSE: Duration = Duration::from_micros(200);
+/// Rest after a snapshot for which the disk had no room.
+pub const SNAPSHOT_RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 const _: () = assert!(INTAKE_BYTES_MAX >= CONNECTION_INTAKE_BYTES_MAX);

@@ -12,7 +12,7 @@ use jobbie_raft::{AsyncRuntime, Machine, Membership, Memberships, PlacedMembersh
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::limits::SNAPSHOT_SLICE_PAUSE;
+use crate::limits::{SNAPSHOT_RETRY_PAUSE, SNAPSHOT_SLICE_PAUSE};
 use crate::shard::Inner;
 use crate::snapshots::Captured;
 
@@ -30,15 +30,27 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Machine for Inner<R, D, C> {
     ) -> impl Future<Output = io::Result<(SnapshotMeta, LogMeta)>> + 'static {
         let inner = Rc::clone(self);
         async move {
-            let (last, snapshot) = inner.snapshots.capture(|| inner.bell.ring()).await;
-            let more = u64::from(crate::mutant!(SnapshotSaysMore));
-            let last = EntryId { index: last.index + more, ..last };
-            let membership = memberships.as_of(last);
-            let encoded = encode_membership(&membership);
-            let published = inner.write_snapshot(snapshot, encoded, last).await;
-            let published = published.map_err(io::Error::other)?;
-            let next_event = published.next_event;
-            Ok((SnapshotMeta { last, next_event, membership }, published))
+            loop {
+                let (last, snapshot) = inner.snapshots.capture(|| inner.bell.ring()).await;
+                let more = u64::from(crate::mutant!(SnapshotSaysMore));
+                let last = EntryId { index: last.index + more, ..last };
+                let membership = memberships.as_of(last);
+                let encoded = encode_membership(&membership);
+                match inner.write_snapshot(snapshot, encoded, last).await {
+                    Ok(published) => {
+                        let next_event = published.next_event;
+                        return Ok((SnapshotMeta { last, next_event, membership }, published));
+                    }
+                    // A full disk costs the snapshot, not the shard. What was written is in the way now.
+                    Err(error) if error.is_no_space() && inner.stopped.borrow().is_none() => {
+                        warn!(shard = %inner.config.shard, %error, "no room for a snapshot, tried again soon");
+                        let discarded = inner.log.snapshots().discard_unfinished().await;
+                        discarded.map_err(io::Error::other)?;
+                        R::sleep(SNAPSHOT_RETRY_PAUSE).await;
+                    }
+                    Err(error) => return Err(io::Error::other(error)),
+                }
+            }
         }
     }
 

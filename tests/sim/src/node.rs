@@ -32,6 +32,8 @@ pub(crate) struct Node {
     running: RefCell<Option<(Shard, Log<SimDisk>)>>,
     /// Errors the disk was told to give, each of which may stop the log once.
     pub(crate) excuses: Cell<u32>,
+    /// Whether the disk may have lied in this life: what is read back at once is noticed at once.
+    pub(crate) may_have_lied: Cell<bool>,
     pub(crate) starts: Cell<u64>,
     /// Starts that found a torn tail.
     pub(crate) torn: Rc<Cell<u64>>,
@@ -66,6 +68,7 @@ impl Node {
             disk: RefCell::new(SimDisk::new(seed, plan.disk.clone())),
             running: RefCell::default(),
             excuses: Cell::new(0),
+            may_have_lied: Cell::new(false),
             starts: Cell::new(0),
             torn: Rc::default(),
             damage: Damage::new(STORE),
@@ -104,6 +107,7 @@ impl Node {
     /// Boots the process and returns when it serves, or why it does not.
     pub(crate) async fn start(&self) -> Started {
         self.starts.set(self.starts.get() + 1);
+        self.may_have_lied.set(false);
         let disk = self.disk();
         let (log, config, clock) = (self.plan.log, self.config(), self.clock.clone());
         let identity = Identity { cluster: 1, node: 1, shard: self.shard.0.into(), store: STORE };

@@ -9,6 +9,7 @@ use jobbie_io::{AlignedBuf, BLOCK_BYTES, Disk, DiskFile, OpenMode};
 use crate::config::Durability;
 use crate::core::{Ready, Space};
 use crate::driver::pace::{Pacer, Step};
+use crate::error::is_no_space;
 use crate::format::segment_header::SegmentHeader;
 use crate::limits::{SPACE_MARGIN_BYTES, SPACE_PROBE_NANOS, ZERO_BYTES};
 use crate::segment::{file_name, spare_name};
@@ -47,10 +48,6 @@ pub(super) async fn run<D: Disk>(shared: Rc<Shared<D>>) {
             }
         }
     }
-}
-
-fn is_no_space(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 async fn wait_for_space<D: Disk>(shared: &Rc<Shared<D>>) {

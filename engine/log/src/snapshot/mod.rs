@@ -64,6 +64,14 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// Whether there was no room for it: it may be tried again later.
+    #[must_use]
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if crate::error::is_no_space(source))
+    }
+}
+
 /// The snapshots of one log. One writer at a time.
 pub struct Snapshots<D: Disk> {
     disk: D,
@@ -101,6 +109,23 @@ impl<D: Disk> Snapshots<D> {
     /// [`SnapshotError::MembershipTooLarge`] or [`SnapshotError::Io`].
     pub async fn begin(&self, meta: SnapshotMeta) -> Result<SnapshotWriter<D>, SnapshotError> {
         SnapshotWriter::begin(self.disk.clone(), self.identity, meta).await
+    }
+
+    /// Gives back the space of a snapshot whose writer was dropped before its end.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Io`].
+    pub async fn discard_unfinished(&self) -> Result<(), SnapshotError> {
+        match self.disk.remove(format::TEMPORARY_NAME).await {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(SnapshotError::Io {
+                    action: "remove",
+                    file: format::TEMPORARY_NAME.to_owned(),
+                    source,
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens the newest snapshot that is sound from beginning to end. All of it has been read and checked.

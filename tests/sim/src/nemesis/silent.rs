@@ -30,6 +30,7 @@ impl Nemesis {
         let faults = [Fault::Lost, Fault::Misdirected, Fault::BitFlip];
         let fault = faults[self.below(3) as usize];
         node.disk().plan(Operation::Write, self.below(30), fault);
+        node.may_have_lied.set(true);
         self.sleep(self.below(800) * MS).await;
         if !node.disk().astray().is_empty() {
             count(&self.world.counts.silent_faults);
