@@ -25,25 +25,23 @@ pub(crate) enum Step {
 pub(super) struct Pacer {
     /// What the log had written when the segment was begun, in bytes.
     begun: u64,
-    zeroed: u64,
     /// What the log had written when it was seen to rest, in bytes.
     resting_at: Option<u64>,
 }
 
 impl Pacer {
     pub(super) fn new<F>(core: &Core<F>) -> Self {
-        Self { begun: core.placed_bytes, zeroed: 0, resting_at: None }
+        Self { begun: core.placed_bytes, resting_at: None }
     }
 
     /// Waits for the next step; `zeroed` bytes are.
     pub(super) async fn step<D: Disk>(&mut self, shared: &Rc<Shared<D>>, zeroed: u64) -> Step {
-        self.zeroed = zeroed;
         loop {
-            if let Some(step) = self.look(&shared.core.borrow()) {
+            if let Some(step) = self.look(&shared.core.borrow(), zeroed) {
                 return step;
             }
             let before = shared.core.borrow().placed_bytes;
-            let look = || self.look(&shared.core.borrow()).is_some();
+            let look = || self.look(&shared.core.borrow(), zeroed).is_some();
             super::sleep_or(shared, ZERO_IDLE_NANOS, look).await;
             let core = shared.core.borrow();
             if core.placed_bytes == before && core.queue.is_idle() {
@@ -52,7 +50,7 @@ impl Pacer {
         }
     }
 
-    fn look<F: Clone>(&self, core: &Core<F>) -> Option<Step> {
+    fn look<F: Clone>(&self, core: &Core<F>, zeroed: u64) -> Option<Step> {
         if core.failed.is_some() || core.closing {
             return Some(Step::Stop);
         }
@@ -62,7 +60,7 @@ impl Pacer {
         let rests = self.resting_at == Some(core.placed_bytes);
         let due = (core.placed_bytes - self.begun) / 2 * 3;
         let bulk = core.queue.write_bytes_recent() >= BULK_WRITE_BYTES;
-        (rests || !bulk && self.zeroed < due).then_some(Step::Zero)
+        (rests || !bulk && zeroed < due).then_some(Step::Zero)
     }
 }
 

@@ -116,16 +116,7 @@ impl<D: Disk> Snapshots<D> {
     /// # Errors
     /// [`SnapshotError::Io`].
     pub async fn discard_unfinished(&self) -> Result<(), SnapshotError> {
-        match self.disk.remove(format::TEMPORARY_NAME).await {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                Err(SnapshotError::Io {
-                    action: "remove",
-                    file: format::TEMPORARY_NAME.to_owned(),
-                    source,
-                })
-            }
-            _ => Ok(()),
-        }
+        write::remove_unfinished(&self.disk).await
     }
 
     /// Opens the newest snapshot that is sound from beginning to end. All of it has been read and checked.

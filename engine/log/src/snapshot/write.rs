@@ -43,12 +43,7 @@ impl<D: Disk> SnapshotWriter<D> {
                 bytes_max: MEMBERSHIP_BYTES_MAX,
             });
         }
-        match disk.remove(TEMPORARY_NAME).await {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(io("remove", TEMPORARY_NAME)(error));
-            }
-            _ => {}
-        }
+        remove_unfinished(&disk).await?;
         let file = disk
             .open(TEMPORARY_NAME, OpenMode::Create)
             .await
@@ -148,6 +143,16 @@ impl<D: Disk> SnapshotWriter<D> {
             self.disk.remove(name).await.map_err(io("remove", name))?;
         }
         self.disk.sync_dir().await.map_err(io("flush the directory of", newest))
+    }
+}
+
+/// Removes what a dropped writer has left, if anything.
+pub(super) async fn remove_unfinished<D: Disk>(disk: &D) -> Result<(), SnapshotError> {
+    match disk.remove(TEMPORARY_NAME).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(io("remove", TEMPORARY_NAME)(error))
+        }
+        _ => Ok(()),
     }
 }
 
