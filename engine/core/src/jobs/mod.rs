@@ -69,12 +69,17 @@ struct Segment {
     used: u32,
 }
 
+impl Segment {
+    fn new() -> Self {
+        Self { pages: std::array::from_fn(|_| None), used: 0 }
+    }
+}
+
 /// All jobs of a shard.
 #[derive(Clone)]
 pub(crate) struct Jobs {
-    segments: VecDeque<Option<Rc<Segment>>>,
-    /// Number of the first of `segments`.
-    base: u64,
+    /// Those with pages, with their numbers, which rise: a job that stays for years costs no more than its page.
+    segments: VecDeque<(u64, Rc<Segment>)>,
     live: u64,
     /// The newest job. Its page is kept even when it is empty: a shard that keeps up would make a
     /// page for every job otherwise.
@@ -83,41 +88,45 @@ pub(crate) struct Jobs {
 
 impl Jobs {
     pub(crate) fn new() -> Self {
-        Self { segments: VecDeque::new(), base: 0, live: 0, newest: 0 }
+        Self { segments: VecDeque::new(), live: 0, newest: 0 }
     }
 
     pub(crate) fn live(&self) -> u64 {
         self.live
     }
 
+    /// Where the segment of a job is, or where it would be. Seldom is one missing between it and the newest.
+    #[inline]
+    fn find(&self, job: u64) -> Result<usize, usize> {
+        let number = job / SEGMENT;
+        let newest = self.segments.back().map_or(0, |(newest, _)| *newest);
+        let guess =
+            self.segments.len().wrapping_sub(1).wrapping_sub(newest.wrapping_sub(number) as usize);
+        if self.segments.get(guess).is_some_and(|(found, _)| *found == number) {
+            return Ok(guess);
+        }
+        self.segments.binary_search_by_key(&number, |(found, _)| *found)
+    }
+
     #[inline]
     fn page(&self, job: u64) -> Option<&Page> {
-        let segment = (job / SEGMENT).checked_sub(self.base)?;
-        let segment = self.segments.get(segment as usize)?.as_ref()?;
+        let (_, segment) = &self.segments[self.find(job).ok()?];
         segment.pages[(job / PAGE) as usize % PAGES].as_deref()
     }
 
     #[inline]
     fn page_mut(&mut self, job: u64) -> &mut Page {
-        let segment = (job / SEGMENT).checked_sub(self.base).expect("the job is not in memory");
-        let segment = self.segments[segment as usize].as_mut().expect("the job is not in memory");
-        let page = &mut own(segment).pages[(job / PAGE) as usize % PAGES];
+        let at = self.find(job).expect("the job is not in memory");
+        let page = &mut own(&mut self.segments[at].1).pages[(job / PAGE) as usize % PAGES];
         own(page.as_mut().expect("the job is not in memory"))
     }
 
     fn page_or_new(&mut self, job: u64) -> &mut Page {
-        let number = job / SEGMENT;
-        if self.segments.is_empty() {
-            self.base = number;
-        }
-        let at = number.checked_sub(self.base).expect("job numbers rise") as usize;
-        if at >= self.segments.len() {
-            self.segments.resize_with(at + 1, || None);
-        }
-        let segment = self.segments[at].get_or_insert_with(|| {
-            Rc::new(Segment { pages: std::array::from_fn(|_| None), used: 0 })
+        let at = self.find(job).unwrap_or_else(|at| {
+            self.segments.insert(at, (job / SEGMENT, Rc::new(Segment::new())));
+            at
         });
-        let segment = own(segment);
+        let segment = own(&mut self.segments[at].1);
         let page = &mut segment.pages[(job / PAGE) as usize % PAGES];
         segment.used += u32::from(page.is_none());
         own(page.get_or_insert_with(Rc::default))
@@ -187,37 +196,34 @@ impl Jobs {
     }
 
     fn drop_page(&mut self, job: u64) {
-        let at = (job / SEGMENT - self.base) as usize;
-        let segment = own(self.segments[at].as_mut().expect("it holds the page"));
+        let at = self.find(job).expect("a segment holds the page");
+        let segment = own(&mut self.segments[at].1);
         segment.pages[(job / PAGE) as usize % PAGES] = None;
         segment.used -= 1;
         if segment.used == 0 {
-            self.segments[at] = None;
-            while self.segments.front().is_some_and(Option::is_none) {
-                self.segments.pop_front();
-                self.base += 1;
-            }
+            self.segments.remove(at);
         }
     }
 
     /// The first job in `from..end`; only untouched ones when `fresh`.
     #[inline]
     pub(crate) fn next(&self, from: u64, end: u64, fresh: bool) -> Option<u64> {
-        let mut at = from.max(self.base * SEGMENT);
+        let (Ok(mut place) | Err(mut place)) = self.find(from);
+        let mut at = from;
         while at < end {
-            let segment = (at / SEGMENT - self.base) as usize;
-            let Some(segment) = self.segments.get(segment)?.as_ref() else {
-                at = (at / SEGMENT + 1) * SEGMENT;
-                continue;
-            };
-            let start = at - at % PAGE;
-            if let Some(page) = segment.pages[(at / PAGE) as usize % PAGES].as_ref() {
-                let found = page.next(at % PAGE, fresh);
-                if found < PAGE {
-                    return Some(start + found).filter(|&job| job < end);
+            let (number, segment) = self.segments.get(place)?;
+            at = at.max(number * SEGMENT);
+            while at / SEGMENT == *number && at < end {
+                let start = at - at % PAGE;
+                if let Some(page) = segment.pages[(at / PAGE) as usize % PAGES].as_ref() {
+                    let found = page.next(at % PAGE, fresh);
+                    if found < PAGE {
+                        return Some(start + found).filter(|&job| job < end);
+                    }
                 }
+                at = start + PAGE;
             }
-            at = start + PAGE;
+            place += 1;
         }
         None
     }
@@ -231,7 +237,8 @@ impl Jobs {
 
     pub(crate) fn check(&self) {
         let (mut live, mut empty) = (0, 0);
-        for segment in self.segments.iter().flatten() {
+        assert!(self.segments.iter().is_sorted_by(|a, b| a.0 < b.0), "segments out of order");
+        for (_, segment) in &self.segments {
             let pages: Vec<_> = segment.pages.iter().flatten().collect();
             assert_eq!(pages.len(), segment.used as usize, "a segment miscounts its pages");
             assert!(segment.used > 0, "an empty segment was kept");
@@ -270,7 +277,7 @@ mod tests {
             jobs.remove(job);
         }
         assert_eq!(jobs.iter().collect::<Vec<_>>(), [40_509]);
-        assert_eq!((jobs.segments.len(), jobs.base), (1, 1));
+        assert_eq!(jobs.segments.iter().map(|segment| segment.0).collect::<Vec<_>>(), [1]);
         jobs.check();
         assert_eq!(copy.iter().count(), 40_010);
         copy.check();
@@ -278,6 +285,27 @@ mod tests {
         jobs.add(1_000_000, 1, origin(99_999, 3));
         assert_eq!(jobs.next(0, 1_000_000, false), None);
         assert_eq!(jobs.next(0, 1_000_001, true), Some(1_000_000));
+    }
+
+    /// As when one job stays and trillions come and go after it.
+    #[test]
+    fn jobs_far_apart_cost_their_pages_only() {
+        let mut jobs = Jobs::new();
+        let numbers = [7, 7 * SEGMENT, 1 << 40, (1 << 40) + SEGMENT, (1 << 50) - 1];
+        for (job, event) in numbers.into_iter().zip(1..) {
+            jobs.add(job, 1, origin(event, 1));
+        }
+        assert!(jobs.segments.capacity() < 16);
+        assert!(jobs.iter().eq(numbers));
+        for (at, job) in numbers.into_iter().enumerate() {
+            assert_eq!(jobs.origin(job).event, at as u64 + 1);
+            assert!(!jobs.contains(job - 1) && !jobs.contains(job + 1));
+            assert_eq!(jobs.next(job + 1, u64::MAX, true), numbers.get(at + 1).copied());
+        }
+        jobs.remove(1 << 40);
+        jobs.check();
+        let left: Vec<_> = numbers.into_iter().filter(|job| *job != 1 << 40).collect();
+        assert!(jobs.iter().eq(left));
     }
 
     #[test]

@@ -231,6 +231,9 @@ impl Restoring {
         let needs_timer =
             matches!(row.state, JobState::Active | JobState::Scheduled | JobState::Retrying);
         require(row.due > 0 || !needs_timer, "a job without its timer")?;
+        let marked_by_event = matches!(row.state, JobState::Active | JobState::Pending);
+        let known_event = (1..self.state.next_event).contains(&row.mark);
+        require(known_event || !marked_by_event, "a job is ahead of its event")?;
         let detached = self.state.detach_fresh(row.job);
         let number = self.state.track(detached, row.state, row.mark);
         self.fresh -= 1;
@@ -260,6 +263,7 @@ impl Restoring {
     fn waiting(&mut self, row: WaitingRow) -> Checked {
         let queue = *self.queues.get(row.queue as usize).ok_or("an unknown queue")?;
         require(row.tier < PRIORITY_TIERS, "an unknown tier")?;
+        require(self.fresh >= row.count, "a job waits twice")?;
         let end = row.first.saturating_add(row.count.max(1));
         for job in row.first..end {
             require(self.state.jobs.contains(job), "an unknown job waits")?;
@@ -270,7 +274,6 @@ impl Restoring {
         if row.count > 0 {
             (row.first..end).try_for_each(|job| self.require_fresh(job))?;
             let class = self.state.jobs.origin(row.first).class;
-            require(self.fresh >= row.count, "a job waits twice")?;
             self.fresh -= row.count;
             self.state.wait_fresh(row.first, row.count, class);
             return Ok(());

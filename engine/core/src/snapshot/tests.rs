@@ -1,6 +1,7 @@
 use super::*;
 use crate::state::State;
 use jobbie_proto::ShardId;
+use jobbie_proto::event::BackoffKind;
 
 fn chunks(state: &State) -> Vec<Vec<u8>> {
     state.snapshot().collect()
@@ -21,4 +22,93 @@ fn every_missing_cut_or_foreign_chunk_is_refused() {
     let at = newer[0].len() - 2;
     newer[0][at] = 2;
     assert_eq!(State::restore(newer).err(), Some(RestoreError::Version(2)));
+}
+
+/// Jobs 1 and 2, of which 2 stepped back into its queue by event 3, and job 2^49.
+struct Parts {
+    header: Header,
+    jobs: JobsPart,
+    waiting: Vec<WaitingRow>,
+}
+
+impl Parts {
+    fn new() -> Self {
+        let header = Header {
+            shard: 0,
+            shards: 1,
+            time: 9_000,
+            next_event: 8,
+            next_job: 1 << 49 | 1,
+            digest: 5,
+        };
+        let run = |first, count, event| JobRun { first, count, event, created_ms: 9, class: 0 };
+        let tracked = TrackedRow {
+            job: 2,
+            state: JobState::Pending,
+            mark: 3,
+            due: 0,
+            attempt: 1,
+            lease_ms: 0,
+            session: 0,
+            lease_expiries: 0,
+            checkpoint: EventSeq(0),
+            progress: EventSeq(0),
+            error: EventSeq(0),
+        };
+        let runs = vec![run(1, 2, 1), run(1 << 49, 1, 7)];
+        let jobs = JobsPart { runs, sleepers: Vec::new(), tracked: vec![tracked] };
+        let row = |first, count| WaitingRow { queue: 0, tier: 1, first, count };
+        Self { header, jobs, waiting: vec![row(1, 1), row(1 << 49, 1), row(2, 0)] }
+    }
+
+    fn restore(&self) -> Result<State, RestoreError> {
+        let queue = QueueRow { name: "q".into(), paused: false, completed: 0, enqueued_total: 3 };
+        let class = Class {
+            queue: "q".into(),
+            priority: 1,
+            max_retries: 0,
+            backoff: BackoffKind::None,
+            backoff_base_ms: 0,
+            backoff_cap_ms: 0,
+            expire_after_ms: 0,
+        };
+        let parts = [
+            Part::Header(self.header.clone()),
+            Part::Queues(vec![queue]),
+            Part::Classes(vec![class]),
+            Part::Jobs(self.jobs.clone()),
+            Part::Waiting(self.waiting.clone()),
+            Part::End,
+        ];
+        State::restore(parts.iter().map(write::encode))
+    }
+}
+
+#[test]
+fn jobs_any_distance_apart_are_restored() {
+    let state = Parts::new().restore().expect("it is sound");
+    state.check();
+    assert_eq!(State::restore(chunks(&state)).map(|again| chunks(&again)), Ok(chunks(&state)));
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let refused = |change: fn(&mut Parts)| {
+        let mut parts = Parts::new();
+        change(&mut parts);
+        match parts.restore().err() {
+            Some(RestoreError::Contradiction { message, .. }) => message,
+            other => panic!("not refused: {other:?}"),
+        }
+    };
+    let ahead = "a job is ahead of its event";
+    assert_eq!(refused(|parts| parts.jobs.tracked[0].mark = 0), ahead);
+    assert_eq!(refused(|parts| parts.jobs.tracked[0].mark = 8), ahead);
+    assert_eq!(refused(|parts| parts.jobs.tracked[0].mark = 1 << 61), ahead);
+    assert_eq!(refused(|parts| parts.jobs.runs[1].event = 8), ahead);
+    assert_eq!(refused(|parts| parts.waiting[0].count = u64::MAX), "a job waits twice");
+    assert_eq!(refused(|parts| parts.waiting[2].first = 1), "a job without a struct stepped back");
+    assert_eq!(refused(|parts| parts.waiting.truncate(2)), "a pending job waits nowhere");
+    assert_eq!(refused(|parts| parts.waiting[0].tier = 2), "a job waits in another queue");
+    assert_eq!(refused(|parts| parts.jobs.runs[1].first = 2), "jobs out of order");
 }

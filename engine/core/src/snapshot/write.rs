@@ -85,13 +85,17 @@ impl Iterator for Snapshot {
             };
             self.stage = next;
             if let Some(part) = part {
-                let bytes = rkyv::to_bytes::<RkyvError>(&part).expect("writing to memory");
-                let mut bytes = bytes.into_vec();
-                bytes.extend_from_slice(&VERSION.to_le_bytes());
-                return Some(bytes);
+                return Some(encode(&part));
             }
         }
     }
+}
+
+pub(super) fn encode(part: &Part) -> Vec<u8> {
+    let bytes = rkyv::to_bytes::<RkyvError>(part).expect("writing to memory");
+    let mut bytes = bytes.into_vec();
+    bytes.extend_from_slice(&VERSION.to_le_bytes());
+    bytes
 }
 
 type Step = (Option<Part>, Stage);
