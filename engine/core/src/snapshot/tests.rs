@@ -73,7 +73,7 @@ impl Parts {
             expire_after_ms: 0,
         };
         let parts = [
-            Part::Header(self.header.clone()),
+            Part::Header(self.header),
             Part::Queues(vec![queue]),
             Part::Classes(vec![class]),
             Part::Jobs(self.jobs.clone()),
