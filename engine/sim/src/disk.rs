@@ -319,7 +319,8 @@ impl Shared {
         self.epoch += 1;
         (self.power_fails_at, self.power_cut) = (None, None);
         for (_, write) in std::mem::take(&mut self.in_flight) {
-            self.leave_partly(&write);
+            // What the disk got done of it is done, where the blocks were its own; the rest is drawn below.
+            self.leave_partly(&write, Durability::Immediate);
         }
         let Self { directory, rng, .. } = self;
         directory.crash(rng);
@@ -342,15 +343,15 @@ impl Shared {
     }
 
     /// A write nobody waits for any more: any of its sectors may have happened, all or none of them more often
-    /// than chance would have it. What a power loss leaves of those is drawn sector by sector as ever.
-    fn leave_partly(&mut self, write: &InFlight) {
+    /// than chance would have it.
+    fn leave_partly(&mut self, write: &InFlight, durability: Durability) {
         self.stamp += 1;
         let Self { stamp, rng, .. } = self;
         let bytes = &write.buf[write.range.clone()];
         let mut inode = write.inode.borrow_mut();
-        let whole = if rng.coin() { Some(rng.coin()) } else { None };
+        let whole = (rng.below(4) == 0).then(|| rng.coin());
         let keep = || whole.unwrap_or_else(|| rng.coin());
-        inode.write(*stamp, write.offset, bytes, Durability::AfterFlush, keep);
+        inode.write(*stamp, write.offset, bytes, durability, keep);
     }
 
     fn draw_fault(&mut self, operation: Operation) -> Option<Fault> {

@@ -55,7 +55,7 @@ impl SimFile {
     fn change_file(&self, write: &InFlight, fault: Option<Fault>) {
         let mut shared = self.disk.shared.borrow_mut();
         if matches!(fault, Some(Fault::Error)) {
-            shared.leave_partly(write);
+            shared.leave_partly(write, Durability::AfterFlush);
             return;
         }
         shared.stamp += 1;
@@ -142,7 +142,7 @@ impl<'a> Submitted<'a> {
 impl Drop for Submitted<'_> {
     fn drop(&mut self) {
         if let Some(write) = self.take() {
-            self.disk.shared.borrow_mut().leave_partly(&write);
+            self.disk.shared.borrow_mut().leave_partly(&write, Durability::AfterFlush);
         }
     }
 }
