@@ -65,8 +65,8 @@ impl GroupConfig {
             replication_lag_threshold: SNAPSHOT_LAG_ENTRIES,
             // The shard knows the bytes of its log and asks for snapshots itself.
             snapshot_policy: SnapshotPolicy::Never,
-            // Retention belongs to the log: what Raft purges after a snapshot is only logical.
-            max_in_snapshot_log_to_keep: SNAPSHOT_LAG_ENTRIES,
+            // The shard knows which snapshots are kept and lets go of the log before the oldest of them.
+            max_in_snapshot_log_to_keep: u64::MAX,
             api_channel_size: Some(CHANNEL_MESSAGES_MAX),
             notification_channel_size: Some(CHANNEL_MESSAGES_MAX),
             enable_pre_vote: Some(true),

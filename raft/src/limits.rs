@@ -5,7 +5,7 @@
 pub const APPEND_ENTRIES_MAX: u64 = 16;
 /// Entries sent to a follower at once.
 pub const REPLICATE_ENTRIES_MAX: u64 = 16;
-/// A follower this many entries behind is sent a snapshot; as many stay in the log after one.
+/// A follower this many entries behind is sent a snapshot.
 pub const SNAPSHOT_LAG_ENTRIES: u64 = 10_000;
 /// Messages waiting for Raft; a sender waits beyond it. The shard has a few proposals under way.
 pub const CHANNEL_MESSAGES_MAX: u64 = 1024;

@@ -49,6 +49,9 @@ pub enum OpenError {
     /// Damage before the end of the log.
     #[error(transparent)]
     Damaged(#[from] Damage),
+    /// A snapshot beside the log that is not this log's, or cannot be read.
+    #[error(transparent)]
+    Snapshot(Box<crate::snapshot::SnapshotError>),
     /// The configuration cannot work.
     #[error("log configuration: {0}")]
     Config(String),
@@ -63,6 +66,10 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    pub(crate) fn snapshot(error: crate::snapshot::SnapshotError) -> Self {
+        Self::Snapshot(Box::new(error))
+    }
+
     pub(crate) fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action: action.into(), source }
     }

@@ -341,6 +341,23 @@ impl<D: Disk> Log<D> {
             .await
     }
 
+    /// Waits until entries up to `index`, which was appended, survive power loss, whatever the durability.
+    ///
+    /// # Errors
+    /// When the log has stopped before.
+    pub async fn wait_durable(&self, index: u64) -> Result<(), LogFailed> {
+        let written = self.shared.changed.until(|| {
+            let core = self.shared.core.borrow();
+            let written = core.flushed.is_some_and(|flushed| flushed.index >= index);
+            core.check().err().map(Err).or(written.then_some(Ok(())))
+        });
+        written.await?;
+        if self.shared.core.borrow().config.durability != Durability::Fsync {
+            self.shared.sync_written().await?;
+        }
+        Ok(())
+    }
+
     /// Whether the log can still grow.
     #[must_use]
     pub fn space(&self) -> Space {

@@ -10,7 +10,7 @@ use crate::config::LogConfig;
 use crate::core::{Change, Core, Ready, Space};
 use crate::driver::{Driver, Step};
 use crate::entry::Identity;
-use crate::error::OpenError;
+use crate::error::{Damage, OpenError};
 use crate::format::header::RecordKind;
 use crate::format::segment_header::SegmentHeader;
 use crate::format::superblock::{self, SUPERBLOCK_BYTES};
@@ -53,6 +53,8 @@ pub struct RecoveryReport {
     pub state: LogState,
     /// A torn tail that was cut. Nothing in it had been acknowledged.
     pub torn: Option<TornTail>,
+    /// A damaged copy of the superblock, which was written again from the sound one.
+    pub superblock: Option<Damage>,
 }
 
 impl<D: Disk> Log<D> {
@@ -77,12 +79,15 @@ impl<D: Disk> Log<D> {
         } else {
             names
         };
-        let found = scan::read_superblock(&disk).await?;
+        let (found, superblock) = scan::read_superblock(&disk).await?;
         if found != identity {
             return Err(OpenError::Foreign { expected: identity, found });
         }
         let scanned = scan::scan_segments(&disk, identity, names, config.verify_sealed).await?;
         let torn = scanned.torn.clone();
+        if let Some(damage) = &superblock {
+            mend_superblock(&disk, &identity, damage.offset).await?;
+        }
         let mut core = repair(&disk, config, segment_bytes, scanned).await?;
         if core.segments.active().records == 0 {
             core.push_control(RecordKind::Start, Change::Nothing, None);
@@ -98,7 +103,7 @@ impl<D: Disk> Log<D> {
         });
         let driver = Driver::new(&shared);
         let log = Log { shared };
-        let report = RecoveryReport { created, segments, state: log.state(), torn };
+        let report = RecoveryReport { created, segments, state: log.state(), torn, superblock };
         Ok(Opened { log, driver, report })
     }
 }
@@ -145,6 +150,19 @@ async fn make<D: Disk>(
     file.sync_all().await.map_err(io())?;
     disk.rename(SUPERBLOCK_TEMPORARY_NAME, SUPERBLOCK_NAME).await.map_err(io())?;
     disk.sync_dir().await.map_err(io())
+}
+
+/// Writes the copy of the superblock at `offset` again.
+async fn mend_superblock<D: Disk>(
+    disk: &D,
+    identity: &Identity,
+    offset: u64,
+) -> Result<(), OpenError> {
+    let io = || OpenError::io("mend the superblock");
+    let mut copy = AlignedBuf::with_capacity(BLOCK_BYTES);
+    copy.extend_from_slice(&superblock::encode(identity)[offset as usize..][..BLOCK_BYTES]);
+    let file = disk.open(SUPERBLOCK_NAME, OpenMode::Durable).await.map_err(io())?;
+    file.write_at(Rc::new(copy), 0..BLOCK_BYTES, offset).await.map_err(io())
 }
 
 /// Removes what an interrupted creation left; refuses if there is more than that.

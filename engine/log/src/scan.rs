@@ -61,6 +61,8 @@ pub(crate) struct Names {
     pub(crate) outdated: Vec<u64>,
     /// Files kept for new segments, with their lengths.
     pub(crate) spares: BTreeMap<u64, u64>,
+    /// Index of the last entry of the newest snapshot.
+    pub(crate) snapshot: Option<u64>,
     /// Files that a crash left before they got their name.
     pub(crate) temporary: Vec<String>,
 }
@@ -74,6 +76,7 @@ impl Names {
             segments: BTreeMap::new(),
             outdated: Vec::new(),
             spares: BTreeMap::new(),
+            snapshot: None,
             temporary: Vec::new(),
         };
         for FileInfo { name, len } in files {
@@ -87,7 +90,9 @@ impl Names {
                 || name == crate::driver::PREPARE_TEMPORARY_NAME
             {
                 names.temporary.push(name.clone());
-            } else if !crate::snapshot::is_snapshot_name(name) {
+            } else if let Some(last) = crate::snapshot::parse_name(name) {
+                names.snapshot = names.snapshot.max(Some(last.index));
+            } else if name != crate::snapshot::TEMPORARY_NAME {
                 return Err(OpenError::StrangeFile {
                     file: name.clone(),
                     why: "unknown name".into(),
@@ -98,17 +103,22 @@ impl Names {
     }
 }
 
-pub(crate) async fn read_superblock<D: Disk>(disk: &D) -> Result<Identity, OpenError> {
+/// Whose log it is, and which copy of the superblock does not say so any more.
+pub(crate) async fn read_superblock<D: Disk>(
+    disk: &D,
+) -> Result<(Identity, Option<Damage>), OpenError> {
     let file = disk
         .open(SUPERBLOCK_NAME, OpenMode::Read)
         .await
         .map_err(OpenError::io("open superblock"))?;
     let mut window = Window::new(file);
     let bytes = window.get(0, SUPERBLOCK_BYTES).await.map_err(OpenError::io("read superblock"))?;
-    superblock::decode(bytes).map_err(|(offset, found)| {
+    let damage = |(offset, found)| {
         let expected = "an identity with a valid checksum".into();
-        OpenError::Damaged(Damage { file: SUPERBLOCK_NAME.into(), offset, expected, found })
-    })
+        Damage { file: SUPERBLOCK_NAME.into(), offset, expected, found }
+    };
+    let (identity, wrong) = superblock::decode(bytes).map_err(damage)?;
+    Ok((identity, wrong.map(damage)))
 }
 
 /// A segment file being scanned.

@@ -3,8 +3,9 @@
 use jobbie_io::Disk;
 
 use crate::entry::Identity;
-use crate::error::OpenError;
+use crate::error::{Damage, OpenError};
 use crate::scan::{self, Names, TornTail};
+use crate::snapshot::{SnapshotError, Snapshots};
 
 /// A log that would open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +20,15 @@ pub struct Verified {
     pub last_index: Option<u64>,
     /// A torn tail that opening would cut.
     pub torn: Option<TornTail>,
+    /// A damaged copy of the superblock that opening would mend.
+    pub superblock: Option<Damage>,
+    /// Sound snapshots.
+    pub snapshots: usize,
+    /// Snapshots that would be refused. What they are of is still in older ones and the log.
+    pub damaged_snapshots: Vec<Damage>,
 }
 
-/// Reads every record of the log in the directory of `disk`, and changes nothing. Goes by the same code as
+/// Reads every record of the log in the directory of `disk` and every snapshot, and changes nothing. Goes by the same code as
 /// opening it with [`crate::LogConfig::verify_sealed`].
 ///
 /// # Errors
@@ -32,15 +39,35 @@ pub async fn verify<D: Disk>(disk: &D) -> Result<Verified, OpenError> {
     if !names.has_superblock {
         return Err(OpenError::Missing);
     }
-    let identity = scan::read_superblock(disk).await?;
+    let (identity, superblock) = scan::read_superblock(disk).await?;
     let scanned = scan::scan_segments(disk, identity, names, true).await?;
+    let (snapshots, damaged_snapshots) = verify_snapshots(disk, identity).await?;
     Ok(Verified {
         identity,
         segments: scanned.segments.len(),
         records: scanned.segments.iter().map(|segment| segment.records).sum(),
         last_index: scanned.control.last.map(|last| last.index),
         torn: scanned.torn,
+        superblock,
+        snapshots,
+        damaged_snapshots,
     })
+}
+
+async fn verify_snapshots<D: Disk>(
+    disk: &D,
+    identity: Identity,
+) -> Result<(usize, Vec<Damage>), OpenError> {
+    let snapshots = Snapshots::offline(disk.clone(), identity);
+    let (mut sound, mut damaged) = (0, Vec::new());
+    for name in snapshots.names().await.map_err(OpenError::snapshot)? {
+        match snapshots.open(&name).await {
+            Ok(_) => sound += 1,
+            Err(SnapshotError::Damaged(damage)) => damaged.push(damage),
+            Err(error) => return Err(OpenError::snapshot(error)),
+        }
+    }
+    Ok((sound, damaged))
 }
 
 /// Whose log is in the directory of `disk`.
@@ -52,5 +79,5 @@ pub async fn identify<D: Disk>(disk: &D) -> Result<Identity, OpenError> {
     if !Names::sort(&files)?.has_superblock {
         return Err(OpenError::Missing);
     }
-    scan::read_superblock(disk).await
+    Ok(scan::read_superblock(disk).await?.0)
 }

@@ -99,6 +99,9 @@ pub(crate) async fn start(plan: ShardPlan) -> Result<(Shard, TcpListener), Shard
     if let Some(torn) = &report.torn {
         warn!(shard = %plan.shard.shard, ?torn, "torn tail cut; nothing in it was acknowledged");
     }
+    if let Some(damage) = &report.superblock {
+        warn!(shard = %plan.shard.shard, %damage, "written again from the other copy");
+    }
     runtime::spawn(driver);
     let shard = Shard::start(plan.shard, MachineClock::new(), log).await;
     let shard = shard.map_err(|source| ShardError::Start { path, source })?;

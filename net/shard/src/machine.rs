@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use jobbie_core::State;
 use jobbie_io::Disk;
-use jobbie_log::snapshot::{SnapshotMeta as LogMeta, SnapshotReader};
+use jobbie_log::snapshot::{SnapshotError, SnapshotMeta as LogMeta, SnapshotReader};
 use jobbie_log::{Entry, EntryId};
 use jobbie_raft::{AsyncRuntime, Machine, Membership, Memberships, PlacedMembership, SnapshotMeta};
 use tracing::{info, warn};
@@ -75,7 +75,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         captured: Captured,
         membership: Vec<u8>,
         last: EntryId,
-    ) -> Result<LogMeta, jobbie_log::snapshot::SnapshotError> {
+    ) -> Result<LogMeta, SnapshotError> {
         let meta = LogMeta {
             last,
             next_event: captured.next_event,
@@ -85,20 +85,29 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         };
         let mut writer = self.log.snapshots().begin(meta).await?;
         for chunk in captured.snapshot {
-            let len = u32::try_from(chunk.len()).expect("a chunk is far below 4 GiB");
-            writer.write(&len.to_le_bytes()).await?;
-            writer.write(&chunk).await?;
+            writer.write_part(&chunk).await?;
             // Writes to memory end at once, so nothing else would make way for requests.
             R::sleep(SNAPSHOT_SLICE_PAUSE).await;
         }
+        // Whatever "done" means otherwise: a log that ends before a snapshot has lost something.
+        self.log.wait_durable(last.index).await.map_err(SnapshotError::Log)?;
         let published = writer.finish().await?;
-        // What older snapshots need may go: the newest one is read back and whole.
+        self.let_log_go().await?;
         let needed = captured.oldest_needed_event;
         let dropped = crate::mutant!(RecordsDropped);
         self.log.keep_from(if dropped { published.next_event } else { needed });
         self.metrics.snapshots_total.add(1);
         info!(shard = %self.config.shard, index = last.index, "snapshot written");
         Ok(published)
+    }
+
+    /// The log is needed from the oldest snapshot kept on, in case the newer ones turn out damaged.
+    async fn let_log_go(&self) -> Result<(), SnapshotError> {
+        let Some(oldest) = self.log.snapshots().oldest_of_enough().await? else { return Ok(()) };
+        let group = self.group().clone();
+        // An error means that the group has stopped, which the loop sees by itself.
+        drop(R::spawn(async move { group.purge_log(oldest.index).await.ok() }));
+        Ok(())
     }
 }
 
@@ -132,7 +141,7 @@ pub(crate) fn raft_meta(meta: &LogMeta) -> Result<SnapshotMeta, RecoverError> {
 pub enum RecoverError {
     /// A snapshot cannot be read.
     #[error(transparent)]
-    Snapshot(#[from] jobbie_log::snapshot::SnapshotError),
+    Snapshot(#[from] SnapshotError),
     /// A snapshot's bytes do not make a state.
     #[error("snapshot at entry {index}: {reason}")]
     Restore {
@@ -144,6 +153,24 @@ pub enum RecoverError {
     /// An entry cannot be read.
     #[error(transparent)]
     Read(#[from] jobbie_log::ReadError),
+    /// The newest sound snapshot ends before the log begins.
+    #[error("entries {needed} to {} are in no sound snapshot and no longer in the log", first - 1)]
+    Gap {
+        /// The first entry needed.
+        needed: u64,
+        /// The first entry there is.
+        first: u64,
+    },
+    /// An entry does not follow from the state before it.
+    #[error("entry {index} begins with event {found}, expected {expected}")]
+    Events {
+        /// The entry.
+        index: u64,
+        /// Its first event.
+        found: u64,
+        /// The first event that the state lacks.
+        expected: u64,
+    },
     /// An entry's records do not decode.
     #[error("entry {index}: {source}")]
     Decode {
@@ -164,20 +191,8 @@ pub(crate) async fn restore<D: Disk>(
     let index = reader.meta().last.index;
     let failed = |reason: String| RecoverError::Restore { index, reason };
     let mut chunks = Vec::new();
-    let mut bytes: Vec<u8> = Vec::new();
-    while let Some(part) = reader.next_chunk().await? {
-        bytes.extend_from_slice(&part);
-        let mut at = 0;
-        while let Some(len) = bytes.get(at..at + 4) {
-            let len = u32::from_le_bytes([len[0], len[1], len[2], len[3]]) as usize;
-            let Some(chunk) = bytes.get(at + 4..at + 4 + len) else { break };
-            chunks.push(chunk.to_vec());
-            at += 4 + len;
-        }
-        bytes.drain(..at);
-    }
-    if !bytes.is_empty() {
-        return Err(failed(format!("{} bytes follow its last chunk", bytes.len())));
+    while let Some(chunk) = reader.next_part().await? {
+        chunks.push(chunk);
     }
     let state = State::restore(chunks).map_err(|error| failed(error.to_string()))?;
     if state.digest() != reader.meta().state_hash {
@@ -187,8 +202,8 @@ pub(crate) async fn restore<D: Disk>(
 }
 
 /// Says which snapshots were passed over, and why.
-pub(crate) fn report_refused(refused: &[jobbie_log::snapshot::SnapshotError]) {
+pub(crate) fn report_refused(refused: &[SnapshotError]) {
     for error in refused {
-        warn!(%error, "snapshot refused, the one before is used");
+        warn!(%error, "snapshot refused and removed, the one before is used");
     }
 }

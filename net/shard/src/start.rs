@@ -80,6 +80,8 @@ async fn recover<D: Disk>(
     crate::tell!(|observer| observer.restored(config.shard, recovered.applied, &state));
     let from = state.next_event();
     replay(&mut state, log, recovered.applied).await?;
+    // The state is whole without them.
+    log.snapshots().discard_damaged(&latest.refused).await.map_err(RecoverError::from)?;
     info!(
         shard = %config.shard,
         replayed = state.next_event().0 - from.0,
@@ -98,7 +100,11 @@ async fn replay<D: Disk>(
     after: Option<EntryId>,
 ) -> Result<(), RecoverError> {
     let Some(last) = log.state().last else { return Ok(()) };
-    let mut next = after.map_or(0, |id| id.index + 1).max(first_index(log));
+    let mut next = after.map_or(0, |id| id.index + 1);
+    let first = first_index(log);
+    if next < first {
+        return Err(RecoverError::Gap { needed: next, first });
+    }
     while next <= last.index {
         let entries = log.read(next..last.index + 1, REPLAY_BYTES).await?;
         for entry in entries {
@@ -107,7 +113,10 @@ async fn replay<D: Disk>(
             if entry.kind != EntryKind::Batch || skipped {
                 continue;
             }
-            let index = entry.id.index;
+            let (index, expected) = (entry.id.index, state.next_event().0);
+            if entry.first_event != expected {
+                return Err(RecoverError::Events { index, found: entry.first_event, expected });
+            }
             let (groups, _) = codec::decode(entry.body.bytes())
                 .map_err(|source| RecoverError::Decode { index, source })?;
             for group in &groups {

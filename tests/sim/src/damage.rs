@@ -30,7 +30,7 @@ enum Spoils {
     Header,
     /// One of two copies.
     Superblock,
-    /// Snapshots have predecessors.
+    /// Snapshots have predecessors, and the log from there on.
     Snapshot,
 }
 
@@ -121,8 +121,7 @@ impl Damage {
         let file = flip.file.clone();
         let all = records::all(disk, self.store);
         match &flip.spoils {
-            Spoils::Superblock => Verdict::Sound,
-            Spoils::Snapshot => Verdict::Either { file },
+            Spoils::Superblock | Spoils::Snapshot => Verdict::Sound,
             Spoils::Header => {
                 let oldest = records::oldest_segment(&all);
                 match all.iter().find(|record| record.file == file && record.segment() >= oldest) {

@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use jobbie_io::UringDisk;
-use jobbie_io::runtime::block_on;
-use jobbie_log::{Create, Entry, Log, LogConfig, Opened, identify};
+use jobbie_log::{Create, Entry, Log, LogConfig, Opened, SnapshotError, SnapshotReader, identify};
 
 use crate::error::ReplayError;
 use crate::overlay::Overlay;
@@ -38,47 +37,76 @@ pub(crate) fn logs(dir: &Path) -> Result<Vec<PathBuf>, ReplayError> {
     Err(ReplayError::NoData { dir: dir.to_owned() })
 }
 
-/// What a log is, as far as reading it needs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct About {
+/// A log opened to be read. Its driver is not run, and what opening repairs is repaired in memory only.
+pub(crate) struct Reading {
+    dir: PathBuf,
     pub(crate) shard: u32,
     pub(crate) is_torn: bool,
+    log: Log<Overlay<UringDisk>>,
 }
 
-/// Hands every entry of the log in `dir` to `visit`, from the first to the last or until it returns false.
-pub(crate) fn read(
-    dir: &Path,
-    mut visit: impl FnMut(&About, &Entry) -> Result<bool, ReplayError>,
-) -> Result<About, ReplayError> {
-    block_on(async {
-        let disk =
-            UringDisk::open(dir).map_err(|source| ReplayError::Dir { dir: dir.into(), source })?;
-        let open_failed = |source| ReplayError::Open { dir: dir.into(), source: Box::new(source) };
+impl Reading {
+    pub(crate) async fn open(dir: &Path) -> Result<Self, ReplayError> {
+        let dir = dir.to_owned();
+        let disk = UringDisk::open(&dir)
+            .map_err(|source| ReplayError::Dir { dir: dir.clone(), source })?;
+        let open_failed = |source| ReplayError::Open { dir: dir.clone(), source: Box::new(source) };
         let disk = Overlay::new(disk);
         let identity = identify(&disk).await.map_err(open_failed)?;
-        // Opening repairs a torn tail, but only in the overlay's memory. Its driver is not run: nothing is written.
         let config = LogConfig { verify_sealed: true, ..LogConfig::default() };
-        let Opened { log, report, .. } =
-            Log::open(disk, config, identity, Create::Never).await.map_err(open_failed)?;
-        let about = About { shard: identity.shard, is_torn: report.torn.is_some() };
-        let state = log.state();
-        if let Some(purged) = state.purged {
-            return Err(ReplayError::Purged { dir: dir.into(), first: purged.index + 1 });
+        let opened = Log::open(disk, config, identity, Create::Never).await;
+        let Opened { log, report, .. } = opened.map_err(open_failed)?;
+        Ok(Self { shard: identity.shard, is_torn: report.torn.is_some(), log, dir })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Index of the first entry the log still has.
+    pub(crate) fn first_index(&self) -> u64 {
+        self.log.state().purged.map_or(0, |purged| purged.index + 1)
+    }
+
+    /// The newest sound snapshot whose last entry is at most `until`.
+    pub(crate) async fn snapshot(
+        &self,
+        until: u64,
+    ) -> Result<Option<SnapshotReader<Overlay<UringDisk>>>, ReplayError> {
+        let failed =
+            |source| ReplayError::Snapshot { dir: self.dir.clone(), source: Box::new(source) };
+        let snapshots = self.log.snapshots();
+        for name in snapshots.names().await.map_err(failed)?.iter().rev() {
+            match snapshots.open(name).await {
+                Ok(snapshot) if snapshot.meta().last.index <= until => return Ok(Some(snapshot)),
+                Ok(_) => {}
+                Err(SnapshotError::Damaged(damage)) => {
+                    eprintln!("{}: {damage}; an older one is used", self.dir.display());
+                }
+                Err(error) => return Err(failed(error)),
+            }
         }
-        let end = state.last.map_or(0, |last| last.index + 1);
-        let mut at = 0;
+        Ok(None)
+    }
+
+    /// Hands every entry from `at` on to `visit`, to the last or until it returns false.
+    pub(crate) async fn entries(
+        &self,
+        mut at: u64,
+        mut visit: impl FnMut(&Entry) -> Result<bool, ReplayError>,
+    ) -> Result<(), ReplayError> {
+        let end = self.log.state().last.map_or(0, |last| last.index + 1);
         while at < end {
-            let read = log.read(at..end, READ_BYTES).await;
+            let read = self.log.read(at..end, READ_BYTES).await;
             let read_failed =
-                |source| ReplayError::Read { dir: dir.into(), source: Box::new(source) };
-            let entries = read.map_err(read_failed)?;
-            for entry in &entries {
-                if !visit(&about, entry)? {
-                    return Ok(about);
+                |source| ReplayError::Read { dir: self.dir.clone(), source: Box::new(source) };
+            for entry in &read.map_err(read_failed)? {
+                if !visit(entry)? {
+                    return Ok(());
                 }
                 at = entry.id.index + 1;
             }
         }
-        Ok(about)
-    })?
+        Ok(())
+    }
 }

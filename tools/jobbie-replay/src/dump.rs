@@ -5,12 +5,13 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use jobbie_io::runtime::block_on;
 use jobbie_log::{Entry, EntryKind};
 use jobbie_proto::event::{Blob, FailOutcome, Group, codec};
 use jobbie_proto::{Event, JobId, JobSeq, ShardId};
 use serde_json::{Map, Value, json};
 
-use crate::data_dir::{self, About};
+use crate::data_dir::{self, Reading};
 use crate::error::{Exit, ReplayError};
 
 /// What is printed.
@@ -26,23 +27,32 @@ pub(crate) fn run(dir: &Path, options: &Options) -> Result<Exit, ReplayError> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     let mut exit = Exit::Sound;
     for log in data_dir::logs(dir)? {
-        let about = data_dir::read(&log, |about, entry| {
-            if entry.kind == EntryKind::Batch {
-                print(&log, about, entry, options, &mut out)?;
-            }
-            Ok(true)
-        })?;
-        if about.is_torn {
-            exit = exit.max(Exit::Torn);
-        }
+        exit = exit.max(block_on(one(&log, options, &mut out))??);
     }
     out.flush()?;
     Ok(exit)
 }
 
+/// Prints what the log still has.
+async fn one(dir: &Path, options: &Options, out: &mut impl Write) -> Result<Exit, ReplayError> {
+    let log = Reading::open(dir).await?;
+    let first = log.first_index();
+    if first > 0 {
+        eprintln!("{}: the log begins at entry {first}, after a snapshot", dir.display());
+    }
+    let print = |entry: &Entry| {
+        if entry.kind == EntryKind::Batch {
+            print(dir, &log, entry, options, out)?;
+        }
+        Ok(true)
+    };
+    log.entries(first, print).await?;
+    Ok(if log.is_torn { Exit::Torn } else { Exit::Sound })
+}
+
 fn print(
     log: &Path,
-    about: &About,
+    about: &Reading,
     entry: &Entry,
     options: &Options,
     out: &mut impl Write,
@@ -74,7 +84,7 @@ type Fields = Map<String, Value>;
 
 /// Turns the events of one group into lines.
 struct Lines<'a> {
-    about: &'a About,
+    about: &'a Reading,
     entry: &'a Entry,
     group: &'a Group,
     blob: &'a [u8],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use jobbie_io::runtime::RuntimeError;
-use jobbie_log::{OpenError, ReadError};
+use jobbie_log::{OpenError, ReadError, SnapshotError};
 
 /// What the process ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,8 +41,12 @@ pub(crate) enum ReplayError {
     Read { dir: PathBuf, source: Box<ReadError> },
     #[error("{}: entry {index}: {reason}", dir.display())]
     Body { dir: PathBuf, index: u64, reason: String },
-    #[error("{}: the log begins at entry {first}; what came before is in a snapshot, which this release does not read", dir.display())]
-    Purged { dir: PathBuf, first: u64 },
+    #[error("{}: {source}", dir.display())]
+    Snapshot { dir: PathBuf, source: Box<SnapshotError> },
+    #[error("{}: the snapshot at entry {index}: {reason}", dir.display())]
+    State { dir: PathBuf, index: u64, reason: String },
+    #[error("{}: the log begins at entry {first}, and {wanted}", dir.display())]
+    Purged { dir: PathBuf, first: u64, wanted: &'static str },
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error("print: {0}")]
@@ -50,9 +54,13 @@ pub(crate) enum ReplayError {
 }
 
 fn because(source: &OpenError) -> String {
-    match source {
-        OpenError::Io { source, .. } => format!(": {source}"),
-        _ => String::new(),
+    std::error::Error::source(source).map_or_else(String::new, |source| format!(": {source}"))
+}
+
+fn snapshot_exit(error: &SnapshotError) -> Exit {
+    match error {
+        SnapshotError::Damaged(_) | SnapshotError::Foreign { .. } => Exit::Damaged,
+        _ => Exit::Failed,
     }
 }
 
@@ -64,10 +72,12 @@ impl ReplayError {
                 | OpenError::StrangeFile { .. }
                 | OpenError::MissingFile { .. }
                 | OpenError::Foreign { .. } => Exit::Damaged,
+                OpenError::Snapshot(source) => snapshot_exit(source),
                 OpenError::Missing | OpenError::Config(_) | OpenError::Io { .. } => Exit::Failed,
             },
             Self::Read { source, .. } if matches!(**source, ReadError::Damaged(_)) => Exit::Damaged,
-            Self::Body { .. } => Exit::Damaged,
+            Self::Body { .. } | Self::State { .. } => Exit::Damaged,
+            Self::Snapshot { source, .. } => snapshot_exit(source),
             _ => Exit::Failed,
         }
     }

@@ -5,42 +5,95 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use jobbie_core::State;
+use jobbie_io::runtime::block_on;
 use jobbie_log::{Entry, EntryKind};
 use jobbie_proto::event::codec;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{Micros, ShardId};
 use serde_json::{Map, Value, json};
 
-use crate::data_dir;
+use crate::data_dir::{self, Reading};
 use crate::error::{Exit, ReplayError};
 
-/// Folds every log from its beginning and prints one JSON object a shard.
-pub(crate) fn run(dir: &Path, until_index: Option<u64>) -> Result<Exit, ReplayError> {
+/// Where folding begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum From {
+    /// At the first entry if the log still has it, otherwise at the newest snapshot.
+    Auto,
+    /// At the first entry, which must still be there.
+    Zero,
+    /// At the newest snapshot, which there must be.
+    Snapshot,
+}
+
+/// Folds every log and prints one JSON object a shard.
+pub(crate) fn run(dir: &Path, from: From, until_index: Option<u64>) -> Result<Exit, ReplayError> {
     let logs = data_dir::logs(dir)?;
     let mut exit = Exit::Sound;
     // A log that does not add up is reported as such and not as a panic of this program.
     std::panic::set_hook(Box::new(|_| {}));
     for log in &logs {
-        let mut state: Option<State> = None;
-        let mut last_index = None;
-        let about = data_dir::read(log, |about, entry| {
-            if until_index.is_some_and(|until| entry.id.index > until) {
-                return Ok(false);
-            }
-            let shards = (logs.len() as u16).max(about.shard as u16 + 1);
-            let state =
-                state.get_or_insert_with(|| State::new(ShardId(about.shard as u16), shards));
-            absorb(log, state, entry)?;
-            last_index = Some(entry.id.index);
-            Ok(true)
-        })?;
-        let state = state.unwrap_or_else(|| State::new(ShardId(0), 1));
-        writeln!(std::io::stdout(), "{}", summary(about.shard, last_index, &state))?;
-        if about.is_torn {
-            exit = exit.max(Exit::Torn);
-        }
+        let folding = async {
+            let log = Reading::open(log).await?;
+            fold(&log, logs.len(), from, until_index.unwrap_or(u64::MAX)).await
+        };
+        exit = exit.max(block_on(folding)??);
     }
     Ok(exit)
+}
+
+async fn fold(log: &Reading, logs: usize, from: From, until: u64) -> Result<Exit, ReplayError> {
+    let shards = (logs as u16).max(log.shard as u16 + 1);
+    let first = log.first_index();
+    let (mut state, snapshot) = if from == From::Zero || from == From::Auto && first == 0 {
+        (State::new(ShardId(log.shard as u16), shards), None)
+    } else {
+        let (state, index) = restore(log, until).await?;
+        (state, Some(index))
+    };
+    let begin = snapshot.map_or(0, |index| index + 1);
+    if begin < first {
+        let wanted = match from {
+            From::Zero => "--from zero needs entry 0",
+            _ => "no sound snapshot reaches it",
+        };
+        return Err(ReplayError::Purged { dir: log.dir().into(), first, wanted });
+    }
+    let mut last_index = snapshot;
+    let absorb = |entry: &Entry| {
+        if entry.id.index > until {
+            return Ok(false);
+        }
+        absorb(log.dir(), &mut state, entry)?;
+        last_index = Some(entry.id.index);
+        Ok(true)
+    };
+    log.entries(begin, absorb).await?;
+    writeln!(std::io::stdout(), "{}", summary(log.shard, snapshot, last_index, &state))?;
+    Ok(if log.is_torn { Exit::Torn } else { Exit::Sound })
+}
+
+/// The state of the newest sound snapshot, and its last entry.
+async fn restore(log: &Reading, until: u64) -> Result<(State, u64), ReplayError> {
+    let Some(mut snapshot) = log.snapshot(until).await? else {
+        let wanted = "there is no sound snapshot to begin with";
+        let (dir, first) = (log.dir().into(), log.first_index());
+        return Err(ReplayError::Purged { dir, first, wanted });
+    };
+    let dir = || log.dir().to_owned();
+    let mut chunks = Vec::new();
+    let failed = |source| ReplayError::Snapshot { dir: dir(), source: Box::new(source) };
+    while let Some(chunk) = snapshot.next_part().await.map_err(failed)? {
+        chunks.push(chunk);
+    }
+    let index = snapshot.meta().last.index;
+    let wrong = |reason: String| ReplayError::State { dir: dir(), index, reason };
+    let state = State::restore(chunks).map_err(|error| wrong(error.to_string()))?;
+    let (said, computed) = (snapshot.meta().state_hash, state.digest());
+    if said != computed {
+        return Err(wrong(format!("it says its state hash is {said:016x}, it is {computed:016x}")));
+    }
+    Ok((state, index))
 }
 
 fn absorb(log: &Path, state: &mut State, entry: &Entry) -> Result<(), ReplayError> {
@@ -72,7 +125,7 @@ fn absorb(log: &Path, state: &mut State, entry: &Entry) -> Result<(), ReplayErro
     })
 }
 
-fn summary(shard: u32, last_index: Option<u64>, state: &State) -> Value {
+fn summary(shard: u32, snapshot: Option<u64>, last_index: Option<u64>, state: &State) -> Value {
     let stats = state.stats();
     let mut totals = [0_u64; 8];
     let mut queues = 0_u64;
@@ -96,6 +149,7 @@ fn summary(shard: u32, last_index: Option<u64>, state: &State) -> Value {
         states.iter().map(|s| (s.name().to_owned(), totals[*s as usize].into())).collect();
     json!({
         "shard": shard,
+        "from_snapshot": snapshot,
         "last_index": last_index,
         "last_event": stats.last_event.0,
         "last_job": stats.last_job.0,

@@ -45,10 +45,13 @@ enum Command {
         #[arg(long)]
         payloads: bool,
     },
-    /// Print counts and the state's hash after folding the whole log
+    /// Print counts and the state's hash after folding the log, from its beginning or from a snapshot
     State {
         /// Data directory, or one shard's log
         dir: PathBuf,
+        /// Where to begin
+        #[arg(long, value_enum, default_value = "auto")]
+        from: fold::From,
         /// Fold no further than this index
         #[arg(long)]
         until_index: Option<u64>,
@@ -67,7 +70,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Verify { dir } => verify::run(&dir),
         Command::Dump { dir, job, payloads } => dump::run(&dir, &dump::Options { job, payloads }),
-        Command::State { dir, until_index } => fold::run(&dir, until_index),
+        Command::State { dir, from, until_index } => fold::run(&dir, from, until_index),
     };
     match done {
         Ok(exit) => exit.into(),

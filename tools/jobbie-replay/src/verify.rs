@@ -36,17 +36,33 @@ fn one(dir: &Path) -> Result<Exit, ReplayError> {
             .map_err(|source| ReplayError::Open { dir: dir.into(), source: Box::new(source) })
     })??;
     let torn = verified.torn.as_ref();
+    let damages: Vec<_> = verified.superblock.iter().chain(&verified.damaged_snapshots).collect();
+    let verdict = match torn {
+        _ if !damages.is_empty() => "damaged",
+        Some(_) => "torn tail",
+        None => "sound",
+    };
     let line = json!({
         "dir": dir.display().to_string(),
-        "verdict": if torn.is_some() { "torn tail" } else { "sound" },
+        "verdict": verdict,
         "shard": verified.identity.shard,
         "node": verified.identity.node,
         "segments": verified.segments,
         "records": verified.records,
         "last_index": verified.last_index,
+        "snapshots": verified.snapshots,
         "torn": torn.map(|t| json!({ "file": t.file, "offset": t.offset, "bytes": t.bytes })),
     });
     writeln!(std::io::stdout(), "{line}")?;
+    for damage in &damages {
+        eprintln!(
+            "error: {}: {damage}; another copy is sound, and the server starts from that",
+            dir.display()
+        );
+    }
+    if !damages.is_empty() {
+        return Ok(Exit::Damaged);
+    }
     if let Some(torn) = torn {
         let (file, offset) = (dir.join(&torn.file), torn.offset);
         eprintln!(

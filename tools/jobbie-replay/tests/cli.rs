@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use jobbie_core::{Decision, State, decide, decide_open_session};
+use jobbie_io::UringDisk;
 use jobbie_io::runtime::{block_on, spawn};
-use jobbie_io::{Disk, UringDisk};
-use jobbie_log::{Body, Create, Entry, EntryId, EntryKind, Identity, Log, LogConfig};
+use jobbie_log::{
+    Body, Create, Entry, EntryId, EntryKind, Identity, Log, LogConfig, SnapshotMeta, Vote,
+};
 use jobbie_proto::event::{BackoffKind, Group, codec};
 use jobbie_proto::request::{Ack, Enqueue, Fetch, JobRef, Request, When};
 use jobbie_proto::{JobId, LeaseToken, Micros, SessionId, ShardId};
@@ -19,12 +21,14 @@ const NOW_US: u64 = 1_795_000_000_000_000;
 /// A log in the making, with the state it adds up to.
 struct Scribe {
     state: State,
+    /// After each entry.
+    states: Vec<State>,
     entries: Vec<Entry>,
 }
 
 impl Scribe {
     fn new() -> Self {
-        Self { state: State::new(ShardId(0), 1), entries: Vec::new() }
+        Self { state: State::new(ShardId(0), 1), states: Vec::new(), entries: Vec::new() }
     }
 
     fn write(&mut self, decide: impl FnOnce(&State, Micros, &mut Vec<u8>) -> Decision) {
@@ -34,6 +38,7 @@ impl Scribe {
             panic!("decided nothing")
         };
         self.state.absorb(now, &group);
+        self.states.push(self.state.clone());
         let groups: Vec<Group> = vec![group];
         let blob_len = blob.len();
         codec::finish(&mut blob, blob_len, &groups);
@@ -84,31 +89,65 @@ fn scribe() -> Scribe {
 
 /// Writes the entries into a new log below `dir`, each in a write of its own.
 fn store(dir: &Path, entries: Vec<Entry>) -> PathBuf {
-    store_in(dir, entries.into_iter().map(|entry| vec![entry]).collect())
+    store_in(dir, entries.into_iter().map(|entry| vec![entry]).collect(), async |_, _| {})
 }
 
-/// Writes batches of entries into a new log below `dir`, each batch in a write of its own.
-fn store_in(dir: &Path, batches: Vec<Vec<Entry>>) -> PathBuf {
+/// Writes batches of entries into a new log below `dir`, each batch in a write of its own, and gives `between` the
+/// log and the last entry after each.
+fn store_in(
+    dir: &Path,
+    batches: Vec<Vec<Entry>>,
+    between: impl AsyncFn(Log<UringDisk>, u64),
+) -> PathBuf {
     let at = dir.join("shard-0000");
     std::fs::create_dir(&at).expect("make a folder");
     block_on(async {
         let disk = UringDisk::open(&at).expect("open the folder");
-        let waits = disk.clone();
         let config = LogConfig { segment_bytes: 1 << 20, ..LogConfig::default() };
         let opened =
             Log::open(disk, config, IDENTITY, Create::IfMissing).await.expect("make a log");
         spawn(opened.driver);
         for batch in batches {
-            let last = batch.last().map(|entry| entry.id.index);
+            let last = batch.last().expect("a batch of something").id.index;
             opened.log.append(batch, |_| {}).expect("is taken");
-            while opened.log.state().flushed.map(|id| id.index) < last {
-                waits.sleep(1_000_000).await;
-            }
+            opened.log.wait_durable(last).await.expect("is flushed");
+            between(opened.log.clone(), last).await;
         }
         opened.log.close().await.expect("is flushed");
     })
     .expect("a ring");
     at
+}
+
+/// Writes each entry, and snapshots behind the first two; before the last entry the log lets go of the first one.
+fn store_with_snapshots(dir: &Path, scribe: &Scribe) -> PathBuf {
+    let batches = scribe.entries.iter().map(|entry| vec![entry.clone()]).collect();
+    store_in(dir, batches, async |log, index| {
+        let state = &scribe.states[index as usize];
+        if index < 2 {
+            let mut writer = log.snapshots().begin(meta(index, state)).await.expect("begins");
+            for chunk in state.snapshot() {
+                writer.write_part(&chunk).await.expect("is written");
+            }
+            writer.finish().await.expect("is published");
+        }
+        if index == 2 {
+            log.purge(EntryId { term: 1, index: 0 }).await.expect("is let go");
+            // That goes with the next record of this kind.
+            let vote = Vote { term: 1, node: 1, committed: true };
+            log.save_vote(vote).await.expect("is written");
+        }
+    })
+}
+
+fn meta(index: u64, state: &State) -> SnapshotMeta {
+    SnapshotMeta {
+        last: EntryId { term: 1, index },
+        next_event: state.next_event().0,
+        time_us: state.time().0,
+        state_hash: state.digest(),
+        membership: Vec::new(),
+    }
 }
 
 fn replay(args: &[&str], dir: &Path) -> Output {
@@ -149,6 +188,61 @@ fn r07_the_fold_of_the_log_is_the_state_that_wrote_it() {
     assert_eq!(earlier[0]["jobs"]["pending"], 3);
     assert_ne!(earlier[0]["state_hash"], hash);
     assert_eq!(contents(&log), before, "an offline tool changes nothing");
+}
+
+#[test]
+fn r07_the_fold_from_a_snapshot_is_the_same_state() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let scribe = scribe();
+    let log = store_with_snapshots(folder.path(), &scribe);
+    let before = contents(&log);
+    let hash = |args: &[&str]| {
+        let out = replay(args, folder.path());
+        assert_eq!(out.status.code(), Some(0), "{out:?}");
+        let state = lines(&out)[0].clone();
+        (state["from_snapshot"].as_u64(), state["state_hash"].as_str().map(str::to_owned))
+    };
+    let expected = |index: usize| Some(format!("{:016x}", scribe.states[index].digest()));
+    // Entry 0 is gone, so there is no other way.
+    assert_eq!(hash(&["state"]), (Some(1), expected(3)));
+    assert_eq!(hash(&["state", "--from", "snapshot"]), (Some(1), expected(3)));
+    assert_eq!(hash(&["state", "--until-index", "2"]), (Some(1), expected(2)));
+    assert_eq!(hash(&["state", "--until-index", "0"]), (Some(0), expected(0)));
+    let out = replay(&["state", "--from", "zero"], folder.path());
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(3) && said.contains("begins at entry 1"), "{out:?}");
+    let first = &lines(&replay(&["dump"], folder.path()))[0];
+    assert_eq!(first["seq"], scribe.states[0].next_event().0, "what is left is printed");
+    assert_eq!(contents(&log), before, "an offline tool changes nothing");
+}
+
+#[test]
+fn f09_a_damaged_snapshot_is_found_and_the_one_before_serves() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let scribe = scribe();
+    let log = store_with_snapshots(folder.path(), &scribe);
+    let names = [
+        "snap-0000000000000001-0000000000000001.snap",
+        "snap-0000000000000000-0000000000000001.snap",
+    ];
+    let flip = |name: &str| {
+        let file = std::fs::OpenOptions::new().write(true).open(log.join(name)).expect("open");
+        file.write_all_at(b"?", 4096 + 100).expect("damage");
+    };
+    assert_eq!(lines(&replay(&["verify"], folder.path()))[0]["snapshots"], 2);
+    flip(names[0]);
+    let out = replay(&["verify"], folder.path());
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(2) && said.contains(names[0]), "{out:?}");
+    assert!(said.contains("is damaged at offset 4096"), "{said}");
+    assert_eq!(lines(&out)[0]["verdict"], "damaged");
+    let state = lines(&replay(&["state"], folder.path()))[0].clone();
+    assert_eq!(state["state_hash"], format!("{:016x}", scribe.states[3].digest()));
+    assert_eq!(state["from_snapshot"], 0);
+    flip(names[1]);
+    let out = replay(&["state"], folder.path());
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.code() == Some(3) && said.contains("no sound snapshot"), "{out:?}");
 }
 
 #[test]
@@ -201,7 +295,7 @@ fn r04_verify_finds_damage_before_the_tail() {
 #[test]
 fn r04_verify_tells_a_torn_tail_and_leaves_it() {
     let folder = tempfile::tempdir().expect("make a folder");
-    let log = store_in(folder.path(), vec![scribe().entries]);
+    let log = store_in(folder.path(), vec![scribe().entries], async |_, _| {});
     // One write, and nothing after it says that it was flushed.
     let name = damage(&log);
     let before = contents(&log);

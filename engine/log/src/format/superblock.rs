@@ -24,11 +24,14 @@ pub(crate) fn encode(identity: &Identity) -> [u8; SUPERBLOCK_BYTES] {
     bytes
 }
 
-/// The identity from whichever copy is sound.
+/// Offset of a copy and what is wrong with it, in words.
+pub(crate) type Wrong = (u64, String);
+
+/// The identity from whichever copy is sound, and what is wrong with the other one.
 ///
 /// # Errors
-/// Offset and what is wrong there, in words, when neither copy is sound or they contradict each other.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Identity, (u64, String)> {
+/// When neither copy is sound or they contradict each other.
+pub(crate) fn decode(bytes: &[u8]) -> Result<(Identity, Option<Wrong>), Wrong> {
     if bytes.len() < SUPERBLOCK_BYTES {
         return Err((
             bytes.len() as u64,
@@ -39,7 +42,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Identity, (u64, String)> {
         (Ok(first), Ok(second)) if first != second => {
             Err((BLOCK_BYTES as u64, "the two copies disagree".into()))
         }
-        (Ok(identity), _) | (_, Ok(identity)) => Ok(identity),
+        (Ok(identity), second) => {
+            Ok((identity, second.err().map(|what| (BLOCK_BYTES as u64, what))))
+        }
+        (Err(what), Ok(identity)) => Ok((identity, Some((0, what)))),
         (Err(what), Err(_)) => Err((0, what)),
     }
 }
@@ -76,10 +82,15 @@ mod tests {
         for bit in (0..CHECKSUM_AT + 4).map(|byte| byte * 8 + byte % 8) {
             let mut damaged = bytes;
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(decode(&damaged).as_ref(), Ok(&identity));
+            let (found, wrong) = decode(&damaged).expect("the other copy is sound");
+            assert_eq!((found, wrong.map(|wrong| wrong.0)), (identity, Some(0)));
             damaged[BLOCK_BYTES + bit / 8] ^= 1 << (bit % 8);
             decode(&damaged).unwrap_err();
+            damaged[..BLOCK_BYTES].copy_from_slice(&bytes[..BLOCK_BYTES]);
+            let (_, wrong) = decode(&damaged).expect("the other copy is sound");
+            assert_eq!(wrong.map(|wrong| wrong.0), Some(BLOCK_BYTES as u64));
         }
+        assert_eq!(decode(&bytes), Ok((identity, None)));
         decode(&bytes[..SUPERBLOCK_BYTES - 1]).unwrap_err();
     }
 }

@@ -88,6 +88,7 @@ pub(crate) async fn scan_segments<D: Disk>(
         break;
     }
     pass.check_beginning()?;
+    pass.check_end(&names)?;
     Ok(Scanned {
         identity,
         segments: pass.segments,
@@ -384,5 +385,18 @@ impl<F: jobbie_io::DiskFile> Pass<F> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The log was durable up to the last entry of every snapshot when that got its name.
+    fn check_end(&self, names: &Names) -> Result<(), OpenError> {
+        let last = self.control.last.map(|last| last.index);
+        let Some(index) = names.snapshot.filter(|index| last < Some(*index)) else { return Ok(()) };
+        let active = self.segments.active();
+        let expected = format!("entry {index}, which a snapshot holds");
+        let found = match last {
+            Some(last) => format!("the end of the log behind entry {last}"),
+            None => "a log without entries".into(),
+        };
+        Err(Damage { file: file_name(active.id), offset: active.end, expected, found }.into())
     }
 }

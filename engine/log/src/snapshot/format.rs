@@ -8,7 +8,7 @@ use crate::format::FORMAT_VERSION;
 use crate::format::bytes::{Get, Put};
 use crate::limits::{MEMBERSHIP_BYTES_MAX, SNAPSHOT_CHUNK_BYTES};
 
-pub(super) const TEMPORARY_NAME: &str = "snap-unfinished.tmp";
+pub(crate) const TEMPORARY_NAME: &str = "snap-unfinished.tmp";
 const MAGIC: [u8; 8] = *b"jobbieSN";
 const CHUNK_MAGIC: u32 = u32::from_le_bytes(*b"jbSC");
 const TRAILER_MAGIC: u32 = u32::from_le_bytes(*b"jbST");
@@ -27,15 +27,15 @@ pub(super) fn finished_name(last: EntryId) -> String {
     format!("snap-{:016x}-{:016x}.snap", last.index, last.term)
 }
 
-pub(super) fn is_finished_name(name: &str) -> bool {
-    let Some(middle) = name.strip_prefix("snap-").and_then(|name| name.strip_suffix(".snap"))
-    else {
-        return false;
-    };
+/// Last entry of a finished snapshot, from its name.
+pub(crate) fn parse_name(name: &str) -> Option<EntryId> {
+    let middle = name.strip_prefix("snap-")?.strip_suffix(".snap")?;
+    let (index, term) = middle.split_once('-')?;
     let hex = |part: &str| {
-        part.len() == 16 && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        let ours = part.len() == 16 && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        ours.then(|| u64::from_str_radix(part, 16).ok()).flatten()
     };
-    middle.split_once('-').is_some_and(|(index, term)| hex(index) && hex(term))
+    Some(EntryId { index: hex(index)?, term: hex(term)? })
 }
 
 pub(super) fn encode_header(identity: &Identity, meta: &SnapshotMeta) -> [u8; BLOCK_BYTES] {

@@ -12,8 +12,10 @@ mod write;
 use jobbie_io::Disk;
 
 use crate::entry::{EntryId, Identity};
-use crate::error::Damage;
+use crate::error::{Damage, LogFailed};
+use crate::limits::SNAPSHOTS_KEPT;
 
+pub(crate) use format::{TEMPORARY_NAME, parse_name};
 pub use read::SnapshotReader;
 pub use write::SnapshotWriter;
 
@@ -52,6 +54,9 @@ pub enum SnapshotError {
         /// Bytes that fit.
         bytes_max: usize,
     },
+    /// The log has stopped, and with it whoever would need the snapshot.
+    #[error(transparent)]
+    Log(#[from] LogFailed),
     /// The disk refused. A full disk harms nothing but this snapshot.
     #[error("{action} {file}")]
     Io {
@@ -119,6 +124,19 @@ impl<D: Disk> Snapshots<D> {
         write::remove_unfinished(&self.disk).await
     }
 
+    /// Removes snapshots that were refused as damaged, so that they do not count among those kept.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Io`].
+    pub async fn discard_damaged(&self, refused: &[SnapshotError]) -> Result<(), SnapshotError> {
+        for error in refused {
+            if let SnapshotError::Damaged(Damage { file, .. }) = error {
+                self.disk.remove(file).await.map_err(io("remove", file))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Opens the newest snapshot that is sound from beginning to end. All of it has been read and checked.
     ///
     /// # Errors
@@ -135,7 +153,21 @@ impl<D: Disk> Snapshots<D> {
         Ok(Latest { snapshot: None, refused })
     }
 
-    async fn open(&self, name: &str) -> Result<SnapshotReader<D>, SnapshotError> {
+    /// Last entry of the oldest snapshot, when there are as many as are kept.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Io`].
+    pub async fn oldest_of_enough(&self) -> Result<Option<EntryId>, SnapshotError> {
+        let names = self.names().await?;
+        let oldest = names.first().filter(|_| names.len() >= SNAPSHOTS_KEPT);
+        Ok(oldest.and_then(|name| parse_name(name)))
+    }
+
+    /// Opens the finished snapshot `name`. All of it has been read and checked.
+    ///
+    /// # Errors
+    /// When it is damaged, foreign or cannot be read.
+    pub async fn open(&self, name: &str) -> Result<SnapshotReader<D>, SnapshotError> {
         let mut reader = SnapshotReader::open(&self.disk, &self.identity, name).await?;
         while reader.next_chunk().await?.is_some() {}
         SnapshotReader::open(&self.disk, &self.identity, name).await
@@ -152,7 +184,7 @@ impl<D: Disk> Snapshots<D> {
         Ok(files
             .into_iter()
             .map(|file| file.name)
-            .filter(|name| format::is_finished_name(name))
+            .filter(|name| parse_name(name).is_some())
             .collect())
     }
 }
@@ -160,9 +192,4 @@ impl<D: Disk> Snapshots<D> {
 fn io(action: &'static str, file: &str) -> impl FnOnce(std::io::Error) -> SnapshotError {
     let file = file.to_owned();
     move |source| SnapshotError::Io { action, file, source }
-}
-
-/// Whether the log's directory may hold a file of this name for the snapshots.
-pub(crate) fn is_snapshot_name(name: &str) -> bool {
-    name == format::TEMPORARY_NAME || format::is_finished_name(name)
 }

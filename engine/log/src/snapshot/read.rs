@@ -21,6 +21,8 @@ pub struct SnapshotReader<D: Disk> {
     totals: Totals,
     whole: crc32fast::Hasher,
     ended: bool,
+    /// Read and not yet given out by [`SnapshotReader::next_part`].
+    parts: Vec<u8>,
 }
 
 impl<D: Disk> SnapshotReader<D> {
@@ -49,6 +51,7 @@ impl<D: Disk> SnapshotReader<D> {
             totals: Totals::default(),
             whole: crc32fast::Hasher::new(),
             ended: false,
+            parts: Vec::new(),
         })
     }
 
@@ -64,7 +67,38 @@ impl<D: Disk> SnapshotReader<D> {
         self.file_bytes
     }
 
-    /// The next piece, `None` after the last. The end is checked against all that was read.
+    /// The next of the parts that were given to [`SnapshotWriter::write_part`], `None` after the last.
+    ///
+    /// [`SnapshotWriter::write_part`]: super::SnapshotWriter::write_part
+    ///
+    /// # Errors
+    /// As [`SnapshotReader::next_chunk`].
+    pub async fn next_part(&mut self) -> Result<Option<Vec<u8>>, SnapshotError> {
+        loop {
+            if let Some(part) = self.take_part() {
+                return Ok(Some(part));
+            }
+            let offset = self.offset;
+            match self.next_chunk().await? {
+                Some(chunk) => self.parts.extend_from_slice(&chunk),
+                None if self.parts.is_empty() => return Ok(None),
+                None => {
+                    let found = format!("{} bytes behind the last one", self.parts.len());
+                    let (file, expected) = (self.name.clone(), "a whole part".into());
+                    return Err(Damage { file, offset, expected, found }.into());
+                }
+            }
+        }
+    }
+
+    fn take_part(&mut self) -> Option<Vec<u8>> {
+        let (len, rest) = self.parts.split_first_chunk::<4>()?;
+        let part = rest.get(..u32::from_le_bytes(*len) as usize)?.to_vec();
+        self.parts.drain(..4 + part.len());
+        Some(part)
+    }
+
+    /// The next piece of the file, `None` after the last. The end is checked against all that was read.
     ///
     /// # Errors
     /// [`SnapshotError::Damaged`] naming the offset, or [`SnapshotError::Io`].

@@ -6,7 +6,7 @@ use jobbie_io::{AlignedBuf, BLOCK_BYTES, Disk, DiskFile, OpenMode};
 
 use super::format::{
     CHUNK_HEADER_BYTES, TEMPORARY_NAME, Totals, encode_chunk_header, encode_header, encode_trailer,
-    finished_name, is_finished_name,
+    finished_name, parse_name,
 };
 use super::read::SnapshotReader;
 use super::{SnapshotError, SnapshotMeta, io};
@@ -63,6 +63,16 @@ impl<D: Disk> SnapshotWriter<D> {
             whole: crc32fast::Hasher::new(),
             unsynced_bytes: 0,
         })
+    }
+
+    /// Adds a part, below 4 GiB, which is read back as such: its length (four bytes), then itself.
+    ///
+    /// # Errors
+    /// As [`SnapshotWriter::write`].
+    pub async fn write_part(&mut self, part: &[u8]) -> Result<(), SnapshotError> {
+        let len = u32::try_from(part.len()).expect("a part is far below 4 GiB");
+        self.write(&len.to_le_bytes()).await?;
+        self.write(part).await
     }
 
     /// Adds `bytes`, of any length.
@@ -136,8 +146,11 @@ impl<D: Disk> SnapshotWriter<D> {
 
     async fn remove_old(&self, newest: &str) -> Result<(), SnapshotError> {
         let files = self.disk.list().await.map_err(io("list the directory of", newest))?;
-        let names: Vec<String> =
-            files.into_iter().map(|file| file.name).filter(|name| is_finished_name(name)).collect();
+        let names: Vec<String> = files
+            .into_iter()
+            .map(|file| file.name)
+            .filter(|name| parse_name(name).is_some())
+            .collect();
         let old = names.len().saturating_sub(SNAPSHOTS_KEPT);
         for name in names.iter().take(old).filter(|name| *name != newest) {
             self.disk.remove(name).await.map_err(io("remove", name))?;

@@ -2,11 +2,10 @@
 //! a refusal that names file and offset.
 
 use jobbie_log::{Damage, Entry, OpenError, Vote};
-use jobbie_sim::{Fault, Operation, SimDisk};
+use jobbie_sim::{Fault, Handle, Operation, SimDisk};
 
 use crate::support::*;
 
-const FIRST: &str = "log-0000000000000001.seg";
 const SECOND: &str = "log-0000000000000002.seg";
 
 #[derive(Debug, PartialEq)]
@@ -243,6 +242,26 @@ fn missing_foreign_and_misplaced_files_are_refused_by_name() {
         let copy = disk.fork(2);
         copy.corrupt(SECOND, MIB - 4096, 1);
         assert_eq!(outcome(&copy, &entries).await, Outcome::Same);
+    });
+}
+
+#[test]
+fn f10_a_damaged_copy_of_the_superblock_is_written_again_and_reported() {
+    simulate(9, async || {
+        let disk = disk(9);
+        small_log(&disk, true).await;
+        let sound = disk.content("superblock").unwrap();
+        for offset in [20, 4096 + 20] {
+            disk.corrupt("superblock", offset, 1);
+            let damage = jobbie_log::verify(&disk).await.unwrap().superblock.unwrap();
+            assert_eq!((&*damage.file, damage.offset), ("superblock", offset - 20));
+            let (_, report) = open(&disk).await;
+            assert_eq!(report.superblock, Some(damage));
+            Handle::current().kill(NODE);
+            assert!(disk.fork(1).crash().content("superblock").unwrap() == sound);
+            assert_eq!(open(&disk).await.1.superblock, None);
+            Handle::current().kill(NODE);
+        }
     });
 }
 

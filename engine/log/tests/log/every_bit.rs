@@ -13,7 +13,6 @@ use crate::frozen::{FrozenDisk, Wrong, run};
 use crate::support::*;
 
 const SUPERBLOCK: &str = "superblock";
-const FIRST: &str = "log-0000000000000001.seg";
 const SECOND: &str = "log-0000000000000002.seg";
 const SNAPSHOT: &str = "snap-0000000000000004-0000000000000002.snap";
 const BLOCK: u64 = 4096;

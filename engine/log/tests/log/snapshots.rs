@@ -1,6 +1,6 @@
 //! Snapshot files.
 
-use jobbie_log::{EntryId, SnapshotError, SnapshotMeta, Snapshots};
+use jobbie_log::{EntryId, OpenError, SnapshotError, SnapshotMeta, Snapshots};
 use jobbie_sim::{Fault, Handle, Operation, SimDisk};
 
 use crate::support::*;
@@ -78,11 +78,41 @@ fn r17_two_are_kept_and_a_damaged_one_is_passed_over() {
     });
 }
 
+/// What was durable when a snapshot got its name cannot be a torn tail, whatever is left of it.
+#[test]
+fn f04_a_log_that_ends_before_a_snapshot_is_damaged_there() {
+    simulate(4, async || {
+        let disk = disk(4);
+        let (log, _) = open(&disk).await;
+        fill(&log, 3, 5, 100).await;
+        take(&log.snapshots(), 3, 1000).await.unwrap();
+        Handle::current().kill(NODE);
+        let zero_from = |offset: usize| {
+            let copy = disk.fork(1);
+            let len = copy.content(FIRST).unwrap().len();
+            copy.overwrite(FIRST, offset as u64, &vec![0; len - offset]);
+            copy
+        };
+        // A header, the record that starts the segment, and a block for each entry.
+        let (log, report) = open(&zero_from(6 * 4096)).await;
+        assert_eq!((log.state().last.unwrap().index, report.torn), (3, None));
+        Handle::current().kill(NODE);
+        let without = zero_from(5 * 4096);
+        let refused = try_open(&without, config()).await.map(|_| ()).unwrap_err();
+        let OpenError::Damaged(damage) = &refused else { panic!("{refused}") };
+        assert_eq!((&*damage.file, damage.offset), (FIRST, 5 * 4096), "{refused}");
+        assert!(refused.to_string().contains("entry 3, which a snapshot holds"), "{refused}");
+        let verified = jobbie_log::verify(&without).await.unwrap_err();
+        assert_eq!(verified.to_string(), refused.to_string());
+    });
+}
+
 #[test]
 fn r17_a_snapshot_appears_whole_or_not_at_all() {
     simulate(2, async || {
         let disk = disk(2);
         let (log, _) = open(&disk).await;
+        fill(&log, 3, 4, 100).await;
         sleep_ms(1000).await;
         take(&log.snapshots(), 1, 600_000).await.unwrap();
         Handle::current().kill(NODE);

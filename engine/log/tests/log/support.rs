@@ -12,6 +12,7 @@ use jobbie_sim::{DiskConfig, Executor, Handle, NodeId, Schedule, SimDisk};
 pub(crate) const IDENTITY: Identity = Identity { cluster: 11, node: 22, shard: 3, store: 44 };
 pub(crate) const NODE: NodeId = NodeId(1);
 pub(crate) const MIB: u64 = 1 << 20;
+pub(crate) const FIRST: &str = "log-0000000000000001.seg";
 
 pub(crate) fn config() -> LogConfig {
     LogConfig {
