@@ -71,6 +71,21 @@ pub struct Enqueue<'a> {
     pub when: When,
 }
 
+impl Enqueue<'_> {
+    /// Whether both jobs are of one [`Class`](crate::event::Class).
+    #[must_use]
+    pub fn shares_class(&self, other: &Enqueue<'_>) -> bool {
+        // The jobs of a frame share their queue's name, which then need not be read.
+        (std::ptr::eq(self.queue, other.queue) || self.queue == other.queue)
+            && self.priority == other.priority
+            && self.max_retries == other.max_retries
+            && self.backoff == other.backoff
+            && self.backoff_base_ms == other.backoff_base_ms
+            && self.backoff_cap_ms == other.backoff_cap_ms
+            && self.expire_after_ms == other.expire_after_ms
+    }
+}
+
 /// When a job may run first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum When {

@@ -45,15 +45,9 @@ fn when_to(when: When) -> fb::When {
     }
 }
 
+/// Whether two jobs share a class on the wire, which also says how long their keys are remembered.
 fn same_class(a: &Enqueue<'_>, b: &Enqueue<'_>) -> bool {
-    a.queue == b.queue
-        && a.priority == b.priority
-        && a.max_retries == b.max_retries
-        && a.backoff == b.backoff
-        && a.backoff_base_ms == b.backoff_base_ms
-        && a.backoff_cap_ms == b.backoff_cap_ms
-        && a.expire_after_ms == b.expire_after_ms
-        && a.key_ms == b.key_ms
+    a.shares_class(b) && a.key_ms == b.key_ms
 }
 
 fn class_index(scratch: &mut Scratch, job: &Enqueue<'_>) -> Result<u16, EncodeError> {
