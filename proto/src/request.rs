@@ -42,6 +42,24 @@ pub struct Request<'a> {
     pub stats: Stats<'a>,
 }
 
+impl Request<'_> {
+    /// How many operations there are of each kind, by the name of their list.
+    #[must_use]
+    pub fn operations(&self) -> [(&'static str, usize); 9] {
+        [
+            ("enqueues", self.enqueues.len()),
+            ("acks", self.acks.len()),
+            ("fails", self.fails.len()),
+            ("heartbeats", self.heartbeats.len()),
+            ("releases", self.releases.len()),
+            ("cancels", self.cancels.len()),
+            ("deletes", self.deletes.len()),
+            ("queue_controls", self.queue_controls.len()),
+            ("lookups", self.lookups.len()),
+        ]
+    }
+}
+
 /// A new job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Enqueue<'a> {

@@ -20,17 +20,7 @@ fn count(field: &'static str, count: usize, count_max: usize) -> Result<(), Enco
 }
 
 fn check_counts(request: &Request<'_>) -> Result<(), EncodeError> {
-    for (field, n) in [
-        ("enqueues", request.enqueues.len()),
-        ("acks", request.acks.len()),
-        ("fails", request.fails.len()),
-        ("heartbeats", request.heartbeats.len()),
-        ("releases", request.releases.len()),
-        ("cancels", request.cancels.len()),
-        ("deletes", request.deletes.len()),
-        ("queue controls", request.queue_controls.len()),
-        ("lookups", request.lookups.len()),
-    ] {
+    for (field, n) in request.operations() {
         count(field, n, OPS_PER_REQUEST_MAX)?;
     }
     let queues = request.fetch.as_ref().map_or(0, |f| f.queues.len());
