@@ -42,6 +42,24 @@ pub struct Request<'a> {
     pub stats: Stats<'a>,
 }
 
+impl Request<'_> {
+    /// How many operations there are of each kind, by the name of their list.
+    #[must_use]
+    pub fn operations(&self) -> [(&'static str, usize); 9] {
+        [
+            ("enqueues", self.enqueues.len()),
+            ("acks", self.acks.len()),
+            ("fails", self.fails.len()),
+            ("heartbeats", self.heartbeats.len()),
+            ("releases", self.releases.len()),
+            ("cancels", self.cancels.len()),
+            ("deletes", self.deletes.len()),
+            ("queue_controls", self.queue_controls.len()),
+            ("lookups", self.lookups.len()),
+        ]
+    }
+}
+
 /// A new job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Enqueue<'a> {
@@ -69,6 +87,21 @@ pub struct Enqueue<'a> {
     pub expire_after_ms: u64,
     /// Runs not before this; [`When::Now`] is at once.
     pub when: When,
+}
+
+impl Enqueue<'_> {
+    /// Whether both jobs are of one [`Class`](crate::event::Class).
+    #[must_use]
+    pub fn shares_class(&self, other: &Enqueue<'_>) -> bool {
+        // The jobs of a frame share their queue's name, which then need not be read.
+        (std::ptr::eq(self.queue, other.queue) || self.queue == other.queue)
+            && self.priority == other.priority
+            && self.max_retries == other.max_retries
+            && self.backoff == other.backoff
+            && self.backoff_base_ms == other.backoff_base_ms
+            && self.backoff_cap_ms == other.backoff_cap_ms
+            && self.expire_after_ms == other.expire_after_ms
+    }
 }
 
 /// When a job may run first.

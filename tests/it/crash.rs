@@ -1,7 +1,7 @@
 //! The real server, killed and cut off under load, again and again on one directory.
 
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use jobbie_tests::history::{self, Counts};
@@ -163,13 +163,11 @@ fn r05_a_full_disk_is_an_answer_and_passes() {
     // Acks and fetches go on from the reserve.
     let fetched = jobbie(&["fetch", "q", "--output", "json"]);
     assert!(fetched.status.success(), "{fetched:?}");
-    let text = String::from_utf8_lossy(&fetched.stdout).into_owned();
-    let job = text.split('"').find(|w| w.starts_with("job_")).expect("an id").to_owned();
+    let job = job_id_in(&fetched);
     assert!(jobbie(&["ack", &job]).status.success());
     // A lease whose worker says nothing runs out as ever.
     let fetched = jobbie(&["fetch", "q", "--lease-ms", "1000", "--output", "json"]);
-    let text = String::from_utf8_lossy(&fetched.stdout).into_owned();
-    let job = text.split('"').find(|w| w.starts_with("job_")).expect("an id").to_owned();
+    let job = job_id_in(&fetched);
     let is_active = || {
         let seen = jobbie(&["inspect", &job, "--output", "json"]);
         String::from_utf8_lossy(&seen.stdout).contains("\"active\"")
@@ -189,6 +187,12 @@ fn r05_a_full_disk_is_an_answer_and_passes() {
         std::thread::sleep(Duration::from_millis(200));
     }
     assert_eq!(server.stop(), Some(0));
+}
+
+/// The id of the job that a `fetch` printed as JSON.
+fn job_id_in(fetched: &Output) -> String {
+    let text = String::from_utf8_lossy(&fetched.stdout);
+    text.split('"').find(|word| word.starts_with("job_")).expect("an id").to_owned()
 }
 
 /// Takes all the space there is.

@@ -17,5 +17,5 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    peer::main(&Cli::parse().workload, target::Beanstalkd::new)
+    peer::main(&Cli::parse().workload, "beanstalkd", target::Connection::new)
 }

@@ -1,13 +1,11 @@
 //! beanstalkd as a server of jobs.
 
 use std::io::Write;
-use std::net::TcpStream;
 
-use anyhow::Context;
 use jobbie_bench::in_order::{InOrder, Outcome};
-use jobbie_bench::options::Options;
 use jobbie_bench::payload;
-use jobbie_bench::wire::{Job, NewJobs, Received, Role, Target, Wire, WireError};
+use jobbie_bench::peer::Place;
+use jobbie_bench::wire::{Job, NewJobs, Received, Wire, WireError};
 
 use crate::line::{Reply, reply};
 
@@ -16,56 +14,18 @@ const WAIT_S: u32 = 1;
 /// Replies to what opens a connection.
 const OPENING: u32 = 3;
 
-pub(crate) struct Beanstalkd {
-    addr: String,
-    /// Different in each run, so that nothing is left over from another.
-    run: String,
-    queues: u32,
-    payload_bytes: usize,
-}
-
-impl Beanstalkd {
-    pub(crate) fn new(options: &Options) -> anyhow::Result<Self> {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-        Ok(Self {
-            addr: options.addr.clone(),
-            run: format!("{:x}", since.as_micros()),
-            queues: options.queues.unwrap_or(1),
-            payload_bytes: options.payload_bytes as usize,
-        })
-    }
-}
-
-impl Target for Beanstalkd {
-    type Wire = Connection;
-
-    fn connect(&self, _role: Role, index: u32) -> anyhow::Result<(TcpStream, Connection)> {
-        let stream = TcpStream::connect(&self.addr)
-            .with_context(|| format!("connect to beanstalkd at {}", self.addr))?;
-        let tube = format!("q.{}.{}", self.run, index % self.queues);
-        let (bytes, requests) = (self.payload_bytes, InOrder::new(self.payload_bytes));
-        Ok((stream, Connection { tube, bytes, opening: OPENING, requests }))
-    }
-
-    /// As `beanstalkd -f0` does it, which it cannot be asked about.
-    fn durability(&self) -> String {
-        "fsync".into()
-    }
-
-    fn shards(&self) -> u32 {
-        1
-    }
-
-    fn queues(&self) -> u32 {
-        self.queues
-    }
-}
-
 pub(crate) struct Connection {
     tube: String,
     bytes: usize,
     opening: u32,
     requests: InOrder,
+}
+
+impl Connection {
+    pub(crate) fn new(place: Place) -> Self {
+        let Place { queue: tube, payload_bytes: bytes, .. } = place;
+        Self { tube, bytes, opening: OPENING, requests: InOrder::new(bytes) }
+    }
 }
 
 fn say(out: &mut Vec<u8>, line: std::fmt::Arguments<'_>) {

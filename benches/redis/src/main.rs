@@ -18,5 +18,5 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    peer::main(&Cli::parse().workload, target::Redis::new)
+    peer::main(&Cli::parse().workload, "Redis", target::Connection::new)
 }

@@ -1,65 +1,14 @@
 //! Redis as a server of jobs.
 
-use std::net::TcpStream;
-
-use anyhow::Context;
 use jobbie_bench::in_order::{InOrder, Outcome};
-use jobbie_bench::options::Options;
 use jobbie_bench::payload;
-use jobbie_bench::wire::{Job, NewJobs, Received, Role, Target, Wire, WireError};
+use jobbie_bench::peer::Place;
+use jobbie_bench::wire::{Job, NewJobs, Received, Wire, WireError};
 
 use crate::resp::{Reply, bulk, command, header, reply};
 
 /// How long a fetch waits, in seconds.
 const WAIT_S: &[u8] = b"1";
-
-pub(crate) struct Redis {
-    addr: String,
-    /// Different in each run, so that nothing is left over from another.
-    run: String,
-    queues: u32,
-    payload_bytes: usize,
-}
-
-impl Redis {
-    pub(crate) fn new(options: &Options) -> anyhow::Result<Self> {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-        Ok(Self {
-            addr: options.addr.clone(),
-            run: format!("{:x}", since.as_micros()),
-            queues: options.queues.unwrap_or(1),
-            payload_bytes: options.payload_bytes as usize,
-        })
-    }
-}
-
-impl Target for Redis {
-    type Wire = Connection;
-
-    fn connect(&self, role: Role, index: u32) -> anyhow::Result<(TcpStream, Connection)> {
-        let stream = TcpStream::connect(&self.addr)
-            .with_context(|| format!("connect to Redis at {}", self.addr))?;
-        let queue = format!("q.{}.{}", self.run, index % self.queues).into_bytes();
-        let own = format!("w.{}.{role:?}.{index}", self.run).into_bytes();
-        let bytes = self.payload_bytes;
-        Ok((
-            stream,
-            Connection { queue, own, bytes, requests: InOrder::new(bytes), scratch: Vec::new() },
-        ))
-    }
-
-    fn durability(&self) -> String {
-        "fsync".into()
-    }
-
-    fn shards(&self) -> u32 {
-        1
-    }
-
-    fn queues(&self) -> u32 {
-        self.queues
-    }
-}
 
 pub(crate) struct Connection {
     queue: Vec<u8>,
@@ -70,6 +19,17 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    pub(crate) fn new(place: Place) -> Self {
+        let Place { queue, own, payload_bytes: bytes } = place;
+        Self {
+            queue: queue.into_bytes(),
+            own: own.into_bytes(),
+            bytes,
+            requests: InOrder::new(bytes),
+            scratch: Vec::new(),
+        }
+    }
+
     /// The first may wait for a job, the others take what is there.
     fn take(&self, count: u32, waits: bool, out: &mut Vec<u8>) {
         for nth in 0..count {

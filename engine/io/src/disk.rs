@@ -145,9 +145,16 @@ pub trait DiskFile: Clone + 'static {
     /// writes inside do not fail for want of space. What is added reads as zeros. [`OpenMode::Durable`]
     /// writes are fit for it after [`DiskFile::sync_all`], but slower than on written zeros.
     ///
+    /// Without an implementation of its own it only makes the file longer: right where space does not run out.
+    ///
     /// # Errors
     /// `StorageFull` or whatever the system reports.
     fn allocate(&self, len: u64) -> impl Future<Output = io::Result<()>> {
-        self.set_len(len)
+        async move {
+            if self.len().await? < len {
+                self.set_len(len).await?;
+            }
+            Ok(())
+        }
     }
 }

@@ -29,11 +29,13 @@ pub(crate) enum ReadError {
 pub(crate) struct FrameStream<S> {
     socket: S,
     buf: Vec<u8>,
+    /// Where each complete frame in `buf` ends.
+    ends: Vec<usize>,
 }
 
 impl<S: AsyncReadRent> FrameStream<S> {
     pub(crate) fn new(socket: S) -> Self {
-        Self { socket, buf: Vec::with_capacity(READ_BYTES) }
+        Self { socket, buf: Vec::with_capacity(READ_BYTES), ends: Vec::new() }
     }
 
     /// Reads until at least one frame is complete and hands over all that are. `body_bytes_max` is
@@ -41,13 +43,11 @@ impl<S: AsyncReadRent> FrameStream<S> {
     pub(crate) async fn read(
         &mut self,
         body_bytes_max: impl Fn() -> usize,
-        mut take: impl FnMut(Frame),
+        take: impl FnMut(Frame),
     ) -> Result<(), ReadError> {
         loop {
-            let bytes_max = body_bytes_max();
-            let whole = self.whole_frames(bytes_max)?;
-            if whole > 0 {
-                self.hand_over(whole, bytes_max, &mut take)?;
+            if let Some(whole) = self.find_frames(body_bytes_max())? {
+                self.hand_over(whole, take);
                 return Ok(());
             }
             self.fill().await?;
@@ -61,21 +61,18 @@ impl<S: AsyncReadRent> FrameStream<S> {
         }
     }
 
-    /// Bytes of complete frames at the beginning of the buffer.
-    fn whole_frames(&self, body_bytes_max: usize) -> Result<usize, ReadError> {
+    /// Finds the complete frames at the beginning of the buffer. Where the last one ends, if there is one.
+    fn find_frames(&mut self, body_bytes_max: usize) -> Result<Option<usize>, FrameError> {
         let mut end = 0;
         while let Some((_, bytes)) = frame::split(&self.buf[end..], body_bytes_max)? {
             end += bytes;
+            self.ends.push(end);
         }
-        Ok(end)
+        Ok(self.ends.last().copied())
     }
 
-    fn hand_over(
-        &mut self,
-        whole: usize,
-        body_bytes_max: usize,
-        take: &mut impl FnMut(Frame),
-    ) -> Result<(), ReadError> {
+    /// Takes the frames found, of `whole` bytes, out of the buffer.
+    fn hand_over(&mut self, whole: usize, mut take: impl FnMut(Frame)) {
         let shared = if whole <= COPY_BYTES_MAX {
             let copy = self.buf[..whole].to_vec();
             self.buf.drain(..whole);
@@ -87,13 +84,10 @@ impl<S: AsyncReadRent> FrameStream<S> {
         };
         let shared = Rc::new(shared);
         let mut at = 0;
-        while at < whole {
-            let (_, bytes) = frame::split(&shared[at..whole], body_bytes_max)?
-                .expect("these bytes were split before");
-            take(Frame::new(Rc::clone(&shared), at..at + bytes));
-            at += bytes;
+        for end in self.ends.drain(..) {
+            take(Frame::new(Rc::clone(&shared), at..end));
+            at = end;
         }
-        Ok(())
     }
 
     async fn fill(&mut self) -> Result<(), ReadError> {
@@ -126,4 +120,52 @@ pub(crate) async fn write_all(
         buf.clear();
     }
     socket.shutdown().await
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use jobbie_proto::Request;
+    use jobbie_proto::limits::FRAME_BYTES_MAX;
+    use jobbie_proto::request::{Ack, JobRef};
+    use jobbie_proto::wire::Encoder;
+    use jobbie_proto::{JobId, JobSeq, LeaseToken, ShardId};
+
+    use super::*;
+
+    fn frame_of(result_bytes: usize) -> Vec<u8> {
+        let job = JobRef { job: JobId::new(1, ShardId(0), JobSeq(1)), token: LeaseToken(1) };
+        let result = vec![result_bytes as u8; result_bytes];
+        let request = Request { acks: vec![Ack { job, result: &result }], ..Request::default() };
+        let mut frame = Vec::new();
+        Encoder::new().request(&mut frame, &request).expect("it fits");
+        frame
+    }
+
+    /// Every frame that comes out, and how it ends.
+    fn read(bytes: &[u8]) -> (Vec<Vec<u8>>, ReadError) {
+        let (mut stream, mut seen) = (FrameStream::new(bytes), Vec::new());
+        loop {
+            let read = stream.read(|| FRAME_BYTES_MAX, |frame| seen.push(frame.to_vec()));
+            if let Err(error) = read.now_or_never().expect("memory is always ready") {
+                return (seen, error);
+            }
+        }
+    }
+
+    #[test]
+    fn frames_come_out_as_they_went_in() {
+        // Reads whose frames are copied out, reads that are handed on, and frames that take several reads.
+        let frames = [1, 100, 100 << 10, 20 << 10, 3, 200 << 10, 4, 5].map(frame_of);
+        let (seen, ended) = read(&frames.concat());
+        assert!(seen == frames, "{:?}", seen.iter().map(Vec::len).collect::<Vec<_>>());
+        assert!(matches!(ended, ReadError::Closed), "{ended}");
+    }
+
+    #[test]
+    fn nothing_is_taken_of_a_read_that_is_not_all_frames() {
+        let (seen, ended) = read(&[frame_of(1), b"junk".to_vec()].concat());
+        assert!(seen.is_empty(), "{}", seen.len());
+        assert!(matches!(ended, ReadError::Frame(FrameError::Magic(_))), "{ended}");
+    }
 }

@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use event_listener::Event;
 use jobbie_proto::SessionId;
 
+use crate::bell::Bell;
 use crate::frame::Frame;
 use crate::limits::{CONNECTION_INTAKE_BYTES_MAX, OUTBOX_BYTES_MAX};
 use crate::outbox::Outbox;
@@ -26,7 +26,8 @@ pub struct Connection {
     pub(crate) in_line: Cell<bool>,
     /// Fetches and subscriptions that wait.
     pub(crate) waiting: Cell<usize>,
-    drained: Event,
+    /// There is room again, or nothing more to wait for.
+    drained: Bell,
 }
 
 impl Connection {
@@ -39,7 +40,7 @@ impl Connection {
             queued_bytes: Cell::new(0),
             in_line: Cell::new(false),
             waiting: Cell::new(0),
-            drained: Event::new(),
+            drained: Bell::default(),
         })
     }
 
@@ -50,14 +51,10 @@ impl Connection {
     }
 
     /// Waits until the shard has taken enough of what this connection sent. Until then its socket
-    /// is not read, so that TCP slows the client down.
+    /// is not read, so that TCP slows the client down. For one task: the connection's reader.
     pub async fn room(&self) {
         while self.queued_bytes.get() >= CONNECTION_INTAKE_BYTES_MAX && !self.outbox.is_closed() {
-            let listener = self.drained.listen();
-            if self.queued_bytes.get() < CONNECTION_INTAKE_BYTES_MAX {
-                return;
-            }
-            listener.await;
+            self.drained.wait().await;
         }
     }
 
@@ -68,7 +65,7 @@ impl Connection {
         let after = before - frame.len();
         self.queued_bytes.set(after);
         if before >= CONNECTION_INTAKE_BYTES_MAX && after < CONNECTION_INTAKE_BYTES_MAX {
-            self.drained.notify(usize::MAX);
+            self.drained.ring();
         }
         Some(frame)
     }
@@ -78,6 +75,6 @@ impl Connection {
         self.outbox.close();
         self.queue.borrow_mut().clear();
         self.queued_bytes.set(0);
-        self.drained.notify(usize::MAX);
+        self.drained.ring();
     }
 }

@@ -20,17 +20,7 @@ fn count(field: &'static str, count: usize, count_max: usize) -> Result<(), Enco
 }
 
 fn check_counts(request: &Request<'_>) -> Result<(), EncodeError> {
-    for (field, n) in [
-        ("enqueues", request.enqueues.len()),
-        ("acks", request.acks.len()),
-        ("fails", request.fails.len()),
-        ("heartbeats", request.heartbeats.len()),
-        ("releases", request.releases.len()),
-        ("cancels", request.cancels.len()),
-        ("deletes", request.deletes.len()),
-        ("queue controls", request.queue_controls.len()),
-        ("lookups", request.lookups.len()),
-    ] {
+    for (field, n) in request.operations() {
         count(field, n, OPS_PER_REQUEST_MAX)?;
     }
     let queues = request.fetch.as_ref().map_or(0, |f| f.queues.len());
@@ -45,15 +35,9 @@ fn when_to(when: When) -> fb::When {
     }
 }
 
+/// Whether two jobs share a class on the wire, which also says how long their keys are remembered.
 fn same_class(a: &Enqueue<'_>, b: &Enqueue<'_>) -> bool {
-    a.queue == b.queue
-        && a.priority == b.priority
-        && a.max_retries == b.max_retries
-        && a.backoff == b.backoff
-        && a.backoff_base_ms == b.backoff_base_ms
-        && a.backoff_cap_ms == b.backoff_cap_ms
-        && a.expire_after_ms == b.expire_after_ms
-        && a.key_ms == b.key_ms
+    a.shares_class(b) && a.key_ms == b.key_ms
 }
 
 fn class_index(scratch: &mut Scratch, job: &Enqueue<'_>) -> Result<u16, EncodeError> {

@@ -122,7 +122,7 @@ impl Node {
             Either::Left((Err(_), _)) => Started::Failed("it was killed".to_owned()),
             Either::Left((Ok(Err(error)), _)) => {
                 self.kill();
-                Started::Failed(error)
+                Started::Failed(format!("{error:#}"))
             }
             // It may have failed in the moment the shard was ready.
             Either::Left((Ok(Ok(_)), _)) if disk.power_failure().now_or_never().is_some() => {
@@ -188,21 +188,10 @@ async fn boot(
     config: ShardConfig,
     clock: SimClock,
     torn: Rc<Cell<u64>>,
-) -> Result<(Shard, Log<SimDisk>), String> {
-    let opened = Log::open(disk, log, identity, Create::IfMissing).await;
-    let Opened { log, driver, report } = opened.map_err(|error| with_sources(&error))?;
+) -> anyhow::Result<(Shard, Log<SimDisk>)> {
+    let Opened { log, driver, report } = Log::open(disk, log, identity, Create::IfMissing).await?;
     torn.set(torn.get() + u64::from(report.torn.is_some()));
     drop(Handle::current().spawn(driver));
-    let shard = Shard::start(config, clock, log.clone()).await;
-    Ok((shard.map_err(|error| with_sources(&error))?, log))
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
+    let shard = Shard::start(config, clock, log.clone()).await?;
+    Ok((shard, log))
 }

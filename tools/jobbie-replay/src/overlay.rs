@@ -226,3 +226,27 @@ impl<F: DiskFile> DiskFile for OverlayFile<F> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jobbie_io::{UringDisk, runtime};
+
+    use super::*;
+
+    #[test]
+    fn room_taken_makes_a_file_longer_and_never_shorter() {
+        let dir = tempfile::tempdir().expect("make a folder");
+        std::fs::write(dir.path().join("a"), vec![7; 3 * BLOCK_BYTES]).expect("write");
+        let lens = runtime::block_on(async {
+            let disk = Overlay::new(UringDisk::open(dir.path()).expect("open the folder"));
+            let file = disk.open("a", OpenMode::Direct).await.expect("open");
+            let mut lens = Vec::new();
+            for blocks in [1, 3, 4] {
+                file.allocate((blocks * BLOCK_BYTES) as u64).await.expect("take room");
+                lens.push(file.len().await.expect("ask for the length") / BLOCK_BYTES as u64);
+            }
+            lens
+        });
+        assert_eq!(lens.expect("a runtime"), [3, 3, 4]);
+    }
+}

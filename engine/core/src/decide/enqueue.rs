@@ -71,7 +71,7 @@ impl<'a> Draft<'a> {
         left: usize,
     ) -> (&mut Vec<EnqueuedJob>, &mut Vec<KeyTaken>) {
         let continues = matches!(self.events.last(), Some(Event::Enqueued { .. }))
-            && before.is_some_and(|before| are_alike(before, enqueue));
+            && before.is_some_and(|before| before.shares_class(enqueue));
         if !continues {
             self.events.push(Event::Enqueued {
                 class: class_of(enqueue),
@@ -124,17 +124,6 @@ fn class_of(enqueue: &Enqueue<'_>) -> Class {
         backoff_cap_ms: enqueue.backoff_cap_ms,
         expire_after_ms: enqueue.expire_after_ms,
     }
-}
-
-/// Whether two jobs are of one class. The jobs of a frame share their queue's name.
-fn are_alike(a: &Enqueue<'_>, b: &Enqueue<'_>) -> bool {
-    (std::ptr::eq(a.queue, b.queue) || a.queue == b.queue)
-        && a.priority == b.priority
-        && a.max_retries == b.max_retries
-        && a.backoff == b.backoff
-        && a.backoff_base_ms == b.backoff_base_ms
-        && a.backoff_cap_ms == b.backoff_cap_ms
-        && a.expire_after_ms == b.expire_after_ms
 }
 
 /// A key belongs to its queue.

@@ -67,18 +67,7 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
 }
 
 fn counts(request: &Request<'_>) -> Checked {
-    let lists = [
-        ("enqueues", request.enqueues.len()),
-        ("acks", request.acks.len()),
-        ("fails", request.fails.len()),
-        ("heartbeats", request.heartbeats.len()),
-        ("releases", request.releases.len()),
-        ("cancels", request.cancels.len()),
-        ("deletes", request.deletes.len()),
-        ("queue_controls", request.queue_controls.len()),
-        ("lookups", request.lookups.len()),
-    ];
-    for (list, len) in lists {
+    for (list, len) in request.operations() {
         if len > OPS_PER_REQUEST_MAX {
             let message = format!("{list}: {len} operations, at most {OPS_PER_REQUEST_MAX}");
             return Err(Refusal { code: Code::TooLarge, message });
