@@ -27,6 +27,17 @@ impl Load {
         Self { child: command.spawn().expect("start the load") }
     }
 
+    /// Waits until jobs are acked: a slow disk may need longer for an empty log than a server lives between kills.
+    fn wait_until_served(&mut self, history: &Path) {
+        let begin = Instant::now();
+        while !std::fs::read_to_string(history).is_ok_and(|text| text.contains("\nacked ")) {
+            let ended = self.child.try_wait().expect("ask for its state");
+            assert_eq!(ended, None, "the load ended by itself");
+            assert!(begin.elapsed() < Duration::from_secs(60), "nothing is served");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// The load's own end is a crash too: its history has every request it sent.
     fn kill(mut self) {
         let ended = self.child.try_wait().expect("ask for its state");
@@ -83,9 +94,13 @@ fn r01_r09_r11_nothing_is_lost_or_doubled_by_kill_9() {
     let cycles = setting("JOBBIE_TEST_CRASH_CYCLES", 10);
     let folder = tempfile::tempdir().expect("make a folder");
     let (data_dir, addr) = (folder.path().join("data"), free_address(SHARDS));
-    let load = Load::start(&addr.to_string(), &folder.path().join("loaded"));
+    let loaded = folder.path().join("loaded");
+    let mut load = Load::start(&addr.to_string(), &loaded);
     for cycle in 0..cycles {
         let server = Server::start(&data_dir, addr, &FLAGS);
+        if cycle == 0 {
+            load.wait_until_served(&loaded);
+        }
         std::thread::sleep(Duration::from_millis(LIVES_MS[cycle as usize % LIVES_MS.len()]));
         server.kill();
         verify(&data_dir);
@@ -111,9 +126,13 @@ fn r01_r04_nothing_is_lost_by_power_cuts() {
         }
     };
     let (data_dir, addr) = (fs.path().join("data"), free_address(SHARDS));
-    let load = Load::start(&addr.to_string(), &folder.path().join("loaded"));
+    let loaded = folder.path().join("loaded");
+    let mut load = Load::start(&addr.to_string(), &loaded);
     for cut in 0..cuts {
         let server = Server::start(&data_dir, addr, &FLAGS);
+        if cut == 0 {
+            load.wait_until_served(&loaded);
+        }
         std::thread::sleep(Duration::from_millis(200 + LIVES_MS[cut as usize % LIVES_MS.len()]));
         fs.cut_power(|| server.kill()).expect("cut the power");
         verify(&data_dir);

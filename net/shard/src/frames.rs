@@ -127,7 +127,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             let message = "the request names another session than this connection's";
             return self.reject(entry, connection, request, Code::SessionGone, message.into());
         }
-        if !request.enqueues.is_empty() && self.log.space() == Space::Low {
+        let adds = !request.enqueues.is_empty() || crate::mutant!(AcksRefusedWhenFull);
+        let done = || self.state.borrow().has_done(request.session, request.number);
+        if adds && self.log.space() == Space::Low && !done() {
             let message = "the disk is full: free space there, or finish and delete jobs";
             return self.reject(entry, connection, request, Code::NoSpace, message.into());
         }

@@ -35,17 +35,23 @@ pub enum Mutant {
     SnapshotSaysMore,
     /// Deliveries do not use up credit.
     CreditUncounted,
+    /// A full disk refuses what finishes jobs too (R5).
+    AcksRefusedWhenFull,
+    /// The log is let go up to the newest snapshot, so that no other can serve (R17).
+    OlderSnapshotsUnserved,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 6] = [
+    pub const ALL: [Mutant; 8] = [
         Mutant::ReplyBeforeCommit,
         Mutant::WallClockFollowed,
         Mutant::RecordsDropped,
         Mutant::ReplayStopsEarly,
         Mutant::SnapshotSaysMore,
         Mutant::CreditUncounted,
+        Mutant::AcksRefusedWhenFull,
+        Mutant::OlderSnapshotsUnserved,
     ];
 }
 

@@ -167,6 +167,13 @@ impl State {
         self.sessions.find_client(client).map(|at| SessionId(self.sessions.get(at).id))
     }
 
+    /// Whether a session's request was done and its answer is still kept: asked again, it is answered from memory.
+    #[must_use]
+    pub fn has_done(&self, session: SessionId, number: u64) -> bool {
+        let at = self.sessions.find(session.0);
+        at.is_some_and(|at| self.sessions.get(at).reply(number).is_some())
+    }
+
     /// Whether a session is open.
     #[must_use]
     pub fn has_session(&self, session: SessionId) -> bool {

@@ -23,10 +23,16 @@ pub(crate) fn reply(
     given: &Outcome,
 ) {
     let number = reply.number;
+    let done = model.sessions.get(&session).and_then(|session| session.done.get(&number));
+    if reply.code == Code::NoSpace && done.is_some() {
+        violated!(
+            "r09",
+            "request {number} of session {session} was done, and refused when repeated"
+        );
+    }
     if reply.code != Code::Ok {
         return;
     }
-    let done = model.sessions.get(&session).and_then(|session| session.done.get(&number));
     match done {
         Some(outcome) if outcome != given => violated!(
             "r09",
