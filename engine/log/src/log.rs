@@ -399,10 +399,10 @@ impl<D: Disk> Log<D> {
             .scrubbed
             .until(|| {
                 let now = self.stats();
-                let core = self.shared.core.borrow();
-                let ended = core.failed.is_some() || core.closing;
-                let more = now.scrubbed_segments != before.scrubbed_segments;
-                (more || ended).then_some(if more { Some(now) } else { None })
+                if now.scrubbed_segments != before.scrubbed_segments {
+                    return Some(Some(now));
+                }
+                self.shared.core.borrow().is_ending().then_some(None)
             })
             .await
     }
