@@ -9,7 +9,7 @@ use crate::body::BodyBuilder;
 use crate::chunks::Chunks;
 use crate::config::{Durability, LogConfig};
 use crate::entry::{Entry, EntryId, Identity, Vote};
-use crate::error::LogFailed;
+use crate::error::{Damage, LogFailed};
 use crate::format::control::{CONTROL_BYTES, Control};
 use crate::format::header::{HEADER_BYTES, Header, Place, RecordKind, padded_bytes};
 use crate::format::{BLOCK, footer};
@@ -102,6 +102,22 @@ pub(crate) struct Core<F> {
     pub(crate) copied_records: u64,
     /// Reads of older records from the disk.
     pub(crate) chunks_read: u64,
+    pub(crate) scrub: Scrub,
+}
+
+/// What reading sealed segments back has come to.
+#[derive(Default)]
+pub(crate) struct Scrub {
+    /// Some sealed segment may not have been read back in this round.
+    pub(crate) is_due: bool,
+    /// Segments read back, to their end or to the first damage.
+    pub(crate) segments: u64,
+    /// Bytes read for that.
+    pub(crate) bytes: u64,
+    /// Places where damage was found.
+    pub(crate) damage_found: u64,
+    /// Damage that nobody was told of yet.
+    pub(crate) untold: VecDeque<Damage>,
 }
 
 impl<F: Clone> Core<F> {
@@ -404,15 +420,21 @@ impl<F: Clone> Core<F> {
 
     /// Whether the oldest segment can be given up, and the log can say so: nothing in it is needed by anybody.
     pub(crate) fn oldest_is_free(&self) -> bool {
-        let purged_end = self.control.purged.map_or(0, |purged| purged.index + 1);
-        let mut segments = self.segments.iter();
-        let (Some(oldest), Some(next)) = (segments.next(), segments.next()) else { return false };
+        let oldest = self.segments.oldest();
         let active = self.segments.active();
         oldest.sealed
             && (active.end + BLOCK <= active.limit() || !self.ready.is_empty())
             && Rc::strong_count(&oldest.pin) == 1
-            && next.start_index <= purged_end
-            && next.start_event <= self.keep_from
+            && self.is_unneeded(oldest.id)
+    }
+
+    /// Whether nothing in segment `id` is needed by anybody any more; that never changes again.
+    pub(crate) fn is_unneeded(&self, id: u64) -> bool {
+        let purged_end = self.control.purged.map_or(0, |purged| purged.index + 1);
+        let needs_none = |next: &Segment<F>| {
+            next.start_index <= purged_end && next.start_event <= self.keep_from
+        };
+        self.segments.get(id + 1).is_some_and(needs_none)
     }
 }
 

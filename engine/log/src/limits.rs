@@ -58,6 +58,18 @@ pub const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
 pub const SNAPSHOT_SYNC_BYTES: u64 = 4 << 20;
 /// Rest after each chunk of a new snapshot that is read back, in nanoseconds.
 pub const SNAPSHOT_READ_PAUSE_NANOS: u64 = 200_000;
+/// Sealed segments are read back and checked anew after this long, in nanoseconds: a week. Drives ask for no more
+/// often, and a backup or a replica that is to help must still be from before the damage.
+pub const SCRUB_AGAIN_NANOS: u64 = 7 * 24 * 3600 * 1_000_000_000;
+/// Rest before each [`CHUNK_BYTES`] of a sealed segment that is read back while the log rests, in nanoseconds: at
+/// most 125 MiB/s, of which the checksums take some per cent of a core.
+pub const SCRUB_REST_NANOS: u64 = 2_000_000;
+/// Rest before each of them while the log writes, in nanoseconds: at most 5 MiB/s, too little to be felt by the
+/// writes, and still 3 TiB before all begins anew.
+pub const SCRUB_BUSY_NANOS: u64 = 50_000_000;
+/// Damage found and not yet told to anybody; what is found beyond that is only counted.
+pub const DAMAGE_UNTOLD_MAX: usize = 64;
+
 /// Opaque membership bytes in a snapshot's header.
 pub const MEMBERSHIP_BYTES_MAX: usize = 3 << 10;
 /// Snapshots kept, the newest ones.
@@ -66,4 +78,5 @@ pub const SNAPSHOTS_KEPT: usize = 2;
 const _: () = assert!(CHUNK_BYTES.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(ZERO_BYTES.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(SEGMENT_BYTES_MIN.is_multiple_of(ZERO_BYTES as u64));
+const _: () = assert!(SCRUB_REST_NANOS < ZERO_IDLE_NANOS && ZERO_IDLE_NANOS < SCRUB_BUSY_NANOS);
 const _: () = assert!(WRITE_IN_PLACE_BYTES_MIN < WRITE_BYTES_MAX);

@@ -8,7 +8,7 @@ use jobbie_io::Disk;
 use crate::config::Durability;
 use crate::core::{Change, Space};
 use crate::entry::{Entry, EntryId, Vote};
-use crate::error::{AppendError, ControlError, LogFailed, ReadError};
+use crate::error::{AppendError, ControlError, Damage, LogFailed, ReadError};
 use crate::format::header::{RecordKind, padded_bytes};
 use crate::limits::ENTRY_RESERVE_BYTES;
 use crate::read;
@@ -55,6 +55,12 @@ pub struct LogStats {
     pub copied_records: u64,
     /// Reads of older records from the disk.
     pub chunks_read: u64,
+    /// Sealed segments read back in the background, to their end or to the first damage, since the log was opened.
+    pub scrubbed_segments: u64,
+    /// Bytes read for that.
+    pub scrubbed_bytes: u64,
+    /// Places where that found damage; see [`Log::take_damage`].
+    pub damage_found: u64,
 }
 
 impl<D: Disk> Log<D> {
@@ -397,7 +403,32 @@ impl<D: Disk> Log<D> {
             segments_ready: core.ready.len(),
             copied_records: core.copied_records,
             chunks_read: core.chunks_read,
+            scrubbed_segments: core.scrub.segments,
+            scrubbed_bytes: core.scrub.bytes,
+            damage_found: core.scrub.damage_found,
         }
+    }
+
+    /// Waits until another sealed segment was read back than `before` knows, and gives the figures then; `None` when
+    /// the log ends.
+    pub async fn scrubbed_since(&self, before: &LogStats) -> Option<LogStats> {
+        self.shared
+            .scrubbed
+            .until(|| {
+                let now = self.stats();
+                if now.scrubbed_segments != before.scrubbed_segments {
+                    return Some(Some(now));
+                }
+                self.shared.core.borrow().is_ending().then_some(None)
+            })
+            .await
+    }
+
+    /// Damage that was found in a sealed segment without anybody reading it, or an error of the disk there: each place
+    /// is given once. The log goes on: stopping it would bring nothing back.
+    #[must_use]
+    pub fn take_damage(&self) -> Option<Damage> {
+        self.shared.core.borrow_mut().scrub.untold.pop_front()
     }
 
     /// Writes out what was taken, flushes it, marks the end, and lets the driver finish. Nothing may be appended any more.
@@ -416,6 +447,7 @@ impl<D: Disk> Log<D> {
         self.shared.sync_written().await?;
         self.shared.core.borrow_mut().closing = true;
         self.shared.work.raise();
+        self.shared.scrubbed.raise();
         Ok(())
     }
 }

@@ -16,16 +16,19 @@ pub enum Mutant {
     DamageTakenForTail,
     /// The checksum of a body is not looked at (R4).
     BodyUnchecked,
+    /// What reading sealed segments back finds is not looked at (F12).
+    ScrubFindsNothing,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 5] = [
+    pub const ALL: [Mutant; 6] = [
         Mutant::WritesNotDurable,
         Mutant::StaleRecordsFollowed,
         Mutant::FoundNotFlushed,
         Mutant::DamageTakenForTail,
         Mutant::BodyUnchecked,
+        Mutant::ScrubFindsNothing,
     ];
 }
 

@@ -264,7 +264,7 @@ fn parse<F: Clone>(
                 at += header.padded_bytes() as usize;
                 chunk.end = offset + at as u64;
             }
-            Found::Cut { header }
+            Found::Cut { header, .. }
                 if place.offset + header.padded_bytes() <= segment.readable_end =>
             {
                 if at == 0 {

@@ -7,7 +7,7 @@ use jobbie_io::{AlignedBuf, BLOCK_BYTES, Disk, DiskFile, OpenMode};
 
 use crate::chunks::Chunks;
 use crate::config::LogConfig;
-use crate::core::{Change, Core, Ready, Space};
+use crate::core::{Change, Core, Ready, Scrub, Space};
 use crate::driver::{Driver, Step};
 use crate::entry::Identity;
 use crate::error::{Damage, OpenError};
@@ -100,6 +100,7 @@ impl<D: Disk> Log<D> {
             work: Signal::default(),
             changed: Signal::default(),
             loaded: Signal::default(),
+            scrubbed: Signal::default(),
         });
         let driver = Driver::new(&shared);
         let log = Log { shared };
@@ -260,6 +261,7 @@ async fn repair<D: Disk>(
         spares,
         copied_records: 0,
         chunks_read: 0,
+        scrub: Scrub { is_due: true, ..Scrub::default() },
     })
 }
 

@@ -1,23 +1,27 @@
 //! Reading a log's directory without changing it: what opening it, and verifying it offline, go by.
 
+mod chain;
 mod pass;
 mod tail;
 
 use std::collections::BTreeMap;
 
-use jobbie_io::{BLOCK_BYTES, Disk, FileInfo, OpenMode};
+use jobbie_io::{BLOCK_BYTES, Disk, DiskFile, FileInfo, OpenMode};
 
 use crate::entry::Identity;
 use crate::error::{Damage, OpenError};
-use crate::format::header::{Place, RecordKind};
+use crate::format::BLOCK;
+use crate::format::control::{CONTROL_BYTES, Control};
+use crate::format::footer::{self, Footer};
+use crate::format::header::{HEADER_BYTES, Header, Place, RecordKind};
 use crate::format::segment_header::SegmentHeader;
 use crate::format::superblock::{self, SUPERBLOCK_BYTES};
-use crate::format::{BLOCK, control::Control};
 use crate::segment::{file_name, parse_name};
 use crate::segments::Segments;
 use crate::walk::{self, Found};
-use crate::window::Window;
+use crate::window::{Source, Window};
 
+pub(crate) use chain::{Chain, Record};
 pub(crate) use pass::scan_segments;
 
 pub(crate) const SUPERBLOCK_NAME: &str = "superblock";
@@ -129,7 +133,7 @@ pub(crate) struct SegmentFile<F> {
     pub(crate) window: Window<F>,
 }
 
-impl<F: jobbie_io::DiskFile> SegmentFile<F> {
+impl<F: DiskFile> SegmentFile<F> {
     /// Opens segment `id` and checks its header against its name, its length and the log.
     pub(crate) async fn open<D: Disk<File = F>>(
         disk: &D,
@@ -138,8 +142,20 @@ impl<F: jobbie_io::DiskFile> SegmentFile<F> {
         len: u64,
     ) -> Result<Self, OpenError> {
         let file = disk.open(&file_name(id), OpenMode::Read).await;
-        let mut window =
-            Window::new(file.map_err(OpenError::io(format!("open {}", file_name(id))))?);
+        let file = file.map_err(OpenError::io(format!("open {}", file_name(id))))?;
+        Self::begin(file, identity, id, len).await
+    }
+}
+
+impl<S: Source> SegmentFile<S> {
+    /// As [`SegmentFile::open`], of a file that is open.
+    pub(crate) async fn begin(
+        file: S,
+        identity: &Identity,
+        id: u64,
+        len: u64,
+    ) -> Result<Self, OpenError> {
+        let mut window = Window::new(file);
         let damaged = |offset: u64, expected: String, found: String| {
             OpenError::Damaged(Damage { file: file_name(id), offset, expected, found })
         };
@@ -163,17 +179,91 @@ impl<F: jobbie_io::DiskFile> SegmentFile<F> {
         Ok(Self { id, header, store: identity.store, window })
     }
 
-    /// What lies at `offset`, with a large record read whole.
+    /// What lies at `offset`. A large record is read piece by piece.
     pub(crate) async fn look(&mut self, offset: u64) -> Result<Found, OpenError> {
         let place = Place { store: self.store, segment: self.id, offset };
-        let read = || OpenError::io(format!("read {}", file_name(self.id)));
-        let found = walk::look(self.window.get(offset, BLOCK_BYTES).await.map_err(read())?, &place);
-        let Found::Cut { header } = &found else { return Ok(found) };
-        let bytes = header.padded_bytes();
-        if offset + bytes > self.header.footer_offset() {
-            return Ok(found);
+        let found = walk::look(self.get(offset, BLOCK_BYTES).await?, &place);
+        let Found::Cut { header, checksum } = found else { return Ok(found) };
+        if offset + header.padded_bytes() > self.header.footer_offset() {
+            return Ok(Found::Cut { header, checksum });
         }
-        Ok(walk::look(self.window.get(offset, bytes as usize).await.map_err(read())?, &place))
+        let mut crc = crc32fast::Hasher::new();
+        let mut at = offset + HEADER_BYTES as u64;
+        let end = at + u64::from(header.body_bytes);
+        while at < end {
+            // What is read begins on blocks; only the header is in front of the body in its own.
+            let block = at / BLOCK * BLOCK;
+            let bytes = self.get(block, BLOCK_BYTES).await?;
+            let (from, to) = ((at - block) as usize, bytes.len().min((end - block) as usize));
+            if to <= from {
+                // The file ends here.
+                return Ok(Found::Cut { header, checksum });
+            }
+            crc.update(&bytes[from..to]);
+            at = block + to as u64;
+        }
+        Ok(walk::judge_body(header, checksum, crc.finalize()))
+    }
+
+    async fn get(&mut self, offset: u64, len: usize) -> Result<&[u8], OpenError> {
+        let id = self.id;
+        let action = || format!("read {}", file_name(id));
+        let read = self.window.get(offset, len).await;
+        read.map_err(|source| OpenError::Io { action: action(), source })
+    }
+
+    /// The record at `offset`, if it continues `chain` and ends at `limit` at the latest.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`] for a record that continues the chain and contradicts it.
+    pub(crate) async fn next(
+        &mut self,
+        chain: &Chain,
+        offset: u64,
+        limit: u64,
+    ) -> Result<Option<Record>, OpenError> {
+        let Found::Record { header, checksum } = self.look(offset).await? else { return Ok(None) };
+        let fits = offset + header.padded_bytes() <= limit;
+        if !fits || !chain.continues(&header, &self.header, offset) {
+            return Ok(None);
+        }
+        let control = match header.kind {
+            RecordKind::Entry(_) => None,
+            kind => Some(self.control(offset, kind).await?),
+        };
+        if let Some((expected, found)) = chain.contradiction(&header, control.as_ref()) {
+            return Err(Damage { file: file_name(self.id), offset, expected, found }.into());
+        }
+        Ok(Some(Record { header, checksum, control }))
+    }
+
+    /// Checks that `chain`, which was followed through this segment to `end`, ends as `footer` says.
+    pub(crate) async fn check_end(
+        &mut self,
+        chain: &Chain,
+        end: u64,
+        footer: &Footer,
+    ) -> Result<(), OpenError> {
+        let last = (footer.last_sequence(), footer.last_checksum);
+        if end == footer.end && (chain.sequence, chain.checksum) == last {
+            return Ok(());
+        }
+        let found = self.look(end).await?;
+        let expected = format!("record {} of a sealed segment", chain.sequence + 1);
+        let id = self.id;
+        let bytes = self.get(end, BLOCK_BYTES).await?;
+        let bytes = &bytes[..bytes.len().min(BLOCK_BYTES)];
+        let damage = walk::damage(id, end, expected, &found, bytes);
+        Err(damage.into())
+    }
+
+    /// The footer, if there is a sound one.
+    pub(crate) async fn footer(&mut self) -> Result<Option<Footer>, OpenError> {
+        let (store, id, offset) = (self.store, self.id, self.header.footer_offset());
+        let len = footer::reserved_bytes(self.header.segment_bytes) as usize;
+        let bytes = self.get(offset, len).await?.get(..len);
+        let footer = bytes.and_then(|bytes| Footer::decode(bytes, store, id));
+        Ok(footer.filter(|footer| footer.end <= offset))
     }
 
     /// The control state of a record that [`SegmentFile::look`] has just found at `offset`.
@@ -182,10 +272,8 @@ impl<F: jobbie_io::DiskFile> SegmentFile<F> {
         offset: u64,
         kind: RecordKind,
     ) -> Result<Control, OpenError> {
-        let at = crate::format::header::HEADER_BYTES;
-        let bytes =
-            self.window.get(offset, BLOCK_BYTES).await.map_err(OpenError::io("read a record"))?;
-        let body = &bytes[at..at + crate::format::control::CONTROL_BYTES];
+        let bytes = self.get(offset, BLOCK_BYTES).await?;
+        let body = &bytes[HEADER_BYTES..HEADER_BYTES + CONTROL_BYTES];
         Control::decode(body).ok_or_else(|| {
             OpenError::Damaged(Damage {
                 file: file_name(self.id),
@@ -197,14 +285,10 @@ impl<F: jobbie_io::DiskFile> SegmentFile<F> {
     }
 
     /// Header, if any, of the block at `offset`, whose body is not looked at.
-    pub(crate) async fn header_at(
-        &mut self,
-        offset: u64,
-    ) -> Result<Option<crate::format::header::Header>, OpenError> {
+    pub(crate) async fn header_at(&mut self, offset: u64) -> Result<Option<Header>, OpenError> {
         let place = Place { store: self.store, segment: self.id, offset };
-        let bytes =
-            self.window.get(offset, BLOCK_BYTES).await.map_err(OpenError::io("read a segment"))?;
-        Ok(crate::format::header::Header::decode(bytes, &place).map(|(header, _)| header))
+        let bytes = self.get(offset, BLOCK_BYTES).await?;
+        Ok(Header::decode(bytes, &place).map(|(header, _)| header))
     }
 }
 

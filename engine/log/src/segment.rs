@@ -63,6 +63,12 @@ pub(crate) struct Segment<F> {
     /// Set when the log went on to the next segment.
     pub(crate) closing: Option<Closing>,
     pub(crate) sealed: bool,
+    /// A sealed segment has no footer if its points did not fit in one.
+    pub(crate) has_footer: bool,
+    /// It was read back and checked, in this round.
+    pub(crate) scrubbed: bool,
+    /// Where damage was found in it.
+    pub(crate) damaged_at: Option<u64>,
 }
 
 impl<F> Segment<F> {
@@ -92,6 +98,9 @@ impl<F> Segment<F> {
             truncated_to: u64::MAX,
             closing: None,
             sealed: false,
+            has_footer: false,
+            scrubbed: false,
+            damaged_at: None,
         }
     }
 
@@ -112,7 +121,7 @@ impl<F> Segment<F> {
             committed_end: footer.committed_end,
             last_checksum: footer.last_checksum,
         });
-        segment.sealed = true;
+        (segment.sealed, segment.has_footer) = (true, true);
         segment
     }
 

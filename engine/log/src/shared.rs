@@ -20,6 +20,8 @@ pub(crate) struct Shared<D: Disk> {
     pub(crate) changed: Signal,
     /// A chunk was read, or could not be.
     pub(crate) loaded: Signal,
+    /// A sealed segment was read back, or the log ends.
+    pub(crate) scrubbed: Signal,
 }
 
 impl<D: Disk> Shared<D> {
@@ -31,6 +33,7 @@ impl<D: Disk> Shared<D> {
         }
         self.work.raise();
         self.changed.raise();
+        self.scrubbed.raise();
         failed
     }
 

@@ -15,7 +15,7 @@ pub(crate) enum Found {
     /// A header of this place, and its whole body with the right checksum.
     Record { header: Header, checksum: u32 },
     /// A header of this place whose record does not fit in what was given.
-    Cut { header: Header },
+    Cut { header: Header, checksum: u32 },
     /// A header of this place over a body that is not its own.
     BadBody { header: Header, computed: u32 },
     /// No header of this place.
@@ -26,9 +26,14 @@ pub(crate) enum Found {
 pub(crate) fn look(bytes: &[u8], place: &Place) -> Found {
     let Some((header, checksum)) = Header::decode(bytes, place) else { return Found::Nothing };
     let Some(body) = bytes.get(HEADER_BYTES..HEADER_BYTES + header.body_bytes as usize) else {
-        return Found::Cut { header };
+        return Found::Cut { header, checksum };
     };
     let computed = crc32fast::hash(body);
+    judge_body(header, checksum, computed)
+}
+
+/// What a header with this checksum lies over, when the checksum of the body is `computed`.
+pub(crate) fn judge_body(header: Header, checksum: u32, computed: u32) -> Found {
     if computed == header.body_checksum || crate::mutant!(BodyUnchecked) {
         Found::Record { header, checksum }
     } else {
@@ -65,7 +70,7 @@ pub(crate) fn damage(
                 header.sequence, header.previous
             )
         }
-        Found::Cut { header } => {
+        Found::Cut { header, .. } => {
             format!("record {} that reaches beyond its segment", header.sequence)
         }
         Found::BadBody { header, computed } => format!(

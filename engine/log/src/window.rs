@@ -9,9 +9,25 @@ const FIRST_BYTES: usize = 64 << 10;
 /// Bytes of a read of many in a row. The kernel reads ahead by itself.
 const NEXT_BYTES: usize = CHUNK_BYTES;
 
+/// What a window reads through: a file, or a file with rests between the reads.
+pub(crate) trait Source {
+    /// As [`DiskFile::read_at`].
+    fn read(
+        &self,
+        buf: AlignedBuf,
+        offset: u64,
+    ) -> impl Future<Output = (std::io::Result<usize>, AlignedBuf)>;
+}
+
+impl<F: DiskFile> Source for F {
+    async fn read(&self, buf: AlignedBuf, offset: u64) -> (std::io::Result<usize>, AlignedBuf) {
+        self.read_at(buf, offset).await
+    }
+}
+
 /// A file and the piece of it read last.
-pub(crate) struct Window<F> {
-    file: F,
+pub(crate) struct Window<S> {
+    source: S,
     start: u64,
     buf: AlignedBuf,
     filled: usize,
@@ -19,9 +35,9 @@ pub(crate) struct Window<F> {
 
 const _: () = assert!(FIRST_BYTES <= NEXT_BYTES && NEXT_BYTES <= WINDOW_BYTES);
 
-impl<F: DiskFile> Window<F> {
-    pub(crate) fn new(file: F) -> Self {
-        Self { file, start: 0, buf: AlignedBuf::with_capacity(BLOCK_BYTES), filled: 0 }
+impl<S: Source> Window<S> {
+    pub(crate) fn new(source: S) -> Self {
+        Self { source, start: 0, buf: AlignedBuf::with_capacity(BLOCK_BYTES), filled: 0 }
     }
 
     /// At least `len` bytes from `offset`, or as many as there are before the end of the file.
@@ -32,7 +48,7 @@ impl<F: DiskFile> Window<F> {
             let wanted = len.max(if goes_on { NEXT_BYTES } else { FIRST_BYTES });
             let mut buf = std::mem::replace(&mut self.buf, AlignedBuf::with_capacity(BLOCK_BYTES));
             buf.resize(wanted);
-            let (read, buf) = self.file.read_at(buf, offset).await;
+            let (read, buf) = self.source.read(buf, offset).await;
             self.buf = buf;
             self.start = offset;
             self.filled = 0;

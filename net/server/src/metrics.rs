@@ -94,6 +94,12 @@ const NUMBERS: &[(&str, &str, &str, Read)] = &[
         m.state_hash.get() & ((1 << 52) - 1)
     }),
     ("snapshots_total", "counter", "Snapshots written.", |m| m.snapshots_total.get()),
+    ("log_scrubbed_bytes_total", "counter", "Bytes of sealed log segments read back.", |m| {
+        m.log_scrubbed_bytes_total.get()
+    }),
+    ("log_damage_found_total", "counter", "Places in sealed log segments found damaged.", |m| {
+        m.log_damage_found_total.get()
+    }),
     ("serving", "gauge", "1 while the shard is led and served here.", |m| m.serving.get()),
 ];
 

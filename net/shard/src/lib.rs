@@ -16,6 +16,7 @@
 mod bell;
 mod clock;
 mod connection;
+mod damage;
 mod entry;
 mod frame;
 mod frames;

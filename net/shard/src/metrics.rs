@@ -103,6 +103,10 @@ pub struct Metrics {
     pub state_hash: Counter,
     /// Snapshots written since the start of the process.
     pub snapshots_total: Counter,
+    /// Bytes of sealed segments read back in the background since the start of the process.
+    pub log_scrubbed_bytes_total: Counter,
+    /// Places where that found damage.
+    pub log_damage_found_total: Counter,
     /// 1 while this node leads the shard and serves it.
     pub serving: Counter,
 }

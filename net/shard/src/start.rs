@@ -52,6 +52,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Shard<R, D, C> {
         let leadership = group.leadership().clone();
         assert!(inner.group.set(group).is_ok(), "a shard is started once");
         drop(R::spawn(Rc::clone(&inner).run()));
+        drop(R::spawn(Rc::clone(&inner).watch_log()));
         let now = leadership
             .until(|now| now.ready_term().is_some() || matches!(now, Leadership::Stopped(_)))
             .await;

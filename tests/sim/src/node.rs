@@ -34,6 +34,8 @@ pub(crate) struct Node {
     pub(crate) excuses: Cell<u32>,
     /// Whether the disk may have lied in this life: what is read back at once is noticed at once.
     pub(crate) may_have_lied: Cell<bool>,
+    /// Whether the log may find damage in this life.
+    pub(crate) may_be_damaged: Cell<bool>,
     pub(crate) starts: Cell<u64>,
     /// Starts that found a torn tail.
     pub(crate) torn: Rc<Cell<u64>>,
@@ -69,6 +71,7 @@ impl Node {
             running: RefCell::default(),
             excuses: Cell::new(0),
             may_have_lied: Cell::new(false),
+            may_be_damaged: Cell::new(false),
             starts: Cell::new(0),
             torn: Rc::default(),
             damage: Damage::new(STORE),
@@ -104,11 +107,17 @@ impl Node {
         self.running.borrow().as_ref().map(|(_, log)| log.space() == Space::Low)
     }
 
+    /// Places where the log has found damage by itself; 0 when it does not run.
+    pub(crate) fn damage_found(&self) -> u64 {
+        self.running.borrow().as_ref().map_or(0, |(_, log)| log.stats().damage_found)
+    }
+
     /// Boots the process and returns when it serves, or why it does not.
     pub(crate) async fn start(&self) -> Started {
         self.starts.set(self.starts.get() + 1);
         self.may_have_lied.set(false);
         let disk = self.disk();
+        self.may_be_damaged.set(self.damage.is_there(&disk) || disk.has_planned());
         let (log, config, clock) = (self.plan.log, self.config(), self.clock.clone());
         let identity = Identity { cluster: 1, node: 1, shard: self.shard.0.into(), store: STORE };
         let boot = boot(disk.clone(), log, identity, config, clock, Rc::clone(&self.torn));

@@ -110,7 +110,7 @@ fn report(world: &World, begun: Instant) -> Report {
     let text = format!(
         "shards={} jobs={jobs} events={events} entries={entries} frames={up}+{down} connections={} \
          requests={} long_answers={} sessions_lost={} starts={starts} torn_tails={torn} kills={} power_losses={} shutdowns={} \
-         disk_faults={} full={} silent={} refused={} unnoticeable={} clock_steps={} virtual_s={virtual_secs:.1} real_s={real_secs:.2} ({:.0}x)",
+         disk_faults={} full={} silent={} refused={} found={} unnoticeable={} clock_steps={} virtual_s={virtual_secs:.1} real_s={real_secs:.2} ({:.0}x)",
         world.plan.shards,
         counts.connections.get(),
         counts.requests.get(),
@@ -123,6 +123,7 @@ fn report(world: &World, begun: Instant) -> Report {
         counts.full_disks.get(),
         counts.silent_faults.get(),
         counts.refusals.get(),
+        counts.found.get(),
         counts.unnoticeable.get(),
         counts.clock_steps.get(),
         virtual_secs / real_secs,

@@ -55,6 +55,8 @@ pub(crate) struct Counts {
     pub(crate) silent_faults: Cell<u64>,
     /// Starts refused because of those.
     pub(crate) refusals: Cell<u64>,
+    /// Silent faults that the log found by itself while it served.
+    pub(crate) found: Cell<u64>,
     /// Silent faults that nothing could tell of.
     pub(crate) unnoticeable: Cell<u64>,
 }

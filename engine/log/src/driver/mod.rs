@@ -5,6 +5,7 @@ mod mark;
 mod pace;
 mod prepare;
 mod recycle;
+mod scrub;
 mod seal;
 mod sync;
 mod write;
@@ -39,6 +40,7 @@ impl Driver {
             Box::pin(mark::run(Rc::clone(shared))),
             Box::pin(sync::run(Rc::clone(shared))),
             Box::pin(ahead::run(Rc::clone(shared))),
+            Box::pin(scrub::run(Rc::clone(shared))),
         ];
         Self { parts: parts.into_iter().map(Some).collect() }
     }

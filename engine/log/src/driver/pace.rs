@@ -21,17 +21,39 @@ pub(crate) enum Step {
     Stop,
 }
 
+/// Whether the log rests, as far as it was watched.
+#[derive(Default)]
+pub(super) struct Rest {
+    /// What the log had written when it was seen to rest, in bytes.
+    at: Option<u64>,
+}
+
+impl Rest {
+    /// Whether nothing was written since the log was seen to rest.
+    pub(super) fn lasts<F>(&self, core: &Core<F>) -> bool {
+        self.at == Some(core.placed_bytes)
+    }
+
+    /// Watches the log for [`ZERO_IDLE_NANOS`], or less when `wake` gives true.
+    pub(super) async fn watch<D: Disk>(shared: &Shared<D>, wake: impl FnMut() -> bool) -> Self {
+        let before = shared.core.borrow().placed_bytes;
+        super::sleep_or(shared, ZERO_IDLE_NANOS, wake).await;
+        let core = shared.core.borrow();
+        let rests = core.placed_bytes == before && core.queue.is_idle();
+        Self { at: rests.then_some(before) }
+    }
+}
+
 /// The pace of one segment.
 pub(super) struct Pacer {
     /// What the log had written when the segment was begun, in bytes.
     begun: u64,
-    /// What the log had written when it was seen to rest, in bytes.
-    resting_at: Option<u64>,
+    rest: Rest,
 }
 
 impl Pacer {
     pub(super) fn new<F>(core: &Core<F>) -> Self {
-        Self { begun: core.placed_bytes, resting_at: None }
+        Self { begun: core.placed_bytes, rest: Rest::default() }
     }
 
     /// Waits for the next step; `zeroed` bytes are.
@@ -40,13 +62,8 @@ impl Pacer {
             if let Some(step) = self.look(&shared.core.borrow(), zeroed) {
                 return step;
             }
-            let before = shared.core.borrow().placed_bytes;
             let look = || self.look(&shared.core.borrow(), zeroed).is_some();
-            super::sleep_or(shared, ZERO_IDLE_NANOS, look).await;
-            let core = shared.core.borrow();
-            if core.placed_bytes == before && core.queue.is_idle() {
-                self.resting_at = Some(before);
-            }
+            self.rest = Rest::watch(shared, look).await;
         }
     }
 
@@ -57,7 +74,7 @@ impl Pacer {
         if !core.unplaced.is_empty() || core.will_soon_want_a_segment() {
             return Some(Step::HandOver);
         }
-        let rests = self.resting_at == Some(core.placed_bytes);
+        let rests = self.rest.lasts(core);
         let due = (core.placed_bytes - self.begun) / 2 * 3;
         let bulk = core.queue.write_bytes_recent() >= BULK_WRITE_BYTES;
         (rests || !bulk && zeroed < due).then_some(Step::Zero)

@@ -45,6 +45,7 @@ async fn seal<D: Disk>(shared: &Rc<Shared<D>>, id: u64) -> Result<(), ()> {
             footer.fits(segment.bytes).then(|| footer.encode(core.identity.store, segment.bytes));
         (segment.file.clone().expect("open until it is sealed"), buf, segment.limit())
     };
+    let has_footer = buf.is_some();
     if let Some(buf) = buf {
         let len = buf.len();
         if let Err(error) = file.write_at(Rc::new(buf), 0..len, offset).await {
@@ -59,7 +60,9 @@ async fn seal<D: Disk>(shared: &Rc<Shared<D>>, id: u64) -> Result<(), ()> {
         }
     }
     let mut core = shared.core.borrow_mut();
-    core.segments.get_mut(id).expect("as above").sealed = true;
+    let segment = core.segments.get_mut(id).expect("as above");
+    (segment.sealed, segment.has_footer) = (true, has_footer);
+    core.scrub.is_due = true;
     core.close_unused_files();
     Ok(())
 }

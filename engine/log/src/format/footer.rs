@@ -67,6 +67,17 @@ pub(crate) fn offset(segment_bytes: u64) -> u64 {
 }
 
 impl Footer {
+    /// Number of the last record.
+    pub(crate) fn last_sequence(&self) -> u64 {
+        self.first_sequence + self.records - 1
+    }
+
+    /// Whether both end with the same record. The rest may differ: truncations take entries out of a sealed segment.
+    pub(crate) fn ends_like(&self, other: &Self) -> bool {
+        let ends = |f: &Self| (f.end, f.first_sequence, f.records, f.last_checksum);
+        ends(self) == ends(other)
+    }
+
     /// Whether the points fit. A segment with more truncations than that stays without a footer.
     pub(crate) fn fits(&self, segment_bytes: u64) -> bool {
         self.points.len() <= points_max(segment_bytes)

@@ -2,15 +2,15 @@
 
 use jobbie_io::Disk;
 
+use super::chain::{Chain, Record};
 use super::tail::{End, Rest, judge};
 use super::{Names, Scanned, SegmentFile, blocks};
-use crate::core::{Change, apply};
-use crate::entry::{EntryId, Identity};
+use crate::entry::Identity;
 use crate::error::{Damage, OpenError};
 use crate::format::BLOCK;
 use crate::format::control::Control;
-use crate::format::footer::{self, Footer};
-use crate::format::header::{Header, RecordKind};
+use crate::format::footer::Footer;
+use crate::format::header::RecordKind;
 use crate::segment::{Closing, Segment, file_name};
 use crate::segments::Segments;
 use crate::walk::Found;
@@ -18,10 +18,8 @@ use crate::walk::Found;
 /// The state while records are followed.
 struct Pass<F> {
     segments: Segments<F>,
-    control: Control,
+    chain: Chain,
     committed_end: u64,
-    sequence: u64,
-    checksum: u32,
     durable_sequence: u64,
     force_point: bool,
     ends_with_mark: bool,
@@ -56,7 +54,7 @@ pub(crate) async fn scan_segments<D: Disk>(
     for (position, (id, len)) in files.iter().enumerate() {
         let mut file = SegmentFile::open(disk, &identity, *id, *len).await?;
         let following = &files[position + 1..];
-        if let Some(footer) = read_footer(&mut file).await? {
+        if let Some(footer) = file.footer().await? {
             if following.is_empty() {
                 // The log never leaves a segment before the next one is there.
                 return Err(OpenError::MissingFile { file: file_name(id + 1) });
@@ -69,15 +67,15 @@ pub(crate) async fn scan_segments<D: Disk>(
             pass.leave_segment();
             continue;
         }
-        if pass.sequence == 0 && *id != 1 {
+        if pass.chain.sequence == 0 && *id != 1 {
             let expected = "the first record of the log".into();
             let found = "none, and this is not its first segment".into();
             return Err(Damage { file: file_name(*id), offset: BLOCK, expected, found }.into());
         }
         let end = End {
             offset: end,
-            sequence: pass.sequence + 1,
-            previous: pass.checksum,
+            sequence: pass.chain.sequence + 1,
+            previous: pass.chain.checksum,
             durable_sequence: pass.durable_sequence,
         };
         rest = judge(disk, &identity, &mut file, following, &end).await?;
@@ -93,10 +91,10 @@ pub(crate) async fn scan_segments<D: Disk>(
         identity,
         segments: pass.segments,
         ready,
-        control: pass.control,
+        control: pass.chain.control,
         committed_end: pass.committed_end,
-        sequence: pass.sequence,
-        checksum: pass.checksum,
+        sequence: pass.chain.sequence,
+        checksum: pass.chain.checksum,
         force_point: pass.force_point,
         ends_with_mark: pass.ends_with_mark,
         torn: rest.torn,
@@ -156,32 +154,16 @@ async fn first_record<F: jobbie_io::DiskFile>(
     Ok(None)
 }
 
-async fn read_footer<F: jobbie_io::DiskFile>(
-    file: &mut SegmentFile<F>,
-) -> Result<Option<Footer>, OpenError> {
-    let offset = file.header.footer_offset();
-    let len = footer::reserved_bytes(file.header.segment_bytes) as usize;
-    let bytes = file.window.get(offset, len).await.map_err(OpenError::io("read a footer"))?;
-    let footer = bytes.get(..len).and_then(|bytes| Footer::decode(bytes, file.store, file.id));
-    Ok(footer.filter(|footer| footer.end <= offset))
-}
-
 impl<F: jobbie_io::DiskFile> Pass<F> {
     fn new(oldest: u64) -> Self {
         Self {
             segments: Segments::new(),
-            control: Control { next_event: 1, oldest_segment: oldest, ..Control::default() },
+            chain: Chain::beginning(oldest),
             committed_end: 0,
-            sequence: 0,
-            checksum: 0,
             durable_sequence: 0,
             force_point: false,
             ends_with_mark: false,
         }
-    }
-
-    fn next_index(&self) -> u64 {
-        self.control.last.map_or(0, |last| last.index + 1)
     }
 
     /// Follows the chain of records in `file`, to its end or to `until`; gives the offset behind the last one.
@@ -195,67 +177,21 @@ impl<F: jobbie_io::DiskFile> Pass<F> {
             file.id,
             file.header.segment_bytes,
             None,
-            self.next_index(),
-            self.control.next_event,
+            self.chain.next_index(),
+            self.chain.control.next_event,
         );
         self.segments.push(segment);
         let mut offset = BLOCK;
         while offset < limit {
-            let Found::Record { header, checksum } = file.look(offset).await? else { break };
-            if !self.continues(&header, file, offset) || offset + header.padded_bytes() > limit {
-                break;
-            }
-            let control = match header.kind {
-                RecordKind::Entry(_) => None,
-                kind => Some(file.control(offset, kind).await?),
-            };
-            if let Some((expected, found)) = self.contradiction(&header, control.as_ref()) {
-                return Err(Damage { file: file_name(file.id), offset, expected, found }.into());
-            }
-            self.take(&header, checksum, offset, control);
-            offset += header.padded_bytes();
+            let Some(record) = file.next(&self.chain, offset, limit).await? else { break };
+            self.take(&record, offset);
+            offset += record.header.padded_bytes();
         }
         Ok(offset)
     }
 
-    /// Whether a sound record is the next one. The very first one followed has nothing to be compared to.
-    fn continues(&self, header: &Header, file: &SegmentFile<F>, offset: u64) -> bool {
-        let begins = offset == BLOCK;
-        let first_ever = self.sequence == 0 && file.id != 1;
-        header.shard == file.header.shard
-            && (header.kind == RecordKind::Start) == begins
-            && (first_ever && begins
-                || header.sequence == self.sequence + 1
-                    && (header.previous == self.checksum || crate::mutant!(StaleRecordsFollowed)))
-    }
-
-    /// What a sound record should say behind those before it, and what it says. No disk does that by accident, but
-    /// the log must not be built on it.
-    fn contradiction(
-        &self,
-        header: &Header,
-        control: Option<&Control>,
-    ) -> Option<(String, String)> {
-        let (index, event) = (self.next_index(), self.control.next_event);
-        let Some(control) = control else {
-            let follows = (header.index, header.first_event) == (index, event);
-            let found = || format!("entry {} with event {}", header.index, header.first_event);
-            return (!follows).then(|| (format!("entry {index} with event {event}"), found()));
-        };
-        let last = control.last.map_or(0, |last| last.index + 1);
-        let same = (last, control.next_event) == (index, event);
-        let follows = match header.kind {
-            // The first record there is says where the log begins.
-            _ if self.sequence == 0 => true,
-            RecordKind::Truncate => last <= index && control.next_event <= event,
-            RecordKind::Purge => same || last > index && control.purged == control.last,
-            _ => same,
-        };
-        let state = |index, event| format!("a log that goes on with entry {index}, event {event}");
-        (!follows).then(|| (state(index, event), state(last, control.next_event)))
-    }
-
-    fn take(&mut self, header: &Header, checksum: u32, offset: u64, control: Option<Control>) {
+    fn take(&mut self, record: &Record, offset: u64) {
+        let header = &record.header;
         let active = self.segments.active_mut();
         if active.records == 0 {
             active.first_sequence = header.sequence;
@@ -263,18 +199,14 @@ impl<F: jobbie_io::DiskFile> Pass<F> {
         active.records += 1;
         active.end = offset + header.padded_bytes();
         active.readable_end = active.end;
-        match control {
+        match record.control {
             None => {
-                let id = EntryId { term: header.term, index: header.index };
                 let force_point = std::mem::take(&mut self.force_point);
-                active.note_entry(id.index, header.first_event, offset, force_point);
-                self.control.last = Some(id);
-                self.control.next_event = header.first_event + u64::from(header.event_count);
+                active.note_entry(header.index, header.first_event, offset, force_point);
             }
             Some(control) => self.take_control(header.kind, control),
         }
-        self.sequence = header.sequence;
-        self.checksum = checksum;
+        self.chain.take(record);
         self.durable_sequence = self.durable_sequence.max(header.durable_sequence);
         self.committed_end = self.committed_end.max(header.committed_end);
         self.ends_with_mark = header.kind == RecordKind::Mark;
@@ -288,17 +220,13 @@ impl<F: jobbie_io::DiskFile> Pass<F> {
             active.truncated_to = active.truncated_to.min(end_index);
             self.force_point = true;
         }
-        if kind == RecordKind::Start && self.sequence == 0 {
+        if kind == RecordKind::Start && self.chain.sequence == 0 {
             let active = self.segments.active_mut();
             active.start_index = end_index;
             active.start_event = control.next_event;
         }
-        let restarted = kind == RecordKind::Purge && control.last != self.control.last;
-        if let (true, Some(last)) = (restarted, control.last) {
-            apply(&mut self.control, Change::Restart(last, control.next_event));
-            self.force_point = true;
-        }
-        self.control = control;
+        let restarted = kind == RecordKind::Purge && control.last != self.chain.control.last;
+        self.force_point |= restarted && control.last.is_some();
     }
 
     async fn take_footer(
@@ -307,34 +235,29 @@ impl<F: jobbie_io::DiskFile> Pass<F> {
         footer: Footer,
         verify: bool,
     ) -> Result<(), OpenError> {
-        let expected = self.sequence + 1;
-        if self.sequence != 0 && footer.first_sequence != expected {
+        let expected = self.chain.sequence + 1;
+        if self.chain.sequence != 0 && footer.first_sequence != expected {
             let found = format!("record {}", footer.first_sequence);
             let expected = format!("record {expected} at the beginning of the segment");
             return Err(Damage { file: file_name(file.id), offset: BLOCK, expected, found }.into());
         }
         if verify {
             let end = self.follow(file, Some(footer.end)).await?;
-            let last = footer.first_sequence + footer.records - 1;
-            if end != footer.end || (self.sequence, self.checksum) != (last, footer.last_checksum) {
-                let found = file.look(end).await?;
-                let expected = format!("record {} of a sealed segment", self.sequence + 1);
-                let bytes =
-                    file.window.get(end, BLOCK as usize).await.map_err(OpenError::io("read"))?;
-                let bytes = &bytes[..bytes.len().min(BLOCK as usize)];
-                return Err(crate::walk::damage(file.id, end, expected, &found, bytes).into());
-            }
+            file.check_end(&self.chain, end, &footer).await?;
             self.leave_segment();
-            self.segments.active_mut().sealed = true;
+            let segment = self.segments.active_mut();
+            (segment.sealed, segment.has_footer) = (true, true);
             return Ok(());
         }
         if footer.truncated_to != u64::MAX {
             self.segments.truncate(footer.truncated_to, footer.start_event);
         }
-        self.sequence = footer.first_sequence + footer.records - 1;
-        self.durable_sequence = self.sequence;
-        self.checksum = footer.last_checksum;
-        self.control = footer.control;
+        self.chain = Chain {
+            control: footer.control,
+            sequence: footer.last_sequence(),
+            checksum: footer.last_checksum,
+        };
+        self.durable_sequence = self.chain.sequence;
         self.committed_end = self.committed_end.max(footer.committed_end);
         self.force_point = false;
         self.ends_with_mark = false;
@@ -350,22 +273,24 @@ impl<F: jobbie_io::DiskFile> Pass<F> {
         following: &[(u64, u64)],
     ) -> Result<bool, OpenError> {
         let Some((id, len)) = following.first() else { return Ok(false) };
-        if self.sequence == 0 {
+        if self.chain.sequence == 0 {
             return Ok(false);
         }
         let mut next = SegmentFile::open(disk, identity, *id, *len).await?;
-        if let Some(footer) = read_footer(&mut next).await? {
-            return Ok(footer.first_sequence == self.sequence + 1);
+        if let Some(footer) = next.footer().await? {
+            return Ok(footer.first_sequence == self.chain.sequence + 1);
         }
         let found = next.look(BLOCK).await?;
-        Ok(matches!(found, Found::Record { header, .. } if self.continues(&header, &next, BLOCK)))
+        Ok(
+            matches!(found, Found::Record { header, .. } if self.chain.continues(&header, &next.header, BLOCK)),
+        )
     }
 
     fn leave_segment(&mut self) {
         let closing = Closing {
-            control: self.control,
+            control: self.chain.control,
             committed_end: self.committed_end,
-            last_checksum: self.checksum,
+            last_checksum: self.chain.checksum,
         };
         self.segments.active_mut().closing = Some(closing);
     }
@@ -376,7 +301,7 @@ impl<F: jobbie_io::DiskFile> Pass<F> {
             .segments
             .iter()
             .find_map(|segment| segment.entries().map(|e| (segment.id, e.start)));
-        let purged_end = self.control.purged.map_or(0, |purged| purged.index + 1);
+        let purged_end = self.chain.control.purged.map_or(0, |purged| purged.index + 1);
         match first {
             Some((id, index)) if index > purged_end => {
                 let expected = format!("entry {purged_end}, the first one that is not purged");

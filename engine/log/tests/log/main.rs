@@ -8,5 +8,6 @@ mod fault;
 mod frozen;
 mod golden;
 mod golden_log;
+mod scrub;
 mod snapshots;
 mod support;

@@ -121,6 +121,12 @@ impl SimDisk {
         wrongs.iter().for_each(Wrong::mend);
     }
 
+    /// Whether a fault was planned that has not struck.
+    #[must_use]
+    pub fn has_planned(&self) -> bool {
+        !self.shared.borrow().planned.is_empty()
+    }
+
     /// Forgets faults that were planned and have not struck.
     pub fn forget_planned(&self) {
         self.shared.borrow_mut().planned.clear();

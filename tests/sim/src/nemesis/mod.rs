@@ -120,6 +120,7 @@ impl Nemesis {
     /// A log that stopped without reason breaks a promise; with one it is restarted.
     async fn check_health(&self) {
         for node in &self.world.nodes {
+            Self::check_found(node);
             let Some(error) = node.failed() else { continue };
             let damaged = node.damage.is_there(&node.disk());
             let excused = damaged || node.may_have_lied.get() || node.take_excuse();
@@ -198,6 +199,7 @@ impl Nemesis {
     async fn io_error(&self, node: &Node) {
         count(&self.world.counts.disk_faults);
         node.excuses.set(node.excuses.get() + 1);
+        node.may_be_damaged.set(true);
         let operations = [Operation::Write, Operation::Write, Operation::Sync, Operation::Read];
         let operation = operations[self.below(4) as usize];
         let fault = match (operation, self.below(3)) {

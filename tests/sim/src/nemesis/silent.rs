@@ -9,6 +9,9 @@ use crate::damage::Verdict;
 use crate::node::Node;
 use crate::world::count;
 
+/// Seconds after which a log must have found what is wrong with a sealed segment.
+const FIND_SECS_MAX: u64 = 60;
+
 impl Nemesis {
     /// While the shard is down a bit turns over.
     pub(super) async fn rot(&self, node: &Node) {
@@ -22,6 +25,32 @@ impl Nemesis {
             count(&self.world.counts.silent_faults);
         }
         self.start(node).await;
+        self.find_rot(node).await;
+    }
+
+    /// A log that serves although a sealed segment is damaged finds that by itself.
+    async fn find_rot(&self, node: &Node) {
+        let starts = node.starts.get();
+        for _ in 0..FIND_SECS_MAX * 10 {
+            let serves = node.starts.get() == starts && node.failed().is_none();
+            let disk = node.disk();
+            let stands = || matches!(node.damage.judge(&disk).0, Verdict::Refused { .. });
+            if !serves || !node.damage.is_there(&disk) || !stands() {
+                return;
+            }
+            if node.damage_found() > 0 {
+                return count(&self.world.counts.found);
+            }
+            self.sleep(100 * MS).await;
+        }
+        violated!("f12", "{} does not find that a sealed segment is damaged", node.shard);
+    }
+
+    /// What a log calls damaged must be.
+    pub(super) fn check_found(node: &Node) {
+        if node.damage_found() > 0 && !node.may_be_damaged.get() {
+            violated!("f12", "{} finds damage in what is sound", node.shard);
+        }
     }
 
     /// A write is said to be done and is not, or not there, or not that. Then the shard goes down, sooner or later.
@@ -31,6 +60,7 @@ impl Nemesis {
         let fault = faults[self.below(3) as usize];
         node.disk().plan(Operation::Write, self.below(30), fault);
         node.may_have_lied.set(true);
+        node.may_be_damaged.set(true);
         self.sleep(self.below(800) * MS).await;
         if !node.disk().astray().is_empty() {
             count(&self.world.counts.silent_faults);
