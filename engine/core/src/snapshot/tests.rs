@@ -112,3 +112,14 @@ fn contradictions_are_refused() {
     assert_eq!(refused(|parts| parts.waiting[0].tier = 2), "a job waits in another queue");
     assert_eq!(refused(|parts| parts.jobs.runs[1].first = 2), "jobs out of order");
 }
+
+/// docs/format.md gives these.
+#[test]
+fn rows_have_the_documented_sizes() {
+    macro_rules! sizes { ($($row:ty),*) => { [$(size_of::<rkyv::Archived<$row>>()),*] } }
+    let rows = sizes!(Header, QueueRow, SessionRow, ReplyRow, JobRun, SleeperRow, TrackedRow);
+    assert_eq!(rows, [36, 25, 32, 81, 36, 16, 67]);
+    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [24, 21, 48, 37]);
+    use jobbie_proto::reply::{Enqueued, Failed, Lease};
+    assert_eq!(sizes!(Enqueued, Failed, Lease, Reply), [21, 13, 56, 65]);
+}
