@@ -314,7 +314,7 @@ impl<F: jobbie_io::DiskFile> Pass<F> {
 
     /// The log was durable up to the last entry of every snapshot when that got its name.
     fn check_end(&self, names: &Names) -> Result<(), OpenError> {
-        let last = self.control.last.map(|last| last.index);
+        let last = self.chain.control.last.map(|last| last.index);
         let Some(index) = names.snapshot.filter(|index| last < Some(*index)) else { return Ok(()) };
         let active = self.segments.active();
         let expected = format!("entry {index}, which a snapshot holds");
