@@ -128,7 +128,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             return self.reject(entry, connection, request, Code::SessionGone, message.into());
         }
         let adds = !request.enqueues.is_empty() || crate::mutant!(AcksRefusedWhenFull);
-        let done = || self.state.borrow().has_done(request.session, request.number);
+        let done = || self.state.borrow().answer_to(request.session, request.number).is_some();
         if adds && self.log.space() == Space::Low && !done() {
             let message = "the disk is full: free space there, or finish and delete jobs";
             return self.reject(entry, connection, request, Code::NoSpace, message.into());

@@ -6,14 +6,14 @@ use jobbie_io::Disk;
 use jobbie_log::Entry;
 use jobbie_proto::event::Event;
 use jobbie_proto::wire::Refused;
-use jobbie_proto::{Code, EventSeq};
+use jobbie_proto::{Code, EventSeq, Reply};
 use jobbie_raft::AsyncRuntime;
 use tracing::error;
 
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::entry::Pending;
-use crate::outgoing::{Outgoing, Sources};
+use crate::outgoing::{Content, Outgoing, Sources};
 use crate::records::{Decoded, RecordError, Records};
 use crate::shard::Inner;
 
@@ -69,6 +69,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 
     /// Sends an answer whose entry is committed, or that needs none.
     pub(crate) fn send(self: &Rc<Self>, outgoing: Outgoing) {
+        if self.is_overtaken(&outgoing) {
+            return;
+        }
         let mut sources = Sources::default();
         if self.gather_cached(&outgoing, &mut sources) {
             return self.encode(&outgoing, &sources);
@@ -76,6 +79,18 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         // The disk has the rest. Other answers need not wait for this one.
         let inner = Rc::clone(self);
         drop(R::spawn(async move { inner.send_loaded(outgoing, sources).await }));
+    }
+
+    /// Whether an answer says that nothing was done, of a request that came again meanwhile and was done then: the client
+    /// must hear of that one only.
+    pub(crate) fn is_overtaken(&self, outgoing: &Outgoing) -> bool {
+        let Content::Reply(answer) = &outgoing.content else { return false };
+        if *answer.reply != (Reply { code: answer.reply.code, ..Reply::default() }) {
+            return false;
+        }
+        let (state, session) = (self.state.borrow(), outgoing.connection.session.get());
+        let done = state.answer_to(session, answer.number);
+        done.is_some_and(|done| !Rc::ptr_eq(done, &answer.reply))
     }
 
     /// Gathers what an answer needs as far as it is in memory; whether that was all.

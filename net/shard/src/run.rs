@@ -144,8 +144,10 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         while let Some(waiter) = self.waiters.borrow_mut().pop_overdue(Micros(u64::MAX)) {
             if let Owed::Reply { number, .. } = waiter.owed {
                 let content = Content::Reply(Answer { number, ..Answer::default() });
-                let connection = waiter.connection;
-                self.encode(&Outgoing { connection, content }, &Sources::default());
+                let outgoing = Outgoing { connection: waiter.connection, content };
+                if !self.is_overtaken(&outgoing) {
+                    self.encode(&outgoing, &Sources::default());
+                }
             }
         }
         self.refuse_all(Code::ShuttingDown, reason);

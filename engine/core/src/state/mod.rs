@@ -2,7 +2,10 @@
 
 mod moves;
 
-use jobbie_proto::{Code, EventSeq, JobId, JobSeq, Micros, SessionId, ShardId};
+use std::rc::Rc;
+
+use jobbie_proto::reply::JobState;
+use jobbie_proto::{Code, EventSeq, JobId, JobSeq, Micros, Reply, SessionId, ShardId};
 
 use crate::class::{ClassId, Classes};
 use crate::digest::Digest;
@@ -14,7 +17,6 @@ use crate::leases::Leases;
 use crate::queue::Queues;
 use crate::session::Sessions;
 use crate::tracked::{Sides, Tracked, TrackedJobs};
-use jobbie_proto::reply::JobState;
 
 /// One shard: the fold of [`State::absorb`] over its log.
 ///
@@ -167,11 +169,10 @@ impl State {
         self.sessions.find_client(client).map(|at| SessionId(self.sessions.get(at).id))
     }
 
-    /// Whether a session's request was done and its answer is still kept: asked again, it is answered from memory.
+    /// The answer to a session's request, if that was done and the client has not confirmed the answer.
     #[must_use]
-    pub fn has_done(&self, session: SessionId, number: u64) -> bool {
-        let at = self.sessions.find(session.0);
-        at.is_some_and(|at| self.sessions.get(at).reply(number).is_some())
+    pub fn answer_to(&self, session: SessionId, number: u64) -> Option<&Rc<Reply>> {
+        self.sessions.get(self.sessions.find(session.0)?).reply(number)
     }
 
     /// Whether a session is open.
