@@ -4,4 +4,5 @@ mod checksums;
 mod cli;
 mod client;
 mod crash;
+mod damage;
 mod tidy;
