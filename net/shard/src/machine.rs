@@ -92,7 +92,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         // Whatever "done" means otherwise: a log that ends before a snapshot has lost something.
         self.log.wait_durable(last.index).await.map_err(SnapshotError::Log)?;
         let published = writer.finish().await?;
-        self.let_log_go(last).await?;
+        self.let_log_go().await?;
         let needed = captured.oldest_needed_event;
         let dropped = crate::mutant!(RecordsDropped);
         self.log.keep_from(if dropped { published.next_event } else { needed });
@@ -102,9 +102,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     }
 
     /// The log is needed from the oldest snapshot kept on, in case the newer ones turn out damaged.
-    async fn let_log_go(&self, newest: EntryId) -> Result<(), SnapshotError> {
+    async fn let_log_go(&self) -> Result<(), SnapshotError> {
         let Some(oldest) = self.log.snapshots().oldest_of_enough().await? else { return Ok(()) };
-        let oldest = if crate::mutant!(OlderSnapshotsUnserved) { newest } else { oldest };
         let group = self.group().clone();
         // An error means that the group has stopped, which the loop sees by itself.
         drop(R::spawn(async move { group.purge_log(oldest.index).await.ok() }));

@@ -37,13 +37,11 @@ pub enum Mutant {
     CreditUncounted,
     /// A full disk refuses what finishes jobs too (R5).
     AcksRefusedWhenFull,
-    /// The log is let go up to the newest snapshot, so that no other can serve (R17).
-    OlderSnapshotsUnserved,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 8] = [
+    pub const ALL: [Mutant; 7] = [
         Mutant::ReplyBeforeCommit,
         Mutant::WallClockFollowed,
         Mutant::RecordsDropped,
@@ -51,7 +49,6 @@ impl Mutant {
         Mutant::SnapshotSaysMore,
         Mutant::CreditUncounted,
         Mutant::AcksRefusedWhenFull,
-        Mutant::OlderSnapshotsUnserved,
     ];
 }
 
