@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jobbie_tests::server::{Server, free_address, run};
 
@@ -36,17 +37,21 @@ fn queues(addr: &str) -> String {
 fn r17_the_older_snapshot_serves_when_the_newer_has_rotted() {
     let folder = tempfile::tempdir().expect("make a folder");
     let (data_dir, addr) = (folder.path().join("data"), free_address(1));
+    let dir = data_dir.to_str().expect("temporary paths are UTF-8");
     let server = Server::start(&data_dir, addr, &FLAGS);
     let load = ["enqueue", "--addr", &server.addr(), "--connections", "4", "--jobs", JOBS];
     let out = run("jobbie-bench", &[&load[..], &["--batch", "20", "--keep", "--json"]].concat());
     assert!(out.status.success(), "{out:?}");
     let before = queues(&server.addr());
     assert!(before.contains(JOBS), "{before}");
+    // Where the log begins is written down when it rests; until then it begins at its first entry.
+    std::thread::sleep(Duration::from_secs(1));
     assert_eq!(server.stop(), Some(0));
+    let out = run("jobbie-replay", &["state", "--from", "zero", dir]);
+    assert!(String::from_utf8_lossy(&out.stderr).contains("the log begins at"), "{out:?}");
     let [older, newer] = snapshots(&data_dir).try_into().expect("two snapshots are kept");
 
     flip(&newer, 4096 + 500);
-    let dir = data_dir.to_str().expect("temporary paths are UTF-8");
     let out = run("jobbie-replay", &["verify", dir]);
     let name = newer.file_name().expect("it has one").to_str().expect("UTF-8");
     assert_eq!(out.status.code(), Some(2), "{out:?}");

@@ -204,6 +204,6 @@ pub(crate) async fn restore<D: Disk>(
 /// Says which snapshots were passed over, and why.
 pub(crate) fn report_refused(refused: &[SnapshotError]) {
     for error in refused {
-        warn!(%error, "snapshot refused and removed, the one before is used");
+        warn!(%error, "snapshot refused, the one before is used");
     }
 }
