@@ -57,6 +57,7 @@ pub(crate) struct Scanned<F> {
 }
 
 /// The files of a directory, by what they are.
+#[derive(Clone)]
 pub(crate) struct Names {
     pub(crate) has_superblock: bool,
     /// Segments that belong to the log or are ready, with their lengths.

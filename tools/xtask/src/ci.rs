@@ -28,7 +28,7 @@ pub(crate) fn run(fuzz_seconds: u32) -> anyhow::Result<()> {
     let more = [
         ("wire code", regen_wire::run(true, None)),
         ("quick start", quickstart::run()),
-        ("fuzzing", fuzz::run(fuzz_seconds, &[])),
+        ("fuzzing", fuzz::run(fuzz_seconds, crate::FUZZ_SEED, &[])),
     ];
     for (name, done) in more {
         match done {

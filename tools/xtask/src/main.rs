@@ -15,6 +15,7 @@ use crate::step::{Step, cargo};
 
 /// How long the gate fuzzes each target.
 const FUZZ_SECONDS: u32 = 60;
+const FUZZ_SEED: u32 = 1;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Repository chores")]
@@ -45,6 +46,9 @@ enum Chore {
         /// Seconds of new inputs for each target
         #[arg(long, default_value_t = FUZZ_SECONDS)]
         seconds: u32,
+        /// Seed of the new inputs
+        #[arg(long, default_value_t = FUZZ_SEED)]
+        seed: u32,
         /// Targets, all of tests/fuzz when none is named
         targets: Vec<String>,
     },
@@ -67,7 +71,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Chore::Ci { fuzz_seconds } => ci::run(fuzz_seconds),
         Chore::Crash { cycles, power_cuts } => crash(cycles, power_cuts),
-        Chore::Fuzz { seconds, targets } => fuzz::run(seconds, &targets),
+        Chore::Fuzz { seconds, seed, targets } => fuzz::run(seconds, seed, &targets),
         Chore::Quickstart => quickstart::run(),
         Chore::RegenWire { check, flatc } => regen_wire::run(check, flatc),
         Chore::GoldenWire => golden_wire(),

@@ -32,10 +32,28 @@ struct Pass<F> {
 pub(crate) async fn scan_segments<D: Disk>(
     disk: &D,
     identity: Identity,
-    mut names: Names,
+    names: Names,
     verify_sealed: bool,
 ) -> Result<Scanned<D::File>, OpenError> {
-    let oldest = oldest_segment(disk, &identity, &names).await?;
+    let mut oldest = oldest_segment(disk, &identity, &names).await?;
+    loop {
+        let scanned = scan_from(disk, identity, names.clone(), oldest, verify_sealed).await?;
+        let named = scanned.control.oldest_segment;
+        if named >= oldest {
+            return Ok(scanned);
+        }
+        // What gave up a segment turns out not to count, so the segment does.
+        oldest = named;
+    }
+}
+
+async fn scan_from<D: Disk>(
+    disk: &D,
+    identity: Identity,
+    mut names: Names,
+    oldest: u64,
+    verify_sealed: bool,
+) -> Result<Scanned<D::File>, OpenError> {
     names.outdated = names.segments.range(..oldest).map(|(id, _)| *id).collect();
     names.segments = names.segments.split_off(&oldest);
     let files: Vec<(u64, u64)> = names.segments.iter().map(|(id, len)| (*id, *len)).collect();
@@ -112,6 +130,9 @@ async fn oldest_segment<D: Disk>(
 ) -> Result<u64, OpenError> {
     for (id, len) in names.segments.iter().rev() {
         let mut file = SegmentFile::open(disk, identity, *id, *len).await?;
+        if let Some(footer) = file.footer().await? {
+            return Ok(footer.control.oldest_segment);
+        }
         let mut oldest = None;
         let mut offset = BLOCK;
         while offset < file.header.footer_offset() {
@@ -128,7 +149,12 @@ async fn oldest_segment<D: Disk>(
                 continue;
             };
             if !matches!(header.kind, RecordKind::Entry(_)) {
-                oldest = Some(file.control(offset, header.kind).await?.oldest_segment).max(oldest);
+                match file.control(offset, header.kind).await {
+                    Ok(control) => oldest = Some(control.oldest_segment).max(oldest),
+                    // Whoever follows the records refuses it; those of a sealed segment need not be followed.
+                    Err(OpenError::Damaged(_)) => {}
+                    Err(error) => return Err(error),
+                }
             }
             offset += header.padded_bytes();
         }
