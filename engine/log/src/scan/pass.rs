@@ -39,8 +39,15 @@ pub(crate) async fn scan_segments<D: Disk>(
     loop {
         let scanned = scan_from(disk, identity, names.clone(), oldest, verify_sealed).await?;
         let named = scanned.control.oldest_segment;
-        if named >= oldest {
+        if named == oldest {
             return Ok(scanned);
+        }
+        if named > oldest {
+            let active = scanned.segments.active();
+            let expected = format!("records of a log that begins with segment {oldest}");
+            let found = format!("one that begins it with segment {named}");
+            let (file, offset) = (file_name(active.id), BLOCK);
+            return Err(Damage { file, offset, expected, found }.into());
         }
         // What gave up a segment turns out not to count, so the segment does.
         oldest = named;
