@@ -90,7 +90,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             R::sleep(SNAPSHOT_SLICE_PAUSE).await;
         }
         // Whatever "done" means otherwise: a log that ends before a snapshot has lost something.
-        self.log.wait_durable(last.index).await.map_err(SnapshotError::Log)?;
+        self.log.wait_durable(last.index).await?;
         let published = writer.finish().await?;
         self.let_log_go().await?;
         let needed = captured.oldest_needed_event;
@@ -190,11 +190,7 @@ pub(crate) async fn restore<D: Disk>(
 ) -> Result<State, RecoverError> {
     let index = reader.meta().last.index;
     let failed = |reason: String| RecoverError::Restore { index, reason };
-    let mut chunks = Vec::new();
-    while let Some(chunk) = reader.next_part().await? {
-        chunks.push(chunk);
-    }
-    let state = State::restore(chunks).map_err(|error| failed(error.to_string()))?;
+    let state = State::restore(reader.parts().await?).map_err(|error| failed(error.to_string()))?;
     if state.digest() != reader.meta().state_hash {
         return Err(failed("its state has another hash than it says".to_owned()));
     }

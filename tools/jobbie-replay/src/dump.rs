@@ -42,7 +42,7 @@ async fn one(dir: &Path, options: &Options, out: &mut impl Write) -> Result<Exit
     }
     let print = |entry: &Entry| {
         if entry.kind == EntryKind::Batch {
-            print(dir, &log, entry, options, out)?;
+            print(&log, entry, options, out)?;
         }
         Ok(true)
     };
@@ -51,14 +51,13 @@ async fn one(dir: &Path, options: &Options, out: &mut impl Write) -> Result<Exit
 }
 
 fn print(
-    log: &Path,
-    about: &Reading,
+    log: &Reading,
     entry: &Entry,
     options: &Options,
     out: &mut impl Write,
 ) -> Result<(), ReplayError> {
     let wrong = |e: codec::DecodeError| ReplayError::Body {
-        dir: log.into(),
+        dir: log.dir().into(),
         index: entry.id.index,
         reason: e.to_string(),
     };
@@ -66,7 +65,7 @@ fn print(
     let mut seq = entry.first_event;
     for group in &groups {
         for event in &group.events {
-            let writer = Lines { about, entry, group, blob, options };
+            let writer = Lines { log, entry, group, blob, options };
             for fields in writer.of(event) {
                 let is_wanted =
                     options.job.is_none_or(|job| fields.get("job") == Some(&job.into()));
@@ -84,7 +83,7 @@ type Fields = Map<String, Value>;
 
 /// Turns the events of one group into lines.
 struct Lines<'a> {
-    about: &'a Reading,
+    log: &'a Reading,
     entry: &'a Entry,
     group: &'a Group,
     blob: &'a [u8],
@@ -94,7 +93,7 @@ struct Lines<'a> {
 impl Lines<'_> {
     fn line(&self, seq: u64, fields: Fields) -> Value {
         let mut line = json!({
-            "shard": self.about.shard,
+            "shard": self.log.shard,
             "index": self.entry.id.index,
             "term": self.entry.id.term,
             "time_us": self.entry.time_us,
@@ -112,11 +111,8 @@ impl Lines<'_> {
             Event::Enqueued { class, first_job, jobs, .. } => {
                 let one = |nth: usize| {
                     let seq = JobSeq(first_job.0 + nth as u64);
-                    let id = JobId::new(
-                        self.entry.time_us / 1000,
-                        ShardId(self.about.shard as u16),
-                        seq,
-                    );
+                    let id =
+                        JobId::new(self.entry.time_us / 1000, ShardId(self.log.shard as u16), seq);
                     let job = &jobs[nth];
                     fields(json!({
                         "event": "enqueued", "job": seq.0, "id": id.to_string(), "queue": class.queue,

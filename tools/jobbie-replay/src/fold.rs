@@ -81,11 +81,8 @@ async fn restore(log: &Reading, until: u64) -> Result<(State, u64), ReplayError>
         return Err(ReplayError::Purged { dir, first, wanted });
     };
     let dir = || log.dir().to_owned();
-    let mut chunks = Vec::new();
     let failed = |source| ReplayError::Snapshot { dir: dir(), source: Box::new(source) };
-    while let Some(chunk) = snapshot.next_part().await.map_err(failed)? {
-        chunks.push(chunk);
-    }
+    let chunks = snapshot.parts().await.map_err(failed)?;
     let index = snapshot.meta().last.index;
     let wrong = |reason: String| ReplayError::State { dir: dir(), index, reason };
     let state = State::restore(chunks).map_err(|error| wrong(error.to_string()))?;

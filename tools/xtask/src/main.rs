@@ -15,6 +15,7 @@ use crate::step::{Step, cargo};
 
 /// How long the gate fuzzes each target.
 const FUZZ_SECONDS: u32 = 60;
+/// Where its new inputs begin.
 const FUZZ_SEED: u32 = 1;
 
 #[derive(Parser)]

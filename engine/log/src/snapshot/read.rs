@@ -73,7 +73,7 @@ impl<D: Disk> SnapshotReader<D> {
     ///
     /// # Errors
     /// As [`SnapshotReader::next_chunk`].
-    pub async fn next_part(&mut self) -> Result<Option<Vec<u8>>, SnapshotError> {
+    async fn next_part(&mut self) -> Result<Option<Vec<u8>>, SnapshotError> {
         loop {
             if let Some(part) = self.take_part() {
                 return Ok(Some(part));
@@ -89,6 +89,18 @@ impl<D: Disk> SnapshotReader<D> {
                 }
             }
         }
+    }
+
+    /// All parts that are left.
+    ///
+    /// # Errors
+    /// As [`SnapshotReader::next_chunk`].
+    pub async fn parts(&mut self) -> Result<Vec<Vec<u8>>, SnapshotError> {
+        let mut parts = Vec::new();
+        while let Some(part) = self.next_part().await? {
+            parts.push(part);
+        }
+        Ok(parts)
     }
 
     fn take_part(&mut self) -> Option<Vec<u8>> {
