@@ -29,6 +29,8 @@ fn enqueue(payload: &[u8]) -> Enqueue<'_> {
         tags: b"",
         key: b"",
         key_ms: 0,
+        unique: b"",
+        unique_ms: 0,
         priority: 2,
         max_retries: 3,
         backoff: Default::default(),
@@ -99,6 +101,8 @@ fn main() {
             deadline: Micros(1),
             record: EventSeq(1),
             checkpoint: EventSeq(0),
+            placed: EventSeq(0),
+            payload: EventSeq(0),
         };
         server(jobs, "lease", &Reply { leases: vec![lease; jobs], ..Reply::default() }, &payload);
     }

@@ -52,6 +52,12 @@ pub const PRIORITY_TIERS: u8 = 3;
 pub const PRIORITY_DEFAULT: u8 = 2;
 /// How long an idempotency key is remembered when no period is given, in milliseconds.
 pub const KEY_MS_DEFAULT: u64 = 24 * 3600 * 1000;
+/// How long a unique key is held at most when no period is given, in milliseconds.
+pub const UNIQUE_MS_DEFAULT: u64 = 3600 * 1000;
+/// How long dead and cancelled jobs are kept, in milliseconds.
+pub const RETENTION_MS: u64 = 7 * 24 * 3600 * 1000;
+/// Leases of a job that must have run out, with no attempt left, before it is quarantined.
+pub const LEASE_EXPIRIES_MAX: u32 = 3;
 /// The longest delay, expiry or key period, in milliseconds (100 years).
 pub const PERIOD_MS_MAX: u64 = 100 * 366 * 24 * 3600 * 1000;
 

@@ -3,7 +3,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::event::Class;
+use crate::event::{Class, HoldEnd};
 use crate::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros};
 
 /// The answer to one request.
@@ -25,6 +25,8 @@ pub struct Reply {
     pub cancels: Vec<Code>,
     /// One element per delete.
     pub deletes: Vec<Code>,
+    /// One element per job control.
+    pub job_controls: Vec<Code>,
     /// Jobs leased by the fetch.
     pub leases: Vec<Lease>,
 }
@@ -68,10 +70,14 @@ pub struct Lease {
     pub max_retries: u32,
     /// When the lease ends.
     pub deadline: Micros,
-    /// The event with the job's payload.
+    /// The event that made the job.
     pub record: EventSeq,
     /// The event with its newest checkpoint; 0 is none.
     pub checkpoint: EventSeq,
+    /// The event that put it into its queue last; 0 is the one that made it.
+    pub placed: EventSeq,
+    /// The event with its newest payload; 0 is the one that made it.
+    pub payload: EventSeq,
 }
 
 /// The state a job is in.
@@ -146,12 +152,22 @@ pub struct JobView {
     pub attempt: u32,
     /// The lease it is under; 0 when not active.
     pub token: LeaseToken,
-    /// End of the lease (active) or time of the next step (scheduled, retrying); 0 otherwise.
+    /// End of the lease (active) or time of the next step (scheduled, retrying, held); 0 otherwise.
     pub due: Micros,
     /// When it dies unless finished; 0 is never.
     pub expire_at: Micros,
+    /// When it became dead or cancelled; 0 otherwise.
+    pub ended: Micros,
+    /// Leases of it that ran out since it was enqueued or retried.
+    pub lease_expiries: u32,
+    /// What becomes of it at `due` while it is held.
+    pub then: HoldEnd,
     /// The event with payload, tags and key.
     pub record: EventSeq,
+    /// The event with its newest payload; 0 is `record`.
+    pub payload: EventSeq,
+    /// The event that held it last; 0 is none.
+    pub hold: EventSeq,
     /// The event with the newest error; 0 is none.
     pub last_error: EventSeq,
     /// The event with the newest checkpoint; 0 is none.

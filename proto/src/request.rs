@@ -3,7 +3,7 @@
 //! One request holds many operations of several kinds. They are done in the order of the fields below; the request
 //! is done whole or not at all.
 
-use crate::event::BackoffKind;
+use crate::event::{BackoffKind, HoldEnd};
 use crate::{JobId, LeaseToken, Micros, SessionId};
 
 /// A batch of operations.
@@ -18,6 +18,8 @@ pub struct Request<'a> {
     pub confirmed_below: u64,
     /// New jobs.
     pub enqueues: Vec<Enqueue<'a>>,
+    /// Those of them that wait for a human first, by rising position.
+    pub holds: Vec<EnqueueHold<'a>>,
     /// Jobs finished.
     pub acks: Vec<Ack<'a>>,
     /// Jobs failed.
@@ -32,6 +34,8 @@ pub struct Request<'a> {
     pub cancels: Vec<JobId>,
     /// Jobs to remove.
     pub deletes: Vec<JobId>,
+    /// What else operators do with jobs.
+    pub job_controls: Vec<JobControl<'a>>,
     /// Queues to pause or resume.
     pub queue_controls: Vec<QueueControl<'a>>,
     /// Jobs wanted.
@@ -45,15 +49,17 @@ pub struct Request<'a> {
 impl Request<'_> {
     /// How many operations there are of each kind, by the name of their list.
     #[must_use]
-    pub fn operations(&self) -> [(&'static str, usize); 9] {
+    pub fn operations(&self) -> [(&'static str, usize); 11] {
         [
             ("enqueues", self.enqueues.len()),
+            ("holds", self.holds.len()),
             ("acks", self.acks.len()),
             ("fails", self.fails.len()),
             ("heartbeats", self.heartbeats.len()),
             ("releases", self.releases.len()),
             ("cancels", self.cancels.len()),
             ("deletes", self.deletes.len()),
+            ("job_controls", self.job_controls.len()),
             ("queue_controls", self.queue_controls.len()),
             ("lookups", self.lookups.len()),
         ]
@@ -73,6 +79,11 @@ pub struct Enqueue<'a> {
     pub key: &'a [u8],
     /// How long the key is remembered, in milliseconds.
     pub key_ms: u64,
+    /// Unique key; empty is none. While a job of the queue with the same key has not ended, no other is made: the
+    /// answer names that one.
+    pub unique: &'a [u8],
+    /// How long the unique key is held at most, in milliseconds; 0 is the default.
+    pub unique_ms: u64,
     /// Tier, 0 first.
     pub priority: u8,
     /// Total attempts; 0 and 1 both mean one.
@@ -158,6 +169,77 @@ pub struct Heartbeat<'a> {
     pub progress: &'a [u8],
     /// Replaces the checkpoint when not empty.
     pub checkpoint: &'a [u8],
+}
+
+/// What a job waits for before it may run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hold<'a> {
+    /// Why, for people.
+    pub reason: &'a [u8],
+    /// Who says so.
+    pub by: &'a str,
+    /// When `then` happens if nobody has decided, in milliseconds from now; 0 with [`HoldEnd::Stay`] only.
+    pub timeout_ms: u64,
+    /// What happens then.
+    pub then: HoldEnd,
+}
+
+/// A new job that waits for a human first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnqueueHold<'a> {
+    /// Its position in [`Request::enqueues`].
+    pub enqueue: u32,
+    /// What it waits for.
+    pub hold: Hold<'a>,
+}
+
+/// Something done to a job by an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JobControl<'a> {
+    /// The job.
+    pub job: JobId,
+    /// What is done.
+    pub action: JobAction<'a>,
+}
+
+/// What can be done to a job, beside cancelling and deleting it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobAction<'a> {
+    /// Scheduled, dead or cancelled: it waits now, with all its attempts before it.
+    Retry,
+    /// Dead: it waits again, its attempts still count.
+    Requeue,
+    /// Pending, scheduled, active or retrying: it waits for a human. A worker that has it is told.
+    Hold(Hold<'a>),
+    /// Held: it may go on.
+    Approve {
+        /// For people.
+        note: &'a [u8],
+        /// Who says so.
+        by: &'a str,
+    },
+    /// Held: it is dead.
+    Reject {
+        /// Why, for people.
+        reason: &'a [u8],
+        /// Who says so.
+        by: &'a str,
+    },
+    /// It goes to another queue, in any state; a worker that has it keeps it.
+    Move {
+        /// The queue.
+        queue: &'a str,
+    },
+    /// Pending or scheduled: it gets another tier.
+    Prioritize {
+        /// The tier, 0 first.
+        priority: u8,
+    },
+    /// Pending, scheduled, retrying or held: it gets another payload.
+    Replace {
+        /// The payload.
+        payload: &'a [u8],
+    },
 }
 
 /// Pause or resume.

@@ -86,6 +86,8 @@ fn plain(queue: &str) -> Enqueue<'_> {
         tags: b"",
         key: b"",
         key_ms: 0,
+        unique: b"",
+        unique_ms: 0,
         priority: 2,
         max_retries: 3,
         backoff: BackoffKind::Exponential,
@@ -177,7 +179,7 @@ fn timers() {
     let (start, mut worst, mut fired) = (cpu(), Duration::ZERO, 0);
     loop {
         let turn = Instant::now();
-        let events = decide_timers(&shard.state, shard.now, 1000);
+        let events = decide_timers(&shard.state, shard.now, 1000, &mut Vec::new());
         let group = Group { events, ..Group::default() };
         if group.events.is_empty() {
             break;

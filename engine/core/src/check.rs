@@ -27,7 +27,11 @@ impl State {
             let origin = self.jobs.origin(job);
             assert!(job < self.next_job && origin.event < self.next_event, "job {job} is ahead");
             *live.entry(origin.class).or_default() += 1;
-            let queue = self.classes.get(origin.class).queue;
+            let class = self.class_of(job);
+            if class != origin.class {
+                *live.entry(class).or_default() += 1;
+            }
+            let queue = self.classes.get(class).queue;
             let state = self.job_state(job);
             counts.entry(queue).or_default()[state as usize] += 1;
             match self.jobs.handle(job).map(crate::jobs::Handle::special) {
@@ -58,13 +62,30 @@ impl State {
             self.check_queue(at, counts.remove(&at).unwrap_or_default());
         }
         self.check_sessions();
+        self.check_ended();
+        self.uniques.check(|job| {
+            let ended = || matches!(self.job_state(job), JobState::Dead | JobState::Cancelled);
+            self.jobs.contains(job) && !ended()
+        });
+        let waits = |job: u64| self.jobs.contains(job);
+        assert!(self.payloads.jobs().into_iter().all(waits), "a payload without a job");
+    }
+
+    fn check_ended(&self) {
+        let front_is_gone = self.ended.front().is_some_and(|front| self.is_ended(front).is_none());
+        assert!(!front_is_gone, "a job that has not ended is the first to be purged");
+        let mut listed: Vec<_> = self.ended.iter().filter_map(|item| self.is_ended(item)).collect();
+        listed.sort_unstable();
+        listed.dedup();
+        let ended =
+            |job: &u64| matches!(self.job_state(*job), JobState::Dead | JobState::Cancelled);
+        assert!(self.jobs.iter().filter(ended).eq(listed), "ended jobs are not all listed");
     }
 
     /// Whether the job needs a timer besides its lease.
     fn check_struct(&self, job: u64, number: u32) -> bool {
         let tracked = self.tracked.get(number);
         assert_eq!(tracked.job, job, "a struct of another job");
-        assert_eq!(tracked.class, self.jobs.origin(job).class, "a struct of another class");
         let expires = self.expire_at(self.jobs.origin(job));
         let needed = match tracked.state {
             JobState::Active => {
@@ -74,7 +95,8 @@ impl State {
                 return false;
             }
             JobState::Scheduled | JobState::Retrying => true,
-            JobState::Pending | JobState::Held => expires.is_some(),
+            JobState::Pending => expires.is_some(),
+            JobState::Held => expires.is_some() || tracked.mark > 0,
             JobState::Completed => panic!("job {job} is completed and in memory"),
             JobState::Dead | JobState::Cancelled => false,
         };
@@ -84,6 +106,7 @@ impl State {
             assert_eq!(timer.key, job, "job {job} has another's timer");
             let due = match tracked.state {
                 JobState::Pending => expires.unwrap_or(0),
+                JobState::Held if tracked.mark == 0 => expires.unwrap_or(0),
                 _ => expires.map_or(tracked.mark, |at| at.min(tracked.mark)),
             };
             assert_eq!(timer.due, due, "job {job}, {:?}: timer at a wrong time", tracked.state);

@@ -10,9 +10,9 @@
 //! | `decide` | requests and timers to events |
 //! | `absorb` | events to state and replies |
 //! | `state` | what a shard knows, and the moves every event is made of |
-//! | `jobs`, `tracked`, `leases`, `fifo`, `heap`, `class`, `queue`, `session`, `keys` | its parts |
+//! | `jobs`, `tracked`, `leases`, `fifo`, `heap`, `class`, `queue`, `session`, `keys`, `unique` | its parts |
 //! | `snapshot` | the state as bytes, in slices, and back |
-//! | `pages`, `slab`, `table` | shared pages, and what is built on them |
+//! | `pages`, `slab`, `table`, `sidetable` | shared pages, and what is built on them |
 
 mod absorb;
 mod check;
@@ -31,12 +31,14 @@ mod pages;
 mod queue;
 mod serving;
 mod session;
+mod sidetable;
 mod slab;
 mod snapshot;
 
 mod state;
 mod table;
 mod tracked;
+mod unique;
 mod view;
 
 /// Whether the planted defect is on. Always false, and gone, in a release.

@@ -17,17 +17,23 @@ pub enum Mutant {
     ExpiredLeased,
     /// Pending jobs that stepped back are not in snapshots (R13).
     SteppedBackMissingFromSnapshot,
+    /// A unique key that a job has is taken again.
+    UniqueUnchecked,
+    /// A job that keeps losing its workers is handed out for ever (B2).
+    CrashLoopUnnoticed,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 6] = [
+    pub const ALL: [Mutant; 8] = [
         Mutant::TokenUncompared,
         Mutant::RepliesMissingFromSnapshot,
         Mutant::LeaseEndedEarly,
         Mutant::KeyUnchecked,
         Mutant::ExpiredLeased,
         Mutant::SteppedBackMissingFromSnapshot,
+        Mutant::UniqueUnchecked,
+        Mutant::CrashLoopUnnoticed,
     ];
 }
 

@@ -1,6 +1,7 @@
 //! Jobs that are more than waiting.
 
 use jobbie_proto::EventSeq;
+use jobbie_proto::event::HoldEnd;
 use jobbie_proto::reply::JobState;
 
 use crate::class::ClassId;
@@ -13,10 +14,12 @@ pub(crate) struct Tracked {
     /// Its number.
     pub(crate) job: u64,
     /// What the state needs: the token while active; the event that put it into its queue while
-    /// pending; the time it waits for while scheduled or retrying; otherwise 0.
+    /// pending; the time it waits for while scheduled or retrying; the time at which `then` happens while held, or 0;
+    /// the time at which it ended while dead or cancelled.
     pub(crate) mark: u64,
-    /// Place of its timer: retry time or expiry. While active, number of its lease.
+    /// Place of its timer: retry time, end of the hold or expiry. While active, number of its lease.
     pub(crate) timer: u32,
+    /// That of its queue and tier now; what it was enqueued with is that of its origin.
     pub(crate) class: ClassId,
     pub(crate) attempt: u32,
     /// Its [`Side`].
@@ -24,6 +27,8 @@ pub(crate) struct Tracked {
     /// Leases of it that ran out.
     pub(crate) lease_expiries: u16,
     pub(crate) state: JobState,
+    /// What happens at `mark` while held.
+    pub(crate) then: HoldEnd,
 }
 
 const _: () = assert!(size_of::<Tracked>() <= 40);
@@ -51,6 +56,7 @@ impl Default for Tracked {
             side: NONE,
             lease_expiries: 0,
             state: JobState::Pending,
+            then: HoldEnd::Stay,
         }
     }
 }
@@ -74,6 +80,9 @@ pub(crate) struct Side {
     pub(crate) checkpoint: EventSeq,
     pub(crate) progress: EventSeq,
     pub(crate) error: EventSeq,
+    pub(crate) hold: EventSeq,
+    /// Where it was put into its queue, when that is not the one it was enqueued into.
+    pub(crate) placed: EventSeq,
 }
 
 impl Slot for Side {

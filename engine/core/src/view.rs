@@ -1,5 +1,6 @@
 //! Questions: what a job is doing, and how many there are.
 
+use jobbie_proto::event::HoldEnd;
 use jobbie_proto::reply::{JobState, JobView, QueueStats, ShardStats};
 use jobbie_proto::request::Stats;
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request};
@@ -94,12 +95,17 @@ impl State {
         let mut view = JobView {
             id,
             state: JobState::Pending,
-            class: (*self.classes.get(origin.class).class).clone(),
+            class: (*self.classes.get(self.class_of(job)).class).clone(),
             attempt: 0,
             token: LeaseToken(0),
             due: Micros(0),
             expire_at: Micros(self.expire_at(origin).unwrap_or(0)),
+            ended: Micros(0),
+            lease_expiries: 0,
+            then: HoldEnd::Stay,
             record: EventSeq(origin.event),
+            payload: EventSeq(self.payloads.get(job).copied().unwrap_or(0)),
+            hold: EventSeq(0),
             last_error: EventSeq(0),
             checkpoint: EventSeq(0),
             progress: EventSeq(0),
@@ -115,10 +121,14 @@ impl State {
                         view.due = Micros(self.leases.get(tracked.timer).deadline);
                     }
                     JobState::Scheduled | JobState::Retrying => view.due = Micros(tracked.mark),
-                    _ => {}
+                    JobState::Held => (view.due, view.then) = (Micros(tracked.mark), tracked.then),
+                    JobState::Dead | JobState::Cancelled => view.ended = Micros(tracked.mark),
+                    JobState::Pending | JobState::Completed => {}
                 }
-                let Side { checkpoint, progress, error } = self.side(tracked);
+                view.lease_expiries = u32::from(tracked.lease_expiries);
+                let Side { checkpoint, progress, error, hold, .. } = self.side(tracked);
                 (view.checkpoint, view.progress, view.last_error) = (checkpoint, progress, error);
+                view.hold = hold;
             }
         }
         Ok(view)

@@ -45,7 +45,7 @@ fn mixed(rounds: u64) -> Shard {
             decide_and_absorb(&mut shard, &request);
         }
         if round % 50 == 0 {
-            let events = jobbie_core::decide_timers(&shard.state, shard.now, 1000);
+            let events = jobbie_core::decide_timers(&shard.state, shard.now, 1000, &mut Vec::new());
             let group = jobbie_proto::event::Group { events, ..Default::default() };
             shard.state.absorb(shard.now, &group);
         }

@@ -34,6 +34,8 @@ pub struct Answer {
     pub cancels: Vec<Code>,
     /// One element per delete.
     pub deletes: Vec<Code>,
+    /// One element per job control.
+    pub job_controls: Vec<Code>,
     /// Jobs leased.
     pub jobs: Vec<Job>,
     /// One element per lookup; `None` is not found.
@@ -100,6 +102,9 @@ impl<'a> Shared<'a> {
             token: d.token,
             due: d.due,
             expire_at: d.expire_at,
+            ended: d.ended,
+            lease_expiries: d.lease_expiries,
+            then: d.then,
             payload: self.part(d.bytes.payload),
             tags: self.part(d.bytes.tags),
             key: self.part(d.bytes.key),
@@ -107,6 +112,8 @@ impl<'a> Shared<'a> {
             backtrace: self.part(d.bytes.backtrace),
             progress: self.part(d.bytes.progress),
             checkpoint: self.part(d.bytes.checkpoint),
+            hold_reason: self.part(d.bytes.hold_reason),
+            hold_by: d.bytes.hold_by.to_owned(),
         }
     }
 }
@@ -148,6 +155,7 @@ impl Answer {
             releases: reply.releases,
             cancels: reply.cancels,
             deletes: reply.deletes,
+            job_controls: reply.job_controls,
             queue_stats: reply.queue_stats,
             shard_stats: reply.shard_stats,
         }

@@ -1,6 +1,7 @@
 //! Many new jobs: split over shards and requests.
 
 use futures_util::future::join_all;
+use jobbie_proto::request::EnqueueHold;
 use jobbie_proto::wire::Limits;
 use jobbie_proto::{Code, Request, ShardId};
 
@@ -9,7 +10,9 @@ use crate::{Answer, Client, Enqueued, Error, NewJob};
 /// Bytes of one request, so that a large call does not hold up everybody else's.
 const REQUEST_BYTES_SOFT: usize = 1 << 20;
 /// What a job takes in a frame beside its own bytes, at most.
-const JOB_OVERHEAD_BYTES: usize = 80;
+const JOB_OVERHEAD_BYTES: usize = 104;
+/// And its hold.
+const HOLD_OVERHEAD_BYTES: usize = 24;
 
 /// What became of each job, in order.
 pub(crate) fn outcomes(answer: &Answer) -> Vec<Result<Enqueued, Error>> {
@@ -26,8 +29,21 @@ pub(crate) fn outcomes(answer: &Answer) -> Vec<Result<Enqueued, Error>> {
 }
 
 fn bytes(job: &NewJob<'_>) -> usize {
+    let held = job.1.map_or(0, |hold| hold.reason.len() + hold.by.len() + HOLD_OVERHEAD_BYTES);
     let job = &job.0;
-    job.queue.len() + job.payload.len() + job.tags.len() + job.key.len() + JOB_OVERHEAD_BYTES
+    let keys = job.key.len() + job.unique.len();
+    job.queue.len() + job.payload.len() + job.tags.len() + keys + held + JOB_OVERHEAD_BYTES
+}
+
+/// The request that makes these jobs.
+pub(crate) fn request<'a>(jobs: impl IntoIterator<Item = NewJob<'a>>) -> Request<'a> {
+    let (mut enqueues, mut holds) = (Vec::new(), Vec::new());
+    for NewJob(job, hold) in jobs {
+        let enqueue = enqueues.len() as u32;
+        holds.extend(hold.map(|hold| EnqueueHold { enqueue, hold }));
+        enqueues.push(job);
+    }
+    Request { enqueues, holds, ..Request::default() }
 }
 
 /// Positions of `jobs` that go into one request, in order.
@@ -61,8 +77,7 @@ pub(crate) async fn enqueue(client: &Client, jobs: &[NewJob<'_>]) -> Vec<Result<
         let mut done = Vec::with_capacity(positions.len());
         // One after the other, so that jobs of a queue keep their order.
         for request in split(jobs, positions, &topology.limits) {
-            let enqueues = request.iter().map(|at| jobs[*at].0).collect();
-            let mut asked = Request { enqueues, ..Request::default() };
+            let mut asked = self::request(request.iter().map(|at| jobs[*at]));
             let results = match client.request(ShardId(shard as u16), &mut asked).await {
                 Ok(answer) => outcomes(&answer),
                 Err(error) => vec![Err(error); request.len()],

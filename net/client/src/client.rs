@@ -167,7 +167,7 @@ impl Client {
         done(&link, request, deadline(self.inner.config.deadline_ms)).await
     }
 
-    async fn job_request(
+    pub(crate) async fn job_request(
         &self,
         job: JobId,
         request: &mut Request<'_>,
@@ -187,7 +187,7 @@ impl Client {
     /// [`Error::Conflict`] when the idempotency key is taken by another job; otherwise see [`Error`].
     pub async fn enqueue(&self, job: &NewJob<'_>) -> Result<Enqueued, Error> {
         let shard = self.inner.topology.shard_of(job.0.queue);
-        let mut request = Request { enqueues: vec![job.0], ..Request::default() };
+        let mut request = crate::batch::request([*job]);
         let answer = self.request(shard, &mut request).await?;
         crate::batch::outcomes(&answer).into_iter().next().unwrap_or_else(|| Err(short_answer()))
     }
@@ -327,7 +327,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn pause(&self, queue: &str) -> Result<(), Error> {
-        self.control(queue, true).await
+        self.set_paused(queue, true).await
     }
 
     /// Lets a paused queue hand out jobs again.
@@ -335,10 +335,10 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn resume(&self, queue: &str) -> Result<(), Error> {
-        self.control(queue, false).await
+        self.set_paused(queue, false).await
     }
 
-    async fn control(&self, queue: &str, paused: bool) -> Result<(), Error> {
+    async fn set_paused(&self, queue: &str, paused: bool) -> Result<(), Error> {
         let queue_controls = vec![QueueControl { queue, paused }];
         let mut request = Request { queue_controls, ..Request::default() };
         self.request(self.inner.topology.shard_of(queue), &mut request).await.map(drop)

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use jobbie_proto::event::BackoffKind;
+use jobbie_proto::event::{BackoffKind, HoldEnd};
 use jobbie_proto::limits;
 use jobbie_proto::reply::JobState;
-use jobbie_proto::request::{Enqueue, JobRef, When};
+use jobbie_proto::request::{Enqueue, Hold, JobRef, When};
 use jobbie_proto::{JobId, LeaseToken, Micros};
 
 /// A job to be enqueued, with the server's defaults until told otherwise.
@@ -22,7 +22,7 @@ use jobbie_proto::{JobId, LeaseToken, Micros};
 ///     .key(b"welcome-ann", Duration::from_secs(3600));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewJob<'a>(pub(crate) Enqueue<'a>);
+pub struct NewJob<'a>(pub(crate) Enqueue<'a>, pub(crate) Option<Hold<'a>>);
 
 impl<'a> From<NewJob<'a>> for Enqueue<'a> {
     fn from(job: NewJob<'a>) -> Self {
@@ -38,12 +38,14 @@ impl<'a> NewJob<'a> {
     /// A job for `queue` (1 to 255 bytes, no control characters) that gives its worker `payload` (at most 256 KiB).
     #[must_use]
     pub fn new(queue: &'a str, payload: &'a [u8]) -> Self {
-        Self(Enqueue {
+        let enqueue = Enqueue {
             queue,
             payload,
             tags: b"",
             key: b"",
             key_ms: limits::KEY_MS_DEFAULT,
+            unique: b"",
+            unique_ms: limits::UNIQUE_MS_DEFAULT,
             priority: limits::PRIORITY_DEFAULT,
             max_retries: limits::ATTEMPTS_DEFAULT,
             backoff: BackoffKind::Exponential,
@@ -51,7 +53,8 @@ impl<'a> NewJob<'a> {
             backoff_cap_ms: limits::BACKOFF_CAP_MS_DEFAULT,
             expire_after_ms: 0,
             when: When::Now,
-        })
+        };
+        Self(enqueue, None)
     }
 
     /// Tier: 0 critical, 1 high, 2 normal (the default). A lower number always goes first.
@@ -113,6 +116,22 @@ impl<'a> NewJob<'a> {
         self.0.key_ms = ms(period);
         self
     }
+
+    /// Unique key, 1 to 255 bytes: while a job of this queue with the same key has not ended, and at most for `period`,
+    /// another is not created; [`Enqueued::duplicate`] then names that job.
+    #[must_use]
+    pub fn unique(mut self, key: &'a [u8], period: Duration) -> Self {
+        self.0.unique = key;
+        self.0.unique_ms = ms(period);
+        self
+    }
+
+    /// Waits for a human ([`crate::Client::approve`]) before it may run.
+    #[must_use]
+    pub fn hold(mut self, hold: Hold<'a>) -> Self {
+        self.1 = Some(hold);
+        self
+    }
 }
 
 /// A job that is in the server's log.
@@ -120,7 +139,8 @@ impl<'a> NewJob<'a> {
 pub struct Enqueued {
     /// The job.
     pub id: JobId,
-    /// It was there already: the idempotency key was taken by a job with the same content.
+    /// It was there already: the idempotency key was taken by a job with the same content, or the unique key by a job
+    /// that has not ended.
     pub duplicate: bool,
 }
 
@@ -178,10 +198,16 @@ pub struct JobInfo {
     pub backoff_cap_ms: u32,
     /// The lease it is under; 0 when not active.
     pub token: LeaseToken,
-    /// End of the lease (active) or time of the next step (scheduled, retrying); 0 otherwise.
+    /// End of the lease (active) or time of the next step (scheduled, retrying, held); 0 otherwise.
     pub due: Micros,
     /// When it dies unless finished; 0 is never.
     pub expire_at: Micros,
+    /// When it became dead or cancelled; 0 otherwise.
+    pub ended: Micros,
+    /// Leases of it that ran out since it was enqueued or retried.
+    pub lease_expiries: u32,
+    /// What becomes of it at `due` while it is held.
+    pub then: HoldEnd,
     /// What its worker gets.
     pub payload: Bytes,
     /// Tags.
@@ -196,4 +222,8 @@ pub struct JobInfo {
     pub progress: Bytes,
     /// Newest checkpoint.
     pub checkpoint: Bytes,
+    /// Why it was held last.
+    pub hold_reason: Bytes,
+    /// Who held it last.
+    pub hold_by: String,
 }

@@ -53,11 +53,15 @@ impl Content {
             Content::Welcome { .. } | Content::Lost(_) => (None, None),
         };
         let leases = reply.into_iter().flat_map(|reply| &reply.leases);
-        let of_leases = leases.flat_map(|lease| [lease.record, lease.checkpoint]);
+        let of_leases =
+            leases.flat_map(|lease| [lease.record, lease.checkpoint, lease.placed, lease.payload]);
         let of_jobs = asked
             .into_iter()
             .flat_map(|asked| asked.answers.jobs.iter().flatten())
-            .flat_map(|view| [view.record, view.last_error, view.progress, view.checkpoint]);
+            .flat_map(|view| {
+                let of_work = [view.last_error, view.progress, view.checkpoint];
+                [view.record, view.payload, view.hold].into_iter().chain(of_work)
+            });
         of_leases.chain(of_jobs).filter(|event| event.0 != 0)
     }
 
@@ -164,8 +168,8 @@ impl Sources {
     fn lease(&self, lease: &Lease) -> LeaseBytes<'_> {
         let record = self.job(lease.record);
         LeaseBytes {
-            queue: &record.class.queue,
-            payload: record.payload,
+            queue: self.queue(lease.placed).unwrap_or(&record.class.queue),
+            payload: self.payload(lease.payload).unwrap_or(record.payload),
             tags: record.tags,
             checkpoint: self.checkpoint(lease.checkpoint),
         }
@@ -174,14 +178,45 @@ impl Sources {
     fn job_bytes(&self, view: &JobView) -> JobBytes<'_> {
         let record = self.job(view.record);
         let (error, backtrace) = self.error(view.last_error);
+        let (hold_reason, hold_by) = self.hold(view.hold);
         JobBytes {
-            payload: record.payload,
+            payload: self.payload(view.payload).unwrap_or(record.payload),
             tags: record.tags,
             key: record.key,
             error,
             backtrace,
             progress: self.progress(view.progress),
             checkpoint: self.checkpoint(view.checkpoint),
+            hold_reason,
+            hold_by,
+        }
+    }
+
+    /// Where a job was moved to.
+    fn queue(&self, event: EventSeq) -> Option<&str> {
+        match self.find(event)?.event(event) {
+            Some((Event::Moved { queue, .. }, _)) => Some(queue),
+            _ => None,
+        }
+    }
+
+    /// The payload that replaced a job's.
+    fn payload(&self, event: EventSeq) -> Option<&[u8]> {
+        let entry = self.find(event)?;
+        match entry.event(event) {
+            Some((Event::Replaced { payload, .. }, _)) => Some(entry.bytes(*payload)),
+            _ => None,
+        }
+    }
+
+    fn hold(&self, event: EventSeq) -> (&[u8], &str) {
+        let Some(entry) = self.find(event) else { return (&[], "") };
+        match entry.event(event) {
+            Some((Event::Held { reason, by, .. }, _)) => {
+                let by = std::str::from_utf8(entry.bytes(*by)).unwrap_or_default();
+                (entry.bytes(*reason), by)
+            }
+            _ => (&[], ""),
         }
     }
 
@@ -191,6 +226,10 @@ impl Sources {
             Some((Event::Failed { error, backtrace, .. }, _)) => {
                 (entry.bytes(*error), entry.bytes(*backtrace))
             }
+            Some((Event::Quarantined { jobs }, nth)) => (entry.bytes(jobs[nth].error), &[]),
+            Some((Event::Rejected { reason, .. }, _)) if reason.is_empty() => (b"rejected", &[]),
+            Some((Event::Rejected { reason, .. }, _)) => (entry.bytes(*reason), &[]),
+            Some((Event::Expired { .. }, _)) => (b"job expired", &[]),
             _ => (&[], &[]),
         }
     }

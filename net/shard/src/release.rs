@@ -150,7 +150,17 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 
 /// Whether an event holds bytes that an answer may need again.
 fn is_read_back(event: &Event) -> bool {
-    matches!(event, Event::Enqueued { .. } | Event::Extended { .. } | Event::Failed { .. })
+    matches!(
+        event,
+        Event::Enqueued { .. }
+            | Event::Extended { .. }
+            | Event::Failed { .. }
+            | Event::Quarantined { .. }
+            | Event::Rejected { .. }
+            | Event::Held { .. }
+            | Event::Moved { .. }
+            | Event::Replaced { .. }
+    )
 }
 
 async fn load_all<D: Disk>(

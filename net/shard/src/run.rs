@@ -172,9 +172,15 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     pub(crate) fn tell_losers(&self, entry: &mut EntryBuilder, events: &[Event]) {
         for event in events {
             let (jobs, code) = match event {
-                Event::Cancelled { jobs } => (jobs, Code::NotActive),
-                Event::LeaseExpired { jobs } => (jobs, Code::StaleLease),
-                Event::Deleted { jobs } => (jobs, Code::NotFound),
+                Event::Cancelled { jobs } => (&jobs[..], Code::NotActive),
+                Event::Held { job, .. } => (std::slice::from_ref(job), Code::NotActive),
+                Event::LeaseExpired { jobs } => (&jobs[..], Code::StaleLease),
+                Event::Deleted { jobs } => (&jobs[..], Code::NotFound),
+                Event::Quarantined { jobs } => {
+                    let jobs = jobs.iter().map(|lost| lost.job);
+                    jobs.for_each(|job| self.tell_loser(entry, job, Code::NotActive));
+                    continue;
+                }
                 _ => continue,
             };
             jobs.iter().for_each(|job| self.tell_loser(entry, *job, code));

@@ -78,7 +78,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     fn fire_timers(&self, entry: &mut EntryBuilder) {
         let due = self.state.borrow().next_timer().is_some_and(|timer| timer <= entry.time);
         if due {
-            let events = decide_timers(&self.state.borrow(), entry.time, TIMER_JOBS_PER_ENTRY);
+            let events =
+                decide_timers(&self.state.borrow(), entry.time, TIMER_JOBS_PER_ENTRY, entry.blob());
             if !events.is_empty() {
                 self.absorb(entry, Group { events, ..Group::default() });
             }
@@ -210,9 +211,13 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             match event {
                 Event::Enqueued { class, .. } => waiters.stir(&class.queue),
                 Event::QueueResumed { queue } => waiters.stir(queue),
-                Event::Released { .. } | Event::LeaseExpired { .. } | Event::Promoted { .. } => {
-                    waiters.stir_all();
-                }
+                Event::Moved { queue, .. } => waiters.stir(queue),
+                Event::Released { .. }
+                | Event::LeaseExpired { .. }
+                | Event::Promoted { .. }
+                | Event::Retried { .. }
+                | Event::Requeued { .. }
+                | Event::Approved { .. } => waiters.stir_all(),
                 _ => {}
             }
         }

@@ -15,8 +15,9 @@ use rkyv::vec::ArchivedVec;
 
 use super::{ArchivedGroup, Blob, Event, Group};
 
-/// The version of the event records written today.
-pub const VERSION: u16 = 1;
+/// The newest version of the event records. An entry is written with the oldest that has all its kinds of events, so
+/// that an older release reads what it can understand and refuses the rest by its version.
+pub const VERSION: u16 = 2;
 /// Bytes after the archive.
 pub const TRAILER_BYTES: usize = 8;
 
@@ -39,7 +40,7 @@ pub enum DecodeError {
     #[error("entry body of {0} bytes is shorter than its parts")]
     Short(usize),
     /// Written by a newer release.
-    #[error("event records of version {0}, this release reads version {VERSION}")]
+    #[error("event records of version {0}, this release reads versions 1 to {VERSION}")]
     Version(u16),
     /// The archive does not check out.
     #[error("event records do not decode: {0}")]
@@ -76,7 +77,9 @@ pub fn finish(sink: &mut impl Sink, blob_len: usize, groups: &Vec<Group>) {
     let blob_len = u32::try_from(blob_len).expect("blob larger than an entry may be");
     let mut trailer = [0; TRAILER_BYTES];
     trailer[..4].copy_from_slice(&blob_len.to_le_bytes());
-    trailer[4..6].copy_from_slice(&VERSION.to_le_bytes());
+    let events = groups.iter().flat_map(|group| &group.events);
+    let version = events.map(Event::version).max().unwrap_or(1);
+    trailer[4..6].copy_from_slice(&version.to_le_bytes());
     writer.sink.put(&trailer);
 }
 
@@ -89,7 +92,7 @@ pub fn decode(body: &[u8]) -> Result<(Vec<Group>, &[u8]), DecodeError> {
     let archive_end = body.len().checked_sub(TRAILER_BYTES).ok_or(short.clone())?;
     let (parts, trailer) = body.split_at(archive_end);
     let version = u16::from_le_bytes([trailer[4], trailer[5]]);
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(DecodeError::Version(version));
     }
     let blob_len = u32::from_le_bytes([trailer[0], trailer[1], trailer[2], trailer[3]]) as usize;
@@ -125,6 +128,13 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
         Event::Extended { jobs } => {
             jobs.iter().flat_map(|j| [&j.progress, &j.checkpoint]).try_for_each(check)
         }
+        Event::UniqueTaken { jobs } => jobs.iter().map(|j| &j.key).try_for_each(check),
+        Event::Quarantined { jobs } => jobs.iter().map(|j| &j.error).try_for_each(check),
+        Event::Held { reason, by, .. } | Event::Rejected { reason, by, .. } => {
+            [reason, by].into_iter().try_for_each(check)
+        }
+        Event::Approved { note, by, .. } => [note, by].into_iter().try_for_each(check),
+        Event::Replaced { payload, .. } => check(payload),
         Event::SessionClosed { .. }
         | Event::Deduplicated { .. }
         | Event::SessionExtended { .. }
@@ -137,7 +147,12 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
         | Event::QueuePaused { .. }
         | Event::QueueResumed { .. }
         | Event::Ignored { .. }
-        | Event::Refused { .. } => Ok(()),
+        | Event::Refused { .. }
+        | Event::Retried { .. }
+        | Event::Requeued { .. }
+        | Event::Moved { .. }
+        | Event::Prioritized { .. }
+        | Event::Purged { .. } => Ok(()),
     }
 }
 
@@ -213,7 +228,7 @@ mod tests {
         let (blob, groups) = sample();
         let mut body = body(&blob, &groups);
         let at = body.len() - 4;
-        body[at] = 2;
-        assert_eq!(decode(&body), Err(DecodeError::Version(2)));
+        body[at] = 3;
+        assert_eq!(decode(&body), Err(DecodeError::Version(3)));
     }
 }

@@ -1,8 +1,9 @@
 //! What happened: the events of which the log is made and from which every state follows.
 //!
 //! An event is a fact, never a request: it says that a job *was* leased until a time as a given attempt, so that
-//! whoever reads it repeats no decision. These types are version 1 of the record; rkyv has no schema evolution, so
-//! once shipped they stay as they are and a change becomes a version 2 beside them.
+//! whoever reads it repeats no decision. rkyv has no schema evolution, so what was shipped stays as it is: kinds of
+//! events are only added, behind the others and no larger than they are, and an entry says the version that its
+//! newest kind needs ([`Event::version`]).
 //!
 //! Variable-length data (payloads, results, errors) is not in the events but in the *blob* of the
 //! entry that holds them; events refer to it by [`Blob`]. [`codec`] has the bytes.
@@ -186,6 +187,73 @@ pub enum Asked {
     Cancel = 0,
     /// To delete the job.
     Delete = 1,
+    /// To let it run anew.
+    Retry = 2,
+    /// To let it wait again.
+    Requeue = 3,
+    /// To hold it.
+    Hold = 4,
+    /// To let it go on.
+    Approve = 5,
+    /// To end it.
+    Reject = 6,
+    /// To put it into another queue.
+    Move = 7,
+    /// To change its tier.
+    Prioritize = 8,
+    /// To change its payload.
+    Replace = 9,
+}
+
+/// What becomes of a held job when nobody has decided in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum HoldEnd {
+    /// It stays held: there is no such time.
+    #[default]
+    Stay = 0,
+    /// It is approved.
+    Approve = 1,
+    /// It is cancelled.
+    Cancel = 2,
+}
+
+impl HoldEnd {
+    /// The outcome with this number.
+    #[must_use]
+    pub fn from_u8(number: u8) -> Option<Self> {
+        [Self::Stay, Self::Approve, Self::Cancel].get(usize::from(number)).copied()
+    }
+}
+
+/// A unique key taken by a job that was enqueued just before, in the same group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct UniqueKey {
+    /// The job.
+    pub job: JobSeq,
+    /// Hash of queue and key.
+    pub hash: u128,
+    /// When the key is free again although the job has not ended.
+    pub until: Micros,
+    /// The key.
+    pub key: Blob,
+}
+
+/// A job that keeps losing its workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct QuarantinedJob {
+    /// The job.
+    pub job: JobSeq,
+    /// The attempt whose lease ran out.
+    pub attempt: u32,
+    /// Leases of it that ran out, this one included.
+    pub lease_expiries: u32,
+    /// Who had the last one.
+    pub session: SessionId,
+    /// What is said of it as its error.
+    pub error: Blob,
+    /// The failure before this one.
+    pub previous: EventSeq,
 }
 
 /// A fact. Lists name jobs in the order in which things happened; each element has an event
@@ -331,7 +399,92 @@ pub enum Event {
         /// Why it had no effect.
         code: Code,
     },
+
+    // Version 2 from here on. A kind must not need more room than those of version 1.
+    /// Jobs took unique keys: another with the same key is not made before they have ended.
+    UniqueTaken {
+        /// The jobs, which were enqueued just before.
+        jobs: Vec<UniqueKey>,
+    },
+    /// Leases ran out once too often: the jobs are dead.
+    Quarantined {
+        /// The jobs.
+        jobs: Vec<QuarantinedJob>,
+    },
+    /// Scheduled, dead or cancelled jobs wait now, with all their attempts before them.
+    Retried {
+        /// The jobs.
+        jobs: Vec<JobSeq>,
+    },
+    /// Dead jobs wait again; the attempts made still count.
+    Requeued {
+        /// The jobs.
+        jobs: Vec<JobSeq>,
+    },
+    /// A job waits for a human.
+    Held {
+        /// The job.
+        job: JobSeq,
+        /// When `then` happens by itself; 0 is never.
+        until: Micros,
+        /// What happens then.
+        then: HoldEnd,
+        /// Why.
+        reason: Blob,
+        /// Who said so.
+        by: Blob,
+    },
+    /// A held job may go on: it waits, at the back of its tier.
+    Approved {
+        /// The job.
+        job: JobSeq,
+        /// What the human said.
+        note: Blob,
+        /// Who; nobody when its time was over.
+        by: Blob,
+    },
+    /// A held job may not go on: it is dead.
+    Rejected {
+        /// The job.
+        job: JobSeq,
+        /// Why.
+        reason: Blob,
+        /// Who said so.
+        by: Blob,
+        /// The failure before this one.
+        previous: EventSeq,
+    },
+    /// A job went to another queue of the shard, whatever its state; if it waits, to the back of its tier.
+    Moved {
+        /// The job.
+        job: JobSeq,
+        /// The queue.
+        queue: String,
+    },
+    /// Jobs got another tier; those that wait are at its back.
+    Prioritized {
+        /// The jobs.
+        jobs: Vec<JobSeq>,
+        /// The tier.
+        priority: u8,
+    },
+    /// A job got another payload.
+    Replaced {
+        /// The job.
+        job: JobSeq,
+        /// The payload.
+        payload: Blob,
+    },
+    /// Dead and cancelled jobs were kept long enough: they are forgotten.
+    Purged {
+        /// The jobs.
+        jobs: Vec<JobSeq>,
+    },
 }
+
+/// Events lie next to each other in their group, all as large as the largest: one that is larger than those of
+/// version 1 would change the bytes of every other.
+const _: () = assert!(size_of::<ArchivedEvent>() == 55);
 
 impl Event {
     /// How many event sequence numbers this record takes.
@@ -347,7 +500,13 @@ impl Event {
             | Event::Promoted { jobs }
             | Event::Expired { jobs }
             | Event::Cancelled { jobs }
-            | Event::Deleted { jobs } => jobs.len(),
+            | Event::Deleted { jobs }
+            | Event::Retried { jobs }
+            | Event::Requeued { jobs }
+            | Event::Prioritized { jobs, .. }
+            | Event::Purged { jobs } => jobs.len(),
+            Event::UniqueTaken { jobs } => jobs.len(),
+            Event::Quarantined { jobs } => jobs.len(),
             Event::SessionOpened { .. }
             | Event::SessionClosed { .. }
             | Event::Deduplicated { .. }
@@ -356,9 +515,52 @@ impl Event {
             | Event::QueuePaused { .. }
             | Event::QueueResumed { .. }
             | Event::Ignored { .. }
-            | Event::Refused { .. } => 1,
+            | Event::Refused { .. }
+            | Event::Held { .. }
+            | Event::Approved { .. }
+            | Event::Rejected { .. }
+            | Event::Moved { .. }
+            | Event::Replaced { .. } => 1,
         };
         n as u64
+    }
+
+    /// The oldest version of the records that has this kind of event.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        match self {
+            Event::SessionOpened { .. }
+            | Event::SessionClosed { .. }
+            | Event::Enqueued { .. }
+            | Event::Deduplicated { .. }
+            | Event::Leased { .. }
+            | Event::Completed { .. }
+            | Event::Failed { .. }
+            | Event::Extended { .. }
+            | Event::SessionExtended { .. }
+            | Event::Released { .. }
+            | Event::LeaseExpired { .. }
+            | Event::Promoted { .. }
+            | Event::Expired { .. }
+            | Event::Cancelled { .. }
+            | Event::Deleted { .. }
+            | Event::QueuePaused { .. }
+            | Event::QueueResumed { .. }
+            | Event::Ignored { .. } => 1,
+            Event::Refused { asked, .. } if matches!(asked, Asked::Cancel | Asked::Delete) => 1,
+            Event::Refused { .. }
+            | Event::UniqueTaken { .. }
+            | Event::Quarantined { .. }
+            | Event::Retried { .. }
+            | Event::Requeued { .. }
+            | Event::Held { .. }
+            | Event::Approved { .. }
+            | Event::Rejected { .. }
+            | Event::Moved { .. }
+            | Event::Prioritized { .. }
+            | Event::Replaced { .. }
+            | Event::Purged { .. } => 2,
+        }
     }
 }
 

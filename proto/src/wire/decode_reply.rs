@@ -20,8 +20,8 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
     let names = names(table.list("queue names", T::VT_NAMES, usize::MAX)?, names_at, blob)?;
     let codes = |name, field| collect(table.list(name, field, most)?, |[n]: [u8; 1]| code(n));
     let blob = &mut BlobReader::new(blob);
-    // The blob is consumed in the order of these fields.
-    Ok(ReplyFrame {
+    // The blob is consumed in the order of these fields, then in that of the list below.
+    let mut reply = ReplyFrame {
         number: table.u64(T::VT_NUMBER)?,
         code: code(table.u8(T::VT_CODE)?)?,
         more: table.u8(T::VT_MORE)? != 0,
@@ -44,6 +44,7 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
         releases: codes("releases", T::VT_RELEASES)?,
         cancels: codes("cancels", T::VT_CANCELS)?,
         deletes: codes("deletes", T::VT_DELETES)?,
+        job_controls: codes("job controls", T::VT_JOB_CONTROLS)?,
         leases: leases(table.list("leases", T::VT_LEASES, most)?, &names, blob)?,
         lookups: collect(table.list("lookups", T::VT_LOOKUPS, most)?, |raw| {
             Lookup::decode(&fb::Lookup(raw), &names, blob)
@@ -54,7 +55,15 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
         shard_stats: table
             .structure(T::VT_SHARD_STATS)?
             .map(|raw| shard_stats(&fb::ShardStats(raw))),
-    })
+    };
+    let more = table.list("details of lookups", T::VT_LOOKUPS_MORE, most)?;
+    if !more.is_empty() && more.len() != reply.lookups.len() {
+        return Err(DecodeError::Parallel { field: "details of lookups" });
+    }
+    for (lookup, raw) in reply.lookups.iter_mut().zip(more) {
+        lookup.decode_more(&fb::LookupMore(*raw), blob)?;
+    }
+    Ok(reply)
 }
 
 pub(super) fn deliver<'a>(

@@ -2,14 +2,15 @@
 
 use super::DecodeError;
 use super::blob::BlobReader;
+use super::decode_controls::{holds, job_controls, uniques};
 use super::generated as fb;
 use super::table::{Names, Table, backoff, collect, job_id, job_ref, names};
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{Ack, Enqueue, Fail, Fetch, Heartbeat, QueueControl, Request, Stats, When};
 use crate::{Micros, SessionId};
 
-/// Names a request can need: one for each enqueue and queue control, and those of the fetch.
-const NAMES_MAX: usize = 2 * OPS_PER_REQUEST_MAX + FETCH_QUEUES_MAX;
+/// Names a request can need: one for each enqueue, job control and queue control, and those of the fetch.
+const NAMES_MAX: usize = 3 * OPS_PER_REQUEST_MAX + FETCH_QUEUES_MAX;
 const _: () = assert!(NAMES_MAX <= u16::MAX as usize);
 
 pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>, DecodeError> {
@@ -20,12 +21,13 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
     let queues = names(table.list("queue names", T::VT_NAMES, NAMES_MAX)?, names_at, blob)?;
     let ids = |name, field| collect(table.list(name, field, most)?, |raw| job_id(&fb::JobId(raw)));
     let blob = &mut BlobReader::new(blob);
-    // The blob is consumed in the order of these fields.
-    Ok(Request {
+    // The blob is consumed in the order of these fields, then in that of the lists below.
+    let mut request = Request {
         session: SessionId(table.u64(T::VT_SESSION)?),
         number: table.u64(T::VT_NUMBER)?,
         confirmed_below: table.u64(T::VT_CONFIRMED_BELOW)?,
         enqueues: enqueues(&table, &queues, blob)?,
+        holds: Vec::new(),
         acks: collect(table.list("acks", T::VT_ACKS, most)?, |raw| {
             let ack = fb::Ack(raw);
             let result = blob.bytes("result", ack.result_len())?;
@@ -55,6 +57,7 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         })?,
         cancels: ids("cancels", T::VT_CANCELS)?,
         deletes: ids("deletes", T::VT_DELETES)?,
+        job_controls: Vec::new(),
         queue_controls: collect(
             table.list("queue controls", T::VT_QUEUE_CONTROLS, most)?,
             |raw| {
@@ -65,7 +68,11 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         fetch: fetch(&table, &queues, blob)?,
         lookups: ids("lookups", T::VT_LOOKUPS)?,
         stats: stats(table.structure(T::VT_STATS)?.map(fb::Stats), blob)?,
-    })
+    };
+    uniques(&table, &mut request.enqueues, blob)?;
+    request.holds = holds(&table, request.enqueues.len(), blob)?;
+    request.job_controls = job_controls(&table, &queues, blob)?;
+    Ok(request)
 }
 
 /// A class with its queue's name found.
@@ -114,6 +121,8 @@ fn enqueues<'a>(
             tags: blob.bytes("tags", job.tags_len())?,
             key: blob.bytes("key", job.key_len().into())?,
             key_ms: of.like.key_ms(),
+            unique: &[],
+            unique_ms: 0,
             priority: of.like.priority(),
             max_retries: of.like.max_retries(),
             backoff: of.backoff,

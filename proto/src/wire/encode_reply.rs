@@ -19,9 +19,9 @@ const PART_BYTES_SOFT: usize = 512 << 10;
 const PART_NAMES_SOFT: usize = 10_000;
 /// The longest single element: a lookup with everything.
 const ELEMENT_BYTES_MAX: usize =
-    PAYLOAD_BYTES_MAX + TAGS_BYTES_MAX + 2 * ERROR_BYTES_MAX + 2 * RESULT_BYTES_MAX + 1024;
+    PAYLOAD_BYTES_MAX + TAGS_BYTES_MAX + 3 * ERROR_BYTES_MAX + 2 * RESULT_BYTES_MAX + 1024;
 /// Lists that stay in the first frame: codes and runs of as many operations as a request may hold, and texts.
-const HEAD_BYTES_MAX: usize = OPS_PER_REQUEST_MAX * (24 + 16 + 5) + (128 << 10);
+const HEAD_BYTES_MAX: usize = OPS_PER_REQUEST_MAX * (24 + 16 + 6) + (128 << 10);
 const _: () = assert!(PART_BYTES_SOFT + ELEMENT_BYTES_MAX + HEAD_BYTES_MAX < FRAME_BYTES_MAX);
 
 /// What a reply carries beside the [`Reply`] itself.
@@ -98,6 +98,8 @@ impl Scratch {
     fn table_bytes(&self) -> usize {
         size_of_val(&self.leases[..])
             + size_of_val(&self.lookups[..])
+            + size_of_val(&self.lookups_more[..])
+            + self.more_bytes.len()
             + size_of_val(&self.queue_stats[..])
             + self.names.bytes.len()
             + size_of_val(&self.names.lens[..])
@@ -147,8 +149,12 @@ impl Parts<'_> {
         out: &mut Vec<u8>,
         more: bool,
     ) -> Result<(), EncodeError> {
+        out.extend_from_slice(&encoder.scratch.more_bytes);
         let names_at = encoder.put_names(out, &self.open);
         let (table, scratch) = (&mut encoder.table, &encoder.scratch);
+        // Most jobs have none of it.
+        let said = scratch.lookups_more.iter().any(|more| *more != fb::LookupMore::default());
+        let lookups_more = if said { vector(table, &scratch.lookups_more) } else { None };
         let shard_stats = self.shard.filter(|_| !more).as_ref().map(shard_stats);
         let mut args = fb::ReplyArgs {
             number: self.head.number,
@@ -158,6 +164,7 @@ impl Parts<'_> {
             names: vector(table, &scratch.names.lens),
             leases: vector(table, &scratch.leases),
             lookups: vector(table, &scratch.lookups),
+            lookups_more,
             queue_stats: vector(table, &scratch.queue_stats),
             shard_stats: shard_stats.as_ref(),
             ..fb::ReplyArgs::default()
@@ -194,6 +201,7 @@ fn put_head<'a>(
     args.releases = vector_of(table, &reply.releases, number);
     args.cancels = vector_of(table, &reply.cancels, number);
     args.deletes = vector_of(table, &reply.deletes, number);
+    args.job_controls = vector_of(table, &reply.job_controls, number);
     Ok(())
 }
 

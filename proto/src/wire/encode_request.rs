@@ -7,7 +7,7 @@ use super::generated as fb;
 use super::{EncodeError, table};
 use crate::Request;
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
-use crate::request::{Enqueue, Stats, When};
+use crate::request::{Enqueue, Hold, JobAction, JobControl, Stats, When};
 
 /// How far back an equal class is looked for.
 const LOOK_BACK: usize = 8;
@@ -153,6 +153,82 @@ fn put_blob(
     Ok((fetch, Some(fb::Stats::new(kind, first, second))))
 }
 
+/// What rarely is in a request, behind the rest of its blob.
+#[derive(Default)]
+struct Rare {
+    uniques: Vec<fb::Unique>,
+    holds: Vec<fb::EnqueueHold>,
+    controls: Vec<fb::JobControl>,
+}
+
+impl Rare {
+    fn put(
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+        request: &Request<'_>,
+    ) -> Result<Self, EncodeError> {
+        let mut rare = Self::default();
+        for (at, job) in (0..).zip(&request.enqueues) {
+            if !job.unique.is_empty() {
+                let len = len_u16("unique key", job.unique)?;
+                rare.uniques.push(fb::Unique::new(job.unique_ms, at, len));
+                out.extend_from_slice(job.unique);
+            }
+        }
+        for held in &request.holds {
+            let Hold { reason, by, timeout_ms, then } = held.hold;
+            rare.holds.push(fb::EnqueueHold::new(
+                timeout_ms,
+                held.enqueue,
+                len_u32("reason", reason)?,
+                len_u16("by", by.as_bytes())?,
+                then as u8,
+            ));
+            out.extend_from_slice(reason);
+            out.extend_from_slice(by.as_bytes());
+        }
+        for control in &request.job_controls {
+            rare.controls.push(job_control(scratch, out, control)?);
+        }
+        Ok(rare)
+    }
+}
+
+fn job_control(
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+    control: &JobControl<'_>,
+) -> Result<fb::JobControl, EncodeError> {
+    let mut wire = fb::JobControl::default();
+    wire.set_job(&table::job_id_to(control.job));
+    let (kind, text, by): (u8, &[u8], &str) = match control.action {
+        JobAction::Retry => (1, b"", ""),
+        JobAction::Requeue => (2, b"", ""),
+        JobAction::Hold(Hold { reason, by, timeout_ms, then }) => {
+            wire.set_value(timeout_ms);
+            wire.set_then(then as u8);
+            (3, reason, by)
+        }
+        JobAction::Approve { note, by } => (4, note, by),
+        JobAction::Reject { reason, by } => (5, reason, by),
+        JobAction::Move { queue } => {
+            wire.set_name(scratch.names.intern(queue)?);
+            (6, b"", "")
+        }
+        JobAction::Prioritize { priority } => {
+            wire.set_value(priority.into());
+            (7, b"", "")
+        }
+        JobAction::Replace { payload } => (8, payload, ""),
+    };
+    wire.set_kind(kind);
+    wire.set_text_len(len_u32("text", text)?);
+    wire.set_by_len(len_u16("by", by.as_bytes())?);
+    out.extend_from_slice(text);
+    out.extend_from_slice(by.as_bytes());
+    Ok(wire)
+}
+
 impl Encoder {
     /// A batch of operations.
     ///
@@ -170,6 +246,7 @@ impl Encoder {
     ) -> Result<(), EncodeError> {
         let open = self.begin(out);
         let (fetch, stats) = put_blob(&mut self.scratch, out, request)?;
+        let rare = Rare::put(&mut self.scratch, out, request)?;
         let mut controls = Vec::new();
         for control in &request.queue_controls {
             let name = self.scratch.names.intern(control.queue)?;
@@ -198,6 +275,9 @@ impl Encoder {
             fetch_names: vector(table, &scratch.positions),
             lookups: vector_of(table, &request.lookups, |id| table::job_id_to(*id)),
             stats: stats.as_ref(),
+            uniques: vector(table, &rare.uniques),
+            holds: vector(table, &rare.holds),
+            job_controls: vector(table, &rare.controls),
         };
         let root = fb::Request::create(table, &args);
         self.end(out, &open, Kind::Request, root)

@@ -29,6 +29,9 @@ pub(super) struct Scratch {
     pub(super) heartbeats: Vec<fb::Heartbeat>,
     pub(super) leases: Vec<fb::Lease>,
     pub(super) lookups: Vec<fb::Lookup>,
+    pub(super) lookups_more: Vec<fb::LookupMore>,
+    /// What `lookups_more` says the lengths of: it comes behind the bytes of all lookups.
+    pub(super) more_bytes: Vec<u8>,
     pub(super) queue_stats: Vec<fb::QueueStats>,
     pub(super) positions: Vec<u16>,
 }
@@ -44,6 +47,8 @@ impl Scratch {
         self.heartbeats.clear();
         self.leases.clear();
         self.lookups.clear();
+        self.lookups_more.clear();
+        self.more_bytes.clear();
         self.queue_stats.clear();
         self.positions.clear();
     }

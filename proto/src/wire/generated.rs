@@ -1851,6 +1851,677 @@ impl<'a> Stats {
     }
 }
 
+// struct Unique, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Unique(pub [u8; 16]);
+impl Default for Unique {
+    fn default() -> Self {
+        Self([0; 16])
+    }
+}
+impl ::core::fmt::Debug for Unique {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Unique")
+            .field("period_ms", &self.period_ms())
+            .field("enqueue", &self.enqueue())
+            .field("key_len", &self.key_len())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Unique {}
+impl<'a> ::flatbuffers::Follow<'a> for Unique {
+    type Inner = &'a Unique;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Unique>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Unique {
+    type Inner = &'a Unique;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Unique>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Unique {
+    type Output = Unique;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Unique as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Unique {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Unique {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(period_ms: u64, enqueue: u32, key_len: u16) -> Self {
+        let mut s = Self([0; 16]);
+        s.set_period_ms(period_ms);
+        s.set_enqueue(enqueue);
+        s.set_key_len(key_len);
+        s
+    }
+
+    pub fn period_ms(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_period_ms(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn enqueue(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_enqueue(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn key_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[12..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_key_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[12..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct EnqueueHold, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct EnqueueHold(pub [u8; 24]);
+impl Default for EnqueueHold {
+    fn default() -> Self {
+        Self([0; 24])
+    }
+}
+impl ::core::fmt::Debug for EnqueueHold {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("EnqueueHold")
+            .field("timeout_ms", &self.timeout_ms())
+            .field("enqueue", &self.enqueue())
+            .field("reason_len", &self.reason_len())
+            .field("by_len", &self.by_len())
+            .field("then", &self.then())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for EnqueueHold {}
+impl<'a> ::flatbuffers::Follow<'a> for EnqueueHold {
+    type Inner = &'a EnqueueHold;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a EnqueueHold>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a EnqueueHold {
+    type Inner = &'a EnqueueHold;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<EnqueueHold>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for EnqueueHold {
+    type Output = EnqueueHold;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const EnqueueHold as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for EnqueueHold {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> EnqueueHold {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(timeout_ms: u64, enqueue: u32, reason_len: u32, by_len: u16, then: u8) -> Self {
+        let mut s = Self([0; 24]);
+        s.set_timeout_ms(timeout_ms);
+        s.set_enqueue(enqueue);
+        s.set_reason_len(reason_len);
+        s.set_by_len(by_len);
+        s.set_then(then);
+        s
+    }
+
+    pub fn timeout_ms(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_timeout_ms(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn enqueue(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_enqueue(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn reason_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[12..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_reason_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[12..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn by_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_by_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn then(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[18..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_then(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[18..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct JobControl, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct JobControl(pub [u8; 40]);
+impl Default for JobControl {
+    fn default() -> Self {
+        Self([0; 40])
+    }
+}
+impl ::core::fmt::Debug for JobControl {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("JobControl")
+            .field("job", &self.job())
+            .field("value", &self.value())
+            .field("text_len", &self.text_len())
+            .field("by_len", &self.by_len())
+            .field("name", &self.name())
+            .field("kind", &self.kind())
+            .field("then", &self.then())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for JobControl {}
+impl<'a> ::flatbuffers::Follow<'a> for JobControl {
+    type Inner = &'a JobControl;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a JobControl>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a JobControl {
+    type Inner = &'a JobControl;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<JobControl>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for JobControl {
+    type Output = JobControl;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const JobControl as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for JobControl {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> JobControl {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        job: &JobId,
+        value: u64,
+        text_len: u32,
+        by_len: u16,
+        name: u16,
+        kind: u8,
+        then: u8,
+    ) -> Self {
+        let mut s = Self([0; 40]);
+        s.set_job(job);
+        s.set_value(value);
+        s.set_text_len(text_len);
+        s.set_by_len(by_len);
+        s.set_name(name);
+        s.set_kind(kind);
+        s.set_then(then);
+        s
+    }
+
+    pub fn job(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[0..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_job(&mut self, x: &JobId) {
+        self.0[0..0 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn value(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_value(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn text_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_text_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn by_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[28..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_by_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[28..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn name(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[30..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_name(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[30..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn kind(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_kind(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn then(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[33..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_then(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[33..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct Endpoint, aligned to 2
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -3909,6 +4580,233 @@ impl<'a> Lookup {
     }
 }
 
+// struct LookupMore, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct LookupMore(pub [u8; 24]);
+impl Default for LookupMore {
+    fn default() -> Self {
+        Self([0; 24])
+    }
+}
+impl ::core::fmt::Debug for LookupMore {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("LookupMore")
+            .field("ended_us", &self.ended_us())
+            .field("lease_expiries", &self.lease_expiries())
+            .field("reason_len", &self.reason_len())
+            .field("by_len", &self.by_len())
+            .field("then", &self.then())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for LookupMore {}
+impl<'a> ::flatbuffers::Follow<'a> for LookupMore {
+    type Inner = &'a LookupMore;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a LookupMore>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a LookupMore {
+    type Inner = &'a LookupMore;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<LookupMore>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for LookupMore {
+    type Output = LookupMore;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const LookupMore as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for LookupMore {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> LookupMore {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(ended_us: u64, lease_expiries: u32, reason_len: u32, by_len: u16, then: u8) -> Self {
+        let mut s = Self([0; 24]);
+        s.set_ended_us(ended_us);
+        s.set_lease_expiries(lease_expiries);
+        s.set_reason_len(reason_len);
+        s.set_by_len(by_len);
+        s.set_then(then);
+        s
+    }
+
+    pub fn ended_us(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_ended_us(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn lease_expiries(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_lease_expiries(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn reason_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[12..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_reason_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[12..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn by_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_by_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn then(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[18..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_then(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[18..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct QueueStats, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -4801,6 +5699,9 @@ impl<'a> Request<'a> {
     pub const VT_FETCH_NAMES: ::flatbuffers::VOffsetT = 38;
     pub const VT_LOOKUPS: ::flatbuffers::VOffsetT = 40;
     pub const VT_STATS: ::flatbuffers::VOffsetT = 42;
+    pub const VT_UNIQUES: ::flatbuffers::VOffsetT = 44;
+    pub const VT_HOLDS: ::flatbuffers::VOffsetT = 46;
+    pub const VT_JOB_CONTROLS: ::flatbuffers::VOffsetT = 48;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -4820,6 +5721,15 @@ impl<'a> Request<'a> {
         builder.add_confirmed_below(args.confirmed_below);
         builder.add_number(args.number);
         builder.add_session(args.session);
+        if let Some(x) = args.job_controls {
+            builder.add_job_controls(x);
+        }
+        if let Some(x) = args.holds {
+            builder.add_holds(x);
+        }
+        if let Some(x) = args.uniques {
+            builder.add_uniques(x);
+        }
         if let Some(x) = args.stats {
             builder.add_stats(x);
         }
@@ -5076,6 +5986,42 @@ impl<'a> Request<'a> {
         // which contains a valid value in this slot
         unsafe { self._tab.get::<Stats>(Request::VT_STATS, None) }
     }
+    #[inline]
+    pub fn uniques(&self) -> Option<::flatbuffers::Vector<'a, Unique>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Unique>>>(
+                Request::VT_UNIQUES,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn holds(&self) -> Option<::flatbuffers::Vector<'a, EnqueueHold>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, EnqueueHold>>>(
+                Request::VT_HOLDS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn job_controls(&self) -> Option<::flatbuffers::Vector<'a, JobControl>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, JobControl>>>(
+                Request::VT_JOB_CONTROLS,
+                None,
+            )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Request<'_> {
@@ -5157,6 +6103,21 @@ impl ::flatbuffers::Verifiable for Request<'_> {
                 false,
             )?
             .visit_field::<Stats>("stats", Self::VT_STATS, false)?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Unique>>>(
+                "uniques",
+                Self::VT_UNIQUES,
+                false,
+            )?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, EnqueueHold>>>(
+                "holds",
+                Self::VT_HOLDS,
+                false,
+            )?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, JobControl>>>(
+                "job_controls",
+                Self::VT_JOB_CONTROLS,
+                false,
+            )?
             .finish();
         Ok(())
     }
@@ -5182,6 +6143,9 @@ pub struct RequestArgs<'a> {
     pub fetch_names: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u16>>>,
     pub lookups: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, JobId>>>,
     pub stats: Option<&'a Stats>,
+    pub uniques: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Unique>>>,
+    pub holds: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, EnqueueHold>>>,
+    pub job_controls: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, JobControl>>>,
 }
 impl<'a> Default for RequestArgs<'a> {
     #[inline]
@@ -5207,6 +6171,9 @@ impl<'a> Default for RequestArgs<'a> {
             fetch_names: None,
             lookups: None,
             stats: None,
+            uniques: None,
+            holds: None,
+            job_controls: None,
         }
     }
 }
@@ -5329,6 +6296,30 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RequestBuilder<'a, 'b, A> {
         self.fbb_.push_slot_always::<&Stats>(Request::VT_STATS, stats);
     }
     #[inline]
+    pub fn add_uniques(
+        &mut self,
+        uniques: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Unique>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_UNIQUES, uniques);
+    }
+    #[inline]
+    pub fn add_holds(
+        &mut self,
+        holds: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, EnqueueHold>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_HOLDS, holds);
+    }
+    #[inline]
+    pub fn add_job_controls(
+        &mut self,
+        job_controls: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, JobControl>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Request::VT_JOB_CONTROLS,
+            job_controls,
+        );
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RequestBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         RequestBuilder { fbb_: _fbb, start_: start }
@@ -5363,6 +6354,9 @@ impl ::core::fmt::Debug for Request<'_> {
         ds.field("fetch_names", &self.fetch_names());
         ds.field("lookups", &self.lookups());
         ds.field("stats", &self.stats());
+        ds.field("uniques", &self.uniques());
+        ds.field("holds", &self.holds());
+        ds.field("job_controls", &self.job_controls());
         ds.finish()
     }
 }
@@ -6255,6 +7249,8 @@ impl<'a> Reply<'a> {
     pub const VT_LOOKUPS: ::flatbuffers::VOffsetT = 36;
     pub const VT_QUEUE_STATS: ::flatbuffers::VOffsetT = 38;
     pub const VT_SHARD_STATS: ::flatbuffers::VOffsetT = 40;
+    pub const VT_JOB_CONTROLS: ::flatbuffers::VOffsetT = 42;
+    pub const VT_LOOKUPS_MORE: ::flatbuffers::VOffsetT = 44;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -6272,6 +7268,12 @@ impl<'a> Reply<'a> {
     ) -> ::flatbuffers::WIPOffset<Reply<'bldr>> {
         let mut builder = ReplyBuilder::new(_fbb);
         builder.add_number(args.number);
+        if let Some(x) = args.lookups_more {
+            builder.add_lookups_more(x);
+        }
+        if let Some(x) = args.job_controls {
+            builder.add_job_controls(x);
+        }
         if let Some(x) = args.shard_stats {
             builder.add_shard_stats(x);
         }
@@ -6505,6 +7507,30 @@ impl<'a> Reply<'a> {
         // which contains a valid value in this slot
         unsafe { self._tab.get::<ShardStats>(Reply::VT_SHARD_STATS, None) }
     }
+    #[inline]
+    pub fn job_controls(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(
+                Reply::VT_JOB_CONTROLS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn lookups_more(&self) -> Option<::flatbuffers::Vector<'a, LookupMore>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LookupMore>>>(
+                Reply::VT_LOOKUPS_MORE,
+                None,
+            )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Reply<'_> {
@@ -6577,6 +7603,16 @@ impl ::flatbuffers::Verifiable for Reply<'_> {
                 false,
             )?
             .visit_field::<ShardStats>("shard_stats", Self::VT_SHARD_STATS, false)?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(
+                "job_controls",
+                Self::VT_JOB_CONTROLS,
+                false,
+            )?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LookupMore>>>(
+                "lookups_more",
+                Self::VT_LOOKUPS_MORE,
+                false,
+            )?
             .finish();
         Ok(())
     }
@@ -6601,6 +7637,8 @@ pub struct ReplyArgs<'a> {
     pub lookups: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Lookup>>>,
     pub queue_stats: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, QueueStats>>>,
     pub shard_stats: Option<&'a ShardStats>,
+    pub job_controls: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub lookups_more: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LookupMore>>>,
 }
 impl<'a> Default for ReplyArgs<'a> {
     #[inline]
@@ -6625,6 +7663,8 @@ impl<'a> Default for ReplyArgs<'a> {
             lookups: None,
             queue_stats: None,
             shard_stats: None,
+            job_controls: None,
+            lookups_more: None,
         }
     }
 }
@@ -6739,6 +7779,22 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReplyBuilder<'a, 'b, A> {
         self.fbb_.push_slot_always::<&ShardStats>(Reply::VT_SHARD_STATS, shard_stats);
     }
     #[inline]
+    pub fn add_job_controls(
+        &mut self,
+        job_controls: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, u8>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_JOB_CONTROLS, job_controls);
+    }
+    #[inline]
+    pub fn add_lookups_more(
+        &mut self,
+        lookups_more: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LookupMore>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_LOOKUPS_MORE, lookups_more);
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReplyBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         ReplyBuilder { fbb_: _fbb, start_: start }
@@ -6772,6 +7828,8 @@ impl ::core::fmt::Debug for Reply<'_> {
         ds.field("lookups", &self.lookups());
         ds.field("queue_stats", &self.queue_stats());
         ds.field("shard_stats", &self.shard_stats());
+        ds.field("job_controls", &self.job_controls());
+        ds.field("lookups_more", &self.lookups_more());
         ds.finish()
     }
 }

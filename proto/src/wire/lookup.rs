@@ -3,9 +3,9 @@
 use super::blob::{BlobReader, len_u16, len_u32};
 use super::encoder::Scratch;
 use super::generated as fb;
-use super::table::{Names, backoff, code, job_id, job_id_to};
+use super::table::{Names, backoff, code, hold_end, job_id, job_id_to};
 use super::{DecodeError, EncodeError};
-use crate::event::BackoffKind;
+use crate::event::{BackoffKind, HoldEnd};
 use crate::reply::{JobState, JobView};
 use crate::{Code, JobId, LeaseToken, Micros};
 
@@ -41,10 +41,16 @@ pub struct JobDetails<'a> {
     pub attempt: u32,
     /// The lease it is under; 0 when not active.
     pub token: LeaseToken,
-    /// End of the lease (active) or time of the next step (scheduled, retrying); 0 otherwise.
+    /// End of the lease (active) or time of the next step (scheduled, retrying, held); 0 otherwise.
     pub due: Micros,
     /// When it dies unless finished; 0 is never.
     pub expire_at: Micros,
+    /// When it became dead or cancelled; 0 otherwise.
+    pub ended: Micros,
+    /// Leases of it that ran out since it was enqueued or retried.
+    pub lease_expiries: u32,
+    /// What becomes of it at `due` while it is held.
+    pub then: HoldEnd,
     /// What it carries.
     pub bytes: JobBytes<'a>,
 }
@@ -66,6 +72,10 @@ pub struct JobBytes<'a> {
     pub progress: &'a [u8],
     /// Newest checkpoint.
     pub checkpoint: &'a [u8],
+    /// Why it was held last.
+    pub hold_reason: &'a [u8],
+    /// Who held it last.
+    pub hold_by: &'a str,
 }
 
 impl<'a> Lookup<'a> {
@@ -92,6 +102,9 @@ impl<'a> Lookup<'a> {
             token: view.token,
             due: view.due,
             expire_at: view.expire_at,
+            ended: view.ended,
+            lease_expiries: view.lease_expiries,
+            then: view.then,
             bytes,
         };
         Self { job: view.id, details: Some(details) }
@@ -101,11 +114,31 @@ impl<'a> Lookup<'a> {
         let mut wire = fb::Lookup::default();
         wire.set_job(&job_id_to(self.job));
         wire.set_code(Code::NotFound as u8);
+        let mut more = fb::LookupMore::default();
         if let Some(details) = &self.details {
             wire.set_code(Code::Ok as u8);
             details.put(&mut wire, scratch, out)?;
+            details.put_more(&mut more, scratch)?;
         }
         scratch.lookups.push(wire);
+        scratch.lookups_more.push(more);
+        Ok(())
+    }
+
+    /// What servers of version 1 did not say.
+    pub(super) fn decode_more(
+        &mut self,
+        wire: &fb::LookupMore,
+        blob: &mut BlobReader<'a>,
+    ) -> Result<(), DecodeError> {
+        let (reason, by) =
+            (blob.bytes("hold reason", wire.reason_len())?, blob.text("by", wire.by_len().into())?);
+        if let Some(details) = &mut self.details {
+            details.ended = Micros(wire.ended_us());
+            details.lease_expiries = wire.lease_expiries();
+            details.then = hold_end(wire.then())?;
+            (details.bytes.hold_reason, details.bytes.hold_by) = (reason, by);
+        }
         Ok(())
     }
 
@@ -156,6 +189,22 @@ impl<'a> JobDetails<'a> {
         Ok(())
     }
 
+    fn put_more(
+        &self,
+        wire: &mut fb::LookupMore,
+        scratch: &mut Scratch,
+    ) -> Result<(), EncodeError> {
+        let (reason, by) = (self.bytes.hold_reason, self.bytes.hold_by.as_bytes());
+        wire.set_ended_us(self.ended.0);
+        wire.set_lease_expiries(self.lease_expiries);
+        wire.set_then(self.then as u8);
+        wire.set_reason_len(len_u32("hold reason", reason)?);
+        wire.set_by_len(len_u16("by", by)?);
+        scratch.more_bytes.extend_from_slice(reason);
+        scratch.more_bytes.extend_from_slice(by);
+        Ok(())
+    }
+
     fn decode(
         wire: &fb::Lookup,
         names: &Names<'a>,
@@ -176,6 +225,9 @@ impl<'a> JobDetails<'a> {
             token: LeaseToken(wire.token()),
             due: Micros(wire.due_us()),
             expire_at: Micros(wire.expire_at_us()),
+            ended: Micros(0),
+            lease_expiries: 0,
+            then: HoldEnd::Stay,
             bytes: JobBytes {
                 payload: blob.bytes("payload", wire.payload_len())?,
                 tags: blob.bytes("tags", wire.tags_len())?,
@@ -184,6 +236,8 @@ impl<'a> JobDetails<'a> {
                 backtrace: blob.bytes("backtrace", wire.backtrace_len())?,
                 progress: blob.bytes("progress", wire.progress_len())?,
                 checkpoint: blob.bytes("checkpoint", wire.checkpoint_len())?,
+                hold_reason: &[],
+                hold_by: "",
             },
         })
     }

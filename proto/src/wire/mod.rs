@@ -7,6 +7,7 @@
 
 mod blob;
 mod client;
+mod decode_controls;
 mod decode_reply;
 mod decode_request;
 mod encode_reply;

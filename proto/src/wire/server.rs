@@ -73,6 +73,8 @@ pub struct ReplyFrame<'a> {
     pub cancels: Vec<Code>,
     /// One element per delete.
     pub deletes: Vec<Code>,
+    /// One element per job control.
+    pub job_controls: Vec<Code>,
     /// Jobs leased by the fetch.
     pub leases: Vec<LeasedJob<'a>>,
     /// One element per lookup.

@@ -7,7 +7,7 @@
 use super::DecodeError;
 use super::blob::BlobReader;
 use super::generated as fb;
-use crate::event::BackoffKind;
+use crate::event::{BackoffKind, HoldEnd};
 use crate::{Code, JobId, LeaseToken};
 
 /// The one table of a frame.
@@ -193,6 +193,11 @@ pub(super) fn code(number: u8) -> Result<Code, DecodeError> {
 pub(super) fn backoff(number: u8) -> Result<BackoffKind, DecodeError> {
     BackoffKind::from_u8(number)
         .ok_or(DecodeError::Value { field: "backoff", value: u64::from(number) })
+}
+
+pub(super) fn hold_end(number: u8) -> Result<HoldEnd, DecodeError> {
+    HoldEnd::from_u8(number)
+        .ok_or(DecodeError::Value { field: "end of a hold", value: number.into() })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Replies and deliveries: encoded from what the shard knows, decoded to what a client sees.
 
+use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::reply::{Enqueued, Failed, JobState, Lease, QueueStats, Reply, ShardStats};
 use jobbie_proto::wire::{
@@ -39,24 +40,28 @@ fn lease() -> impl Strategy<Value = Lease> {
         deadline: Micros(ids.3),
         record: EventSeq(0),
         checkpoint: EventSeq(0),
+        placed: EventSeq(0),
+        payload: EventSeq(0),
     })
 }
 
 fn lookup() -> impl Strategy<Value = Lookup<'static>> {
-    let job_bytes =
-        (bytes(), bytes(), bytes(), bytes(), bytes(), bytes(), bytes()).prop_map(|b| JobBytes {
-            payload: b.0,
-            tags: b.1,
-            key: b.2,
-            error: b.3,
-            backtrace: b.4,
-            progress: b.5,
-            checkpoint: b.6,
-        });
+    let job_bytes = (vec(bytes(), 8), text()).prop_map(|(b, hold_by)| JobBytes {
+        payload: b[0],
+        tags: b[1],
+        key: b[2],
+        error: b[3],
+        backtrace: b[4],
+        progress: b[5],
+        checkpoint: b[6],
+        hold_reason: b[7],
+        hold_by,
+    });
     let numbers = (any::<u8>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>());
     let times = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>());
-    let details = (0..8u8, text(), numbers, backoff(), times, job_bytes).prop_map(
-        |(state, queue, n, backoff, t, bytes)| JobDetails {
+    let more = prop_oneof![Just((0, 0, 0)), (any::<u64>(), any::<u32>(), 0..3u8)];
+    let details = (0..8u8, text(), numbers, backoff(), times, job_bytes, more).prop_map(
+        |(state, queue, n, backoff, t, bytes, more)| JobDetails {
             state: JobState::from_u8(state).unwrap(),
             queue,
             priority: n.0,
@@ -69,6 +74,9 @@ fn lookup() -> impl Strategy<Value = Lookup<'static>> {
             token: LeaseToken(t.1),
             due: Micros(t.2),
             expire_at: Micros(t.3),
+            ended: Micros(more.0),
+            lease_expiries: more.1,
+            then: HoldEnd::from_u8(more.2).unwrap(),
             bytes,
         },
     );
@@ -88,7 +96,8 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         Failed { code, next_attempt: Micros(at), attempts_left }
     });
     let codes = || vec(code(), 0..6);
-    let lists = (vec(run, 0..4), codes(), vec(failed, 0..4), codes(), codes(), codes(), codes());
+    let lists =
+        (vec(run, 0..4), codes(), vec(failed, 0..4), codes(), codes(), codes(), codes(), codes());
     let reply = (code(), lists, vec(lease(), 0..6)).prop_map(|(code, lists, leases)| Reply {
         code,
         enqueued: lists.0,
@@ -98,6 +107,7 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         releases: lists.4,
         cancels: lists.5,
         deletes: lists.6,
+        job_controls: lists.7,
         leases,
     });
     let queue = (text(), any::<bool>(), any::<[u64; 8]>(), any::<u64>()).prop_map(
@@ -178,6 +188,7 @@ impl Parts {
             releases: reply.releases,
             cancels: reply.cancels,
             deletes: reply.deletes,
+            job_controls: reply.job_controls,
             leases: reply.leases.iter().zip(&self.bytes).map(|(l, b)| leased(l, b)).collect(),
             lookups: self.lookups.clone(),
             queue_stats: self.queues.clone(),
@@ -219,6 +230,8 @@ fn a_long_reply_is_several_frames_that_add_up() {
             deadline: Micros(9),
             record: EventSeq(0),
             checkpoint: EventSeq(0),
+            placed: EventSeq(0),
+            payload: EventSeq(0),
         })
         .collect();
     let reply = Reply { acks: vec![Code::Ok; 3], leases, ..Reply::default() };

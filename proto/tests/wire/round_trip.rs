@@ -94,6 +94,8 @@ fn a_thousand_jobs_alike_name_their_queue_once() {
         tags: b"",
         key: b"",
         key_ms: 0,
+        unique: b"",
+        unique_ms: 0,
         priority: 2,
         max_retries: 3,
         backoff: Default::default(),

@@ -1,6 +1,6 @@
 //! One frame of each kind with every field set, as version 1 wrote them.
 
-use jobbie_proto::event::BackoffKind;
+use jobbie_proto::event::{BackoffKind, HoldEnd};
 use jobbie_proto::reply::{Enqueued, Failed, JobState, Lease, QueueStats, Reply, ShardStats};
 use jobbie_proto::request::{
     Ack, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueControl, Stats, When,
@@ -45,6 +45,8 @@ fn plain(queue: &'static str, payload: &'static [u8]) -> Enqueue<'static> {
         tags: b"",
         key: b"",
         key_ms: 86_400_000,
+        unique: b"",
+        unique_ms: 0,
         priority: 2,
         max_retries: 3,
         backoff: BackoffKind::Exponential,
@@ -60,6 +62,8 @@ fn enqueue() -> Request<'static> {
         tags: br#"{"a":1}"#,
         key: b"k-1",
         key_ms: 1000,
+        unique: b"",
+        unique_ms: 0,
         priority: 0,
         max_retries: 9,
         backoff: BackoffKind::Linear,
@@ -156,6 +160,8 @@ const JOB_BYTES: JobBytes<'static> = JobBytes {
     backtrace: b"at 1",
     progress: b"50%",
     checkpoint: b"page 2",
+    hold_reason: b"",
+    hold_by: "",
 };
 
 fn lookups() -> Vec<Lookup<'static>> {
@@ -172,6 +178,9 @@ fn lookups() -> Vec<Lookup<'static>> {
         token: LeaseToken(8),
         due: Micros(9),
         expire_at: Micros(10),
+        ended: Micros(0),
+        lease_expiries: 0,
+        then: HoldEnd::Stay,
         bytes: JOB_BYTES,
     };
     vec![Lookup { job: id(20), details: Some(details) }, Lookup::not_found(id(21))]
@@ -189,6 +198,8 @@ fn reply() -> Reply {
         deadline: Micros(MS * 1000 + 30_000_000),
         record: EventSeq(1),
         checkpoint: EventSeq(2),
+        placed: EventSeq(0),
+        payload: EventSeq(0),
     };
     Reply {
         code: Code::Ok,
@@ -199,6 +210,7 @@ fn reply() -> Reply {
         releases: vec![Code::Ok],
         cancels: vec![Code::IllegalState],
         deletes: vec![Code::Ok, Code::NotFound],
+        job_controls: vec![],
         leases: vec![lease(40), lease(41)],
     }
 }
@@ -259,6 +271,7 @@ fn reply_frame() -> ReplyFrame<'static> {
         releases: reply.releases,
         cancels: reply.cancels,
         deletes: reply.deletes,
+        job_controls: reply.job_controls,
         leases: leased(),
         lookups: lookups(),
         queue_stats: queues(),

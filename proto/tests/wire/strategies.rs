@@ -1,8 +1,9 @@
 //! Random frames. Borrowed parts are leaked: a test run makes a few megabytes.
 
-use jobbie_proto::event::BackoffKind;
+use jobbie_proto::event::{BackoffKind, HoldEnd};
 use jobbie_proto::request::{
-    Ack, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueControl, Stats, When,
+    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, Hold, JobAction, JobControl, JobRef,
+    QueueControl, Stats, When,
 };
 use jobbie_proto::wire::{
     ClientFrame, Durability, Endpoint, Hello, Limits, LostLease, Refused, ServerFrame, Subscribe,
@@ -10,6 +11,7 @@ use jobbie_proto::wire::{
 };
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -55,20 +57,25 @@ fn when() -> impl Strategy<Value = When> {
 fn enqueue() -> impl Strategy<Value = Enqueue<'static>> {
     let numbers = (any::<u64>(), any::<u8>(), any::<u32>(), any::<u32>(), any::<u32>());
     let options = prop_oneof![3 => Just((0, 2, 3, 5000, 600_000)), 1 => numbers];
-    (text(), bytes(), bytes(), bytes(), options, backoff(), 0..3u64, when()).prop_map(
-        |(queue, payload, tags, key, numbers, backoff, expire_after_ms, when)| Enqueue {
-            queue,
-            payload,
-            tags,
-            key,
-            key_ms: numbers.0,
-            priority: numbers.1,
-            max_retries: numbers.2,
-            backoff,
-            backoff_base_ms: numbers.3,
-            backoff_cap_ms: numbers.4,
-            expire_after_ms,
-            when,
+    let keys = (bytes(), bytes(), any::<u64>());
+    (text(), bytes(), bytes(), keys, options, backoff(), 0..3u64, when()).prop_map(
+        |(queue, payload, tags, (key, unique, ms), numbers, backoff, expire_after_ms, when)| {
+            Enqueue {
+                queue,
+                payload,
+                tags,
+                key,
+                key_ms: numbers.0,
+                unique,
+                unique_ms: if unique.is_empty() { 0 } else { ms },
+                priority: numbers.1,
+                max_retries: numbers.2,
+                backoff,
+                backoff_base_ms: numbers.3,
+                backoff_cap_ms: numbers.4,
+                expire_after_ms,
+                when,
+            }
         },
     )
 }
@@ -94,6 +101,29 @@ fn stats() -> impl Strategy<Value = Stats<'static>> {
     ]
 }
 
+fn hold() -> impl Strategy<Value = Hold<'static>> {
+    (bytes(), text(), any::<u64>(), 0..3u8).prop_map(|(reason, by, timeout_ms, then)| Hold {
+        reason,
+        by,
+        timeout_ms,
+        then: HoldEnd::from_u8(then).unwrap(),
+    })
+}
+
+fn job_control() -> impl Strategy<Value = JobControl<'static>> {
+    let action = prop_oneof![
+        Just(JobAction::Retry),
+        Just(JobAction::Requeue),
+        hold().prop_map(JobAction::Hold),
+        (bytes(), text()).prop_map(|(note, by)| JobAction::Approve { note, by }),
+        (bytes(), text()).prop_map(|(reason, by)| JobAction::Reject { reason, by }),
+        text().prop_map(|queue| JobAction::Move { queue }),
+        any::<u8>().prop_map(|priority| JobAction::Prioritize { priority }),
+        bytes().prop_map(|payload| JobAction::Replace { payload }),
+    ];
+    (job_id(), action).prop_map(|(job, action)| JobControl { job, action })
+}
+
 pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let ack = (job_ref(), bytes()).prop_map(|(job, result)| Ack { job, result });
     let fail = (job_ref(), bytes(), bytes(), any::<bool>())
@@ -104,21 +134,28 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let control =
         (text(), any::<bool>()).prop_map(|(queue, paused)| QueueControl { queue, paused });
     let ids = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>());
-    let jobs = (vec(enqueue(), 0..30), vec(ack, 0..5), vec(fail, 0..5), vec(beat, 0..5));
-    let refs = (vec(job_ref(), 0..4), vec(job_id(), 0..4), vec(job_id(), 0..4));
+    let jobs = (vec((enqueue(), option::weighted(0.1, hold())), 0..30), vec(ack, 0..5));
+    let results = (vec(fail, 0..5), vec(beat, 0..5));
+    let refs =
+        (vec(job_ref(), 0..4), vec(job_id(), 0..4), vec(job_id(), 0..4), vec(job_control(), 0..4));
     let rest = (vec(control, 0..3), proptest::option::of(fetch()), vec(job_id(), 0..4), stats());
-    (ids, jobs, refs, rest).prop_map(|(ids, jobs, refs, rest)| Request {
+    (ids, jobs, results, refs, rest).prop_map(|(ids, jobs, results, refs, rest)| Request {
         session: SessionId(ids.0),
         number: ids.1,
         confirmed_below: ids.2,
         extend_session_ms: ids.3,
-        enqueues: jobs.0,
+        enqueues: jobs.0.iter().map(|(enqueue, _)| *enqueue).collect(),
+        holds: (0..)
+            .zip(&jobs.0)
+            .filter_map(|(enqueue, (_, hold))| Some(EnqueueHold { enqueue, hold: (*hold)? }))
+            .collect(),
         acks: jobs.1,
-        fails: jobs.2,
-        heartbeats: jobs.3,
+        fails: results.0,
+        heartbeats: results.1,
         releases: refs.0,
         cancels: refs.1,
         deletes: refs.2,
+        job_controls: refs.3,
         queue_controls: rest.0,
         fetch: rest.1,
         lookups: rest.2,

@@ -143,7 +143,7 @@ fn state(rounds: u64) -> State {
         }
         request.confirmed_below = number.saturating_sub(6);
         ask(&mut state, now, &request);
-        let events = decide_timers(&state, now, 100);
+        let events = decide_timers(&state, now, 100, &mut Vec::new());
         if !events.is_empty() {
             state.absorb(now, &Group { events, ..Group::default() });
         }
@@ -159,6 +159,8 @@ fn job(round: u64, key: &[u8]) -> Enqueue<'_> {
         tags: b"",
         key: if round.is_multiple_of(4) { key } else { b"" },
         key_ms: 0,
+        unique: b"",
+        unique_ms: 0,
         priority: (round % 3) as u8,
         max_retries: 3,
         backoff: BackoffKind::Fixed,

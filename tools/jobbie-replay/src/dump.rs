@@ -155,6 +155,35 @@ impl Lines<'_> {
             Event::Expired { jobs } => each("expired", jobs),
             Event::Cancelled { jobs } => each("cancelled", jobs),
             Event::Deleted { jobs } => each("deleted", jobs),
+            Event::Retried { jobs } => each("retried", jobs),
+            Event::Requeued { jobs } => each("requeued", jobs),
+            Event::Purged { jobs } => each("purged", jobs),
+            Event::Prioritized { jobs, priority } => {
+                let with = |mut one: Fields| {
+                    one.insert("priority".into(), (*priority).into());
+                    one
+                };
+                each("prioritized", jobs).into_iter().map(with).collect()
+            }
+            Event::UniqueTaken { jobs } => {
+                let one = |taken: &jobbie_proto::event::UniqueKey| {
+                    fields(json!({
+                        "event": "unique_taken", "job": taken.job.0, "until_us": taken.until.0,
+                        "unique": self.blob(taken.key),
+                    }))
+                };
+                jobs.iter().map(one).collect()
+            }
+            Event::Quarantined { jobs } => {
+                let one = |job: &jobbie_proto::event::QuarantinedJob| {
+                    fields(json!({
+                        "event": "quarantined", "job": job.job.0, "attempt": job.attempt,
+                        "lease_expiries": job.lease_expiries, "last_session": job.session.0,
+                        "error": self.blob(job.error),
+                    }))
+                };
+                jobs.iter().map(one).collect()
+            }
             single => vec![fields(self.single(single))],
         }
     }
@@ -184,6 +213,24 @@ impl Lines<'_> {
                     "event": "failed", "job": job.0, "attempt": attempt, "next_attempt_us": next,
                     "error": self.blob(*error), "backtrace": self.blob(*backtrace),
                 })
+            }
+            Event::Held { job, until, then, reason, by } => json!({
+                "event": "held", "job": job.0, "until_us": until.0,
+                "then": format!("{then:?}").to_lowercase(),
+                "reason": self.blob(*reason), "by": self.text(*by),
+            }),
+            Event::Approved { job, note, by } => json!({
+                "event": "approved", "job": job.0, "note": self.blob(*note), "by": self.text(*by),
+            }),
+            Event::Rejected { job, reason, by, .. } => json!({
+                "event": "rejected", "job": job.0, "reason": self.blob(*reason),
+                "by": self.text(*by),
+            }),
+            Event::Moved { job, queue } => {
+                json!({ "event": "moved", "job": job.0, "queue": queue })
+            }
+            Event::Replaced { job, payload } => {
+                json!({ "event": "replaced", "job": job.0, "payload": self.blob(*payload) })
             }
             Event::QueuePaused { queue } => json!({ "event": "queue_paused", "queue": queue }),
             Event::QueueResumed { queue } => json!({ "event": "queue_resumed", "queue": queue }),

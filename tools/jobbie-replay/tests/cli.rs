@@ -66,6 +66,8 @@ fn scribe() -> Scribe {
         tags: b"",
         key: b"",
         key_ms: 0,
+        unique: b"",
+        unique_ms: 0,
         priority: 2,
         max_retries: 3,
         backoff: BackoffKind::None,

@@ -1,6 +1,6 @@
 //! Events that make jobs, move them through time, or end them without a worker.
 
-use jobbie_proto::event::{Class, EnqueuedJob, KeyTaken};
+use jobbie_proto::event::{Class, EnqueuedJob, KeyTaken, UniqueKey};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{EventSeq, JobSeq};
 
@@ -9,6 +9,7 @@ use crate::class::hash_of;
 use crate::jobs::{Handle, Origin, Special};
 use crate::keys::Key;
 use crate::state::State;
+use crate::unique::Unique;
 
 impl State {
     pub(super) fn enqueued(
@@ -46,6 +47,16 @@ impl State {
         }
     }
 
+    pub(super) fn unique_taken(&mut self, taken: &UniqueKey) {
+        self.number_event();
+        let UniqueKey { job, hash, until, .. } = *taken;
+        assert!(self.jobs.contains(job.0), "a job that is not there took a unique key");
+        self.uniques.take(Unique { hash, until: until.0, job: job.0 }, self.time);
+        let words = [hash as u64, (hash >> 64) as u64, until.0];
+        self.digest.mix_all(&[Mark::UniqueTaken as u64, job.0]);
+        self.digest.mix_all(&words);
+    }
+
     /// Scheduled or retrying to pending.
     pub(super) fn promoted(&mut self, job: JobSeq) {
         let event = self.number_event();
@@ -77,7 +88,7 @@ impl State {
         );
         assert!(waits, "a job that is {} expired", state.name());
         let detached = self.detach(job.0);
-        let number = self.track(detached, JobState::Dead, 0);
+        let number = self.track(detached, JobState::Dead, self.time);
         self.side_mut(number).error = EventSeq(event);
     }
 
@@ -88,12 +99,23 @@ impl State {
         let ended = matches!(state, JobState::Completed | JobState::Dead | JobState::Cancelled);
         assert!(!ended, "a job that is {} was cancelled", state.name());
         let detached = self.detach(job.0);
-        self.track(detached, JobState::Cancelled, 0);
+        self.track(detached, JobState::Cancelled, self.time);
     }
 
     pub(super) fn deleted(&mut self, job: JobSeq) {
         self.number_event();
         self.digest.mix_all(&[Mark::Deleted as u64, job.0]);
+        let detached = self.detach(job.0);
+        self.forget(detached);
+    }
+
+    /// Kept long enough since it ended.
+    pub(super) fn purged(&mut self, job: JobSeq) {
+        self.number_event();
+        self.digest.mix_all(&[Mark::Purged as u64, job.0]);
+        let state = self.job_state(job.0);
+        let ended = matches!(state, JobState::Dead | JobState::Cancelled);
+        assert!(ended, "a job that is {} was purged", state.name());
         let detached = self.detach(job.0);
         self.forget(detached);
     }

@@ -1,6 +1,6 @@
 //! Events of jobs that a worker has.
 
-use jobbie_proto::event::{ExtendedJob, FailOutcome, LeasedJob};
+use jobbie_proto::event::{ExtendedJob, FailOutcome, LeasedJob, QuarantinedJob};
 use jobbie_proto::reply::{Failed, JobState, Lease};
 use jobbie_proto::{Code, EventSeq, JobSeq, LeaseToken, Micros, Reply, SessionId};
 
@@ -9,6 +9,7 @@ use crate::class::ClassId;
 use crate::jobs::{Handle, Special};
 use crate::slab::NONE;
 use crate::state::State;
+use crate::tracked::Side;
 
 impl State {
     pub(super) fn leased(
@@ -35,8 +36,8 @@ impl State {
                 Some(Special::Struct(number)) => self.detach_struct(number),
                 _ => self.detach_waiting(job, origin.class),
             };
-            if let Some(class) = untrimmed.replace(origin.class)
-                && class != origin.class
+            if let Some(class) = untrimmed.replace(detached.class)
+                && class != detached.class
             {
                 self.trim(class);
             }
@@ -44,9 +45,9 @@ impl State {
             let tracked = self.tracked.get_mut(number);
             assert_eq!(leased.attempt, tracked.attempt + 1, "attempts are not consecutive");
             tracked.attempt = leased.attempt;
-            let checkpoint = match tracked.side {
-                NONE => EventSeq(0),
-                side => self.sides.get(side).checkpoint,
+            let side = match tracked.side {
+                NONE => Side::default(),
+                side => *self.sides.get(side),
             };
             let lease = self.begin_lease(number, deadline.0, lease_ms);
             self.hold(lease, owner);
@@ -60,7 +61,9 @@ impl State {
                 max_retries: self.classes.get(origin.class).class.max_retries,
                 deadline,
                 record: EventSeq(origin.event),
-                checkpoint,
+                checkpoint: side.checkpoint,
+                placed: side.placed,
+                payload: EventSeq(self.payloads.get(job).copied().unwrap_or(0)),
             });
         }
         if let Some(class) = untrimmed {
@@ -103,7 +106,7 @@ impl State {
                 (due, max_retries.saturating_sub(attempt))
             }
             FailOutcome::Dead => {
-                self.track(detached, JobState::Dead, 0);
+                self.track(detached, JobState::Dead, self.time);
                 (Micros(0), 0)
             }
         };
@@ -164,5 +167,18 @@ impl State {
         let number = self.step_back(detached, event);
         let tracked = self.tracked.get_mut(number);
         tracked.lease_expiries = tracked.lease_expiries.saturating_add(1);
+    }
+
+    /// Not given back in time once too often: it is dead.
+    pub(super) fn quarantined(&mut self, job: &QuarantinedJob) {
+        let event = self.number_event();
+        let number = self.active(job.job);
+        self.digest.mix_all(&[Mark::Quarantined as u64, job.job.0, u64::from(job.lease_expiries)]);
+        assert_eq!(job.attempt, self.tracked.get(number).attempt, "another attempt is active");
+        let detached = self.detach(job.job.0);
+        let number = self.track(detached, JobState::Dead, self.time);
+        self.tracked.get_mut(number).lease_expiries =
+            u16::try_from(job.lease_expiries).unwrap_or(u16::MAX);
+        self.side_mut(number).error = EventSeq(event);
     }
 }

@@ -1,5 +1,6 @@
 //! Events to state. Total and deterministic; what cannot be is asserted.
 
+mod controls;
 mod jobs;
 mod leases;
 
@@ -36,6 +37,17 @@ enum Mark {
     Deleted,
     Queue,
     Nothing,
+    UniqueTaken,
+    Quarantined,
+    Retried,
+    Requeued,
+    Held,
+    Approved,
+    Rejected,
+    Moved,
+    Prioritized,
+    Replaced,
+    Purged,
 }
 
 impl State {
@@ -52,9 +64,11 @@ impl State {
         self.time = time.0;
         self.digest.mix_all(&[Mark::Group as u64, time.0, group.session.0, group.number]);
         let mut reply = Reply::default();
+        let next_job = self.next_job;
         for event in &group.events {
-            self.absorb_event(event, &mut reply);
+            self.absorb_event(event, next_job, &mut reply);
         }
+        self.trim_ended();
         self.keys.sweep(self.time, SWEPT_KEYS);
         self.mix_totals();
         if group.session.0 == 0 {
@@ -71,7 +85,8 @@ impl State {
         Some(reply)
     }
 
-    fn absorb_event(&mut self, event: &Event, reply: &mut Reply) {
+    /// `new_from` is the number of the first job that the group makes.
+    fn absorb_event(&mut self, event: &Event, new_from: u64, reply: &mut Reply) {
         match event {
             Event::SessionOpened { client, .. } => self.open_session(*client),
             Event::SessionClosed { session } => self.close_session(*session),
@@ -140,7 +155,19 @@ impl State {
                 match asked {
                     Asked::Cancel => reply.cancels.push(*code),
                     Asked::Delete => reply.deletes.push(*code),
+                    _ => reply.job_controls.push(*code),
                 }
+            }
+            Event::UniqueTaken { jobs } => jobs.iter().for_each(|unique| self.unique_taken(unique)),
+            Event::Quarantined { jobs } => jobs.iter().for_each(|job| self.quarantined(job)),
+            Event::Purged { jobs } => jobs.iter().for_each(|job| self.purged(*job)),
+            // Part of the job's enqueueing, which answers for it.
+            Event::Held { job, until, then, .. } if job.0 >= new_from => {
+                self.held(*job, *until, *then);
+            }
+            control => {
+                let done = self.absorb_control(control);
+                reply.job_controls.resize(reply.job_controls.len() + done, Code::Ok);
             }
         }
     }

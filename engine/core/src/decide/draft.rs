@@ -115,7 +115,11 @@ impl<'a> Draft<'a> {
             .is_some_and(|e| std::mem::discriminant(e) == std::mem::discriminant(&kind(vec![])));
         match self.events.last_mut() {
             Some(
-                Event::Released { jobs } | Event::Cancelled { jobs } | Event::Deleted { jobs },
+                Event::Released { jobs }
+                | Event::Cancelled { jobs }
+                | Event::Deleted { jobs }
+                | Event::Retried { jobs }
+                | Event::Requeued { jobs },
             ) if same => {
                 jobs.push(job);
             }

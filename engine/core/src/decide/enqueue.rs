@@ -3,10 +3,10 @@
 use std::hash::BuildHasherDefault;
 
 use hashbrown::HashMap;
-use jobbie_proto::event::{Class, EnqueuedJob, Event, KeyTaken};
-use jobbie_proto::limits::KEY_MS_DEFAULT;
+use jobbie_proto::event::{Blob, Class, EnqueuedJob, Event, KeyTaken, UniqueKey};
+use jobbie_proto::limits::{KEY_MS_DEFAULT, UNIQUE_MS_DEFAULT};
 use jobbie_proto::request::{Enqueue, When};
-use jobbie_proto::{Code, JobSeq, Micros};
+use jobbie_proto::{Code, JobSeq, Micros, Request};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::BlobSink;
@@ -14,26 +14,45 @@ use super::draft::{Arrival, Draft, JobHasher};
 
 type OwnKeys = HashMap<u128, (u64, JobSeq), BuildHasherDefault<JobHasher>>;
 
+/// Keys that this request takes: the first job with a key wins.
+#[derive(Default)]
+struct Taken {
+    keys: OwnKeys,
+    uniques: HashMap<u128, JobSeq, BuildHasherDefault<JobHasher>>,
+    /// Events about the unique keys and holds of the last run of jobs, which follow it.
+    after: Vec<Event>,
+}
+
+impl Taken {
+    fn unique(&mut self, unique: UniqueKey) {
+        match self.after.last_mut() {
+            Some(Event::UniqueTaken { jobs }) => jobs.push(unique),
+            _ => self.after.push(Event::UniqueTaken { jobs: vec![unique] }),
+        }
+    }
+}
+
 impl<'a> Draft<'a> {
-    pub(super) fn enqueues(&mut self, enqueues: &[Enqueue<'a>], blob: &mut impl BlobSink) {
-        // Keys that this request takes: the first job with a key wins.
-        let mut own = OwnKeys::default();
+    pub(super) fn enqueues(&mut self, request: &Request<'a>, blob: &mut impl BlobSink) {
+        let enqueues = &request.enqueues;
+        let mut holds = request.holds.iter().peekable();
+        let mut own = Taken::default();
         let mut next_job = self.state.next_job;
         for (at, enqueue) in enqueues.iter().enumerate() {
             let job = JobSeq(next_job);
-            let key = match enqueue.key {
-                [] => None,
-                _ => match self.take_key(enqueue, job, &mut own) {
-                    Ok(key) => Some(key),
-                    Err(duplicate) => {
-                        self.events.push(duplicate);
-                        continue;
-                    }
-                },
+            let hold = holds.next_if(|hold| hold.enqueue as usize == at);
+            let (key, unique) = match self.take(enqueue, job, &mut own) {
+                Ok(taken) => taken,
+                Err(duplicate) => {
+                    self.events.append(&mut own.after);
+                    self.events.push(duplicate);
+                    continue;
+                }
             };
             next_job += 1;
             let due = self.due(enqueue.when);
             if due.0 == 0
+                && hold.is_none()
                 && let Some(arrivals) = &mut self.arrivals
             {
                 let (queue, tier) = (enqueue.queue, enqueue.priority);
@@ -41,7 +60,8 @@ impl<'a> Draft<'a> {
             }
             // When the last event is of jobs, the job before this one is its last.
             let before = at.checked_sub(1).map(|before| &enqueues[before]);
-            let (jobs, keys) = self.run_for(enqueue, before, job, enqueues.len() - at);
+            let (jobs, keys) =
+                self.run_for(enqueue, before, job, enqueues.len() - at, &mut own.after);
             let nth = jobs.len() as u32;
             jobs.push(EnqueuedJob {
                 payload: blob.append(enqueue.payload),
@@ -50,7 +70,58 @@ impl<'a> Draft<'a> {
                 due,
             });
             keys.extend(key.map(|key| KeyTaken { nth, ..key }));
+            if let Some(unique) = unique {
+                own.unique(UniqueKey { key: blob.append(enqueue.unique), ..unique });
+            }
+            if let Some(hold) = hold {
+                own.after.push(self.held(job, &hold.hold, blob));
+            }
         }
+        self.events.append(&mut own.after);
+    }
+
+    /// The keys that a job takes, or the event that says who has one of them.
+    fn take(
+        &self,
+        enqueue: &Enqueue<'_>,
+        job: JobSeq,
+        own: &mut Taken,
+    ) -> Result<(Option<KeyTaken>, Option<UniqueKey>), Event> {
+        let key = match enqueue.key {
+            [] => None,
+            _ => Some(self.take_key(enqueue, job, &mut own.keys)?),
+        };
+        let unique = match enqueue.unique {
+            [] => Ok(None),
+            _ => self.take_unique(enqueue, job, &mut own.uniques).map(Some),
+        };
+        if let (Err(_), Some(key)) = (&unique, &key) {
+            own.keys.remove(&key.key_hash);
+        }
+        Ok((key, unique?))
+    }
+
+    /// The unique key for `job`, or the event that says who has it.
+    fn take_unique(
+        &self,
+        enqueue: &Enqueue<'_>,
+        job: JobSeq,
+        own: &mut HashMap<u128, JobSeq, BuildHasherDefault<JobHasher>>,
+    ) -> Result<UniqueKey, Event> {
+        let hash = key_hash(enqueue.queue, enqueue.unique);
+        let (state, code) = (self.state, Code::Duplicate);
+        if let Some(&job) = own.get(&hash) {
+            return Err(Event::Deduplicated { job, created_ms: self.now.ms(), code });
+        }
+        if let Some(taken) = state.uniques.find(hash, self.now.0)
+            && !crate::mutant!(UniqueUnchecked)
+        {
+            let (job, created_ms) = (JobSeq(taken.job), state.jobs.origin(taken.job).created_ms);
+            return Err(Event::Deduplicated { job, created_ms, code });
+        }
+        own.insert(hash, job);
+        let unique_ms = if enqueue.unique_ms == 0 { UNIQUE_MS_DEFAULT } else { enqueue.unique_ms };
+        Ok(UniqueKey { job, hash, until: self.now.plus_ms(unique_ms), key: Blob::default() })
     }
 
     /// 0 is at once, so a time is at least 1.
@@ -69,10 +140,12 @@ impl<'a> Draft<'a> {
         before: Option<&Enqueue<'_>>,
         job: JobSeq,
         left: usize,
+        after: &mut Vec<Event>,
     ) -> (&mut Vec<EnqueuedJob>, &mut Vec<KeyTaken>) {
         let continues = matches!(self.events.last(), Some(Event::Enqueued { .. }))
             && before.is_some_and(|before| before.shares_class(enqueue));
         if !continues {
+            self.events.append(after);
             self.events.push(Event::Enqueued {
                 class: class_of(enqueue),
                 first_job: job,
@@ -154,5 +227,10 @@ fn content_hash(enqueue: &Enqueue<'_>) -> u64 {
     words.iter().for_each(|word| hasher.update(&word.to_le_bytes()));
     hasher.update(enqueue.payload);
     hasher.update(enqueue.tags);
+    // Keys that were taken before there were unique ones keep their hash.
+    if !enqueue.unique.is_empty() {
+        hasher.update(enqueue.unique);
+        hasher.update(&enqueue.unique_ms.to_le_bytes());
+    }
     hasher.digest()
 }

@@ -1,5 +1,6 @@
 //! Requests and timers to events. Reads the state, changes nothing.
 
+mod controls;
 mod draft;
 mod enqueue;
 mod fetch;
@@ -79,7 +80,7 @@ pub fn decide(
         return refusal.into();
     }
     let mut draft = Draft::new(state, now, request);
-    draft.enqueues(&request.enqueues, blob);
+    draft.enqueues(request, blob);
     draft.acks(&request.acks, blob);
     draft.fails(&request.fails, blob);
     draft.heartbeats(&request.heartbeats, blob);
@@ -87,6 +88,7 @@ pub fn decide(
     draft.releases(&request.releases);
     draft.cancels(&request.cancels);
     draft.deletes(&request.deletes);
+    draft.job_controls(&request.job_controls, blob);
     draft.queue_controls(&request.queue_controls);
     if let Some(fetch) = &request.fetch {
         draft.fetch(request.session, fetch, blob);

@@ -3,12 +3,16 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use jobbie_proto::event::Event;
-use jobbie_proto::{JobSeq, Micros};
+use jobbie_proto::event::{Blob, Event, HoldEnd, QuarantinedJob};
+use jobbie_proto::limits::LEASE_EXPIRIES_MAX;
+use jobbie_proto::reply::JobState;
+use jobbie_proto::{JobSeq, Micros, SessionId};
 
+use super::BlobSink;
 use crate::class::ClassId;
 use crate::fifo::Item;
-use crate::state::{CLASS_TIMER, Standing, State};
+use crate::state::{CLASS_TIMER, Standing, State, purge_at};
+use crate::tracked::Tracked;
 
 /// Where something due was found. At one time, what may stand for others comes before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,18 +30,27 @@ enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     LeaseExpired,
+    Quarantined,
     Promoted,
     Expired,
+    Approved,
+    Cancelled,
+    Purged,
 }
 
 /// Time, source, key (the token of a lease, otherwise the job), and place or number.
 type Due = BinaryHeap<Reverse<(u64, Source, u64, u32)>>;
 
-/// What is due at `now`, at most `limit` jobs: leases that ran out, jobs whose time has come, jobs that have expired.
-/// In the order of time; at one time leases come first, in the order of their tokens. Absorb it as a group of no session, and ask again while
+/// What is due at `now`, at most `limit` jobs: leases that ran out, jobs whose time has come, jobs that have expired,
+/// holds that are over; then, as far as there is room, jobs that ended long ago. In the order of time; at one time leases come first, in the order of their tokens. Absorb it as a group of no session, and ask again while
 /// [`State::next_timer`] is not after `now`.
 #[must_use]
-pub fn decide_timers(state: &State, now: Micros, limit: usize) -> Vec<Event> {
+pub fn decide_timers(
+    state: &State,
+    now: Micros,
+    limit: usize,
+    blob: &mut impl BlobSink,
+) -> Vec<Event> {
     let now = if crate::mutant!(LeaseEndedEarly) { now.plus_ms(50) } else { now };
     let mut due = Due::new();
     let mut steps: Vec<(Step, u64)> = Vec::new();
@@ -53,8 +66,8 @@ pub fn decide_timers(state: &State, now: Micros, limit: usize) -> Vec<Event> {
                 push_lease(state, state.leases.first_at(at), now.0, &mut due);
             }
             Source::Lease => {
-                let job = state.tracked.get(state.leases.get(at).job).job;
-                steps.push((Step::LeaseExpired, job));
+                let tracked = state.tracked.get(state.leases.get(at).job);
+                steps.push((after_expiry(state, tracked), tracked.job));
                 if let Some(next) = state.leases.after(at) {
                     push_lease(state, next, now.0, &mut due);
                 }
@@ -72,17 +85,67 @@ pub fn decide_timers(state: &State, now: Micros, limit: usize) -> Vec<Event> {
             }
         }
     }
-    steps
-        .chunk_by(|a, b| a.0 == b.0)
-        .map(|run| {
-            let jobs = run.iter().map(|(_, job)| JobSeq(*job)).collect();
-            match run[0].0 {
-                Step::LeaseExpired => Event::LeaseExpired { jobs },
-                Step::Promoted => Event::Promoted { jobs },
-                Step::Expired => Event::Expired { jobs },
+    push_purges(state, now.0, limit, &mut steps);
+    let mut events = Vec::new();
+    for run in steps.chunk_by(|a, b| a.0 == b.0) {
+        let jobs = || run.iter().map(|(_, job)| JobSeq(*job));
+        events.push(match run[0].0 {
+            Step::LeaseExpired => Event::LeaseExpired { jobs: jobs().collect() },
+            Step::Promoted => Event::Promoted { jobs: jobs().collect() },
+            Step::Expired => Event::Expired { jobs: jobs().collect() },
+            Step::Cancelled => Event::Cancelled { jobs: jobs().collect() },
+            Step::Purged => Event::Purged { jobs: jobs().collect() },
+            Step::Quarantined => Event::Quarantined {
+                jobs: jobs().map(|job| quarantine(state, job, blob)).collect(),
+            },
+            Step::Approved => {
+                let (note, by) = (Blob::default(), Blob::default());
+                events.extend(jobs().map(|job| Event::Approved { job, note, by }));
+                continue;
             }
-        })
-        .collect()
+        });
+    }
+    events
+}
+
+/// A job without attempts left that has lost its workers often enough kills them, or nobody can do it in time.
+fn after_expiry(state: &State, tracked: &Tracked) -> Step {
+    let max_retries = state.classes.get(tracked.class).class.max_retries.max(1);
+    let expiries = u32::from(tracked.lease_expiries) + 1;
+    if tracked.attempt >= max_retries
+        && expiries >= LEASE_EXPIRIES_MAX
+        && !crate::mutant!(CrashLoopUnnoticed)
+    {
+        Step::Quarantined
+    } else {
+        Step::LeaseExpired
+    }
+}
+
+fn quarantine(state: &State, job: JobSeq, blob: &mut impl BlobSink) -> QuarantinedJob {
+    let number = state.number_of(job.0).expect("an active job has a struct");
+    let tracked = state.tracked.get(number);
+    let lease = state.leases.get(tracked.lease().expect("its lease has run out"));
+    let (attempt, lease_expiries) = (tracked.attempt, u32::from(tracked.lease_expiries) + 1);
+    let session = SessionId(state.sessions.get(lease.session).id);
+    let error = format!(
+        "lease expired: {lease_expiries} workers lost this job and none of its {attempt} attempts is left; the last \
+         one was session {session}"
+    );
+    let previous = state.side(tracked).error;
+    let error = blob.append(error.as_bytes());
+    QuarantinedJob { job, attempt, lease_expiries, session, error, previous }
+}
+
+/// Jobs that ended long ago, in the order in which they did; those of one time by number.
+fn push_purges(state: &State, now: u64, limit: usize, steps: &mut Vec<(Step, u64)>) {
+    let old = state.ended.iter().take_while(|ended| purge_at(*ended) <= now);
+    let old = old.filter_map(|ended| Some((purge_at(ended), state.is_ended(ended)?)));
+    let mut old: Vec<_> = old.take(limit.saturating_sub(steps.len())).collect();
+    old.sort_unstable();
+    // One that ended twice within a microsecond is listed twice.
+    old.dedup();
+    steps.extend(old.into_iter().map(|(_, job)| (Step::Purged, job)));
 }
 
 fn push_lists(state: &State, below: Option<u32>, now: u64, due: &mut Due) {
@@ -136,6 +199,11 @@ fn step_of(state: &State, job: u64, now: u64) -> Option<Step> {
         // Its class watches its expiry.
         Standing::Sleeping(_) => (!state.is_expired(job, now)).then_some(Step::Promoted),
         Standing::Tracked(_) if state.is_expired(job, now) => Some(Step::Expired),
+        Standing::Tracked(tracked) if tracked.state == JobState::Held => match tracked.then {
+            HoldEnd::Approve => Some(Step::Approved),
+            HoldEnd::Cancel => Some(Step::Cancelled),
+            HoldEnd::Stay => unreachable!("a hold without an end has no timer"),
+        },
         Standing::Tracked(_) => Some(Step::Promoted),
     }
 }

@@ -1,5 +1,9 @@
 //! Whether a request may be done at all. Said before anything else, of the request as a whole.
 
+use std::hash::BuildHasherDefault;
+
+use hashbrown::HashMap;
+use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::{
     ATTEMPTS_MAX, ERROR_BYTES_MAX, FETCH_COUNT_MAX, FETCH_QUEUES_MAX, FETCH_WAIT_MS_MAX,
     KEY_BYTES_MAX, LEASE_MS_MAX, LEASE_MS_MIN, OPS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
@@ -7,9 +11,10 @@ use jobbie_proto::limits::{
     WORKER_BYTES_MAX,
 };
 use jobbie_proto::placement::shard_of;
-use jobbie_proto::request::{Enqueue, Fetch, Stats, When};
+use jobbie_proto::request::{Enqueue, Fetch, Hold, JobAction, Stats, When};
 use jobbie_proto::{Code, JobId, Request};
 
+use super::draft::JobHasher;
 use crate::state::State;
 
 /// Why nothing is done.
@@ -63,7 +68,85 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
             job(state, *id, &indexed(list, at))?;
         }
     }
+    holds(request)?;
+    job_controls(state, request)?;
     request.fetch.as_ref().map_or(Ok(()), check_fetch)
+}
+
+fn holds(request: &Request<'_>) -> Checked {
+    let mut next = 0;
+    for (at, hold) in request.holds.iter().enumerate() {
+        let field = |name: &str| format!("holds[{at}].{name}");
+        let position = hold.enqueue as usize;
+        if position < next || position >= request.enqueues.len() {
+            let message = format!("{}: {position}, not a later enqueue's", field("enqueue"));
+            return Err(Refusal { code: Code::Invalid, message });
+        }
+        next = position + 1;
+        check_hold(&hold.hold, &field)?;
+    }
+    Ok(())
+}
+
+fn check_hold(hold: &Hold<'_>, field: Field<'_>) -> Checked {
+    bytes(hold.reason, ERROR_BYTES_MAX, "reason", field)?;
+    bytes(hold.by.as_bytes(), WORKER_BYTES_MAX, "by", field)?;
+    at_most(hold.timeout_ms, PERIOD_MS_MAX, "timeout_ms", field)?;
+    if (hold.then == HoldEnd::Stay) == (hold.timeout_ms == 0) {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: a hold has both a time and what happens then, or neither",
+        field("timeout_ms")
+    );
+    Err(Refusal { code: Code::Invalid, message })
+}
+
+/// Each job once, and nothing else that changes anything: whoever asks for two things at once means an order that
+/// two requests say better.
+fn job_controls(state: &State, request: &Request<'_>) -> Checked {
+    if request.job_controls.is_empty() {
+        return Ok(());
+    }
+    let others = request.operations().into_iter();
+    let mut others =
+        others.filter(|(list, len)| *len > 0 && *list != "job_controls" && *list != "lookups");
+    let other = others.next().map(|(list, _)| list);
+    let other = other.or_else(|| request.fetch.is_some().then_some("fetch"));
+    if let Some(other) = other {
+        let message =
+            format!("job_controls: in one request with {other}, send them one after the other");
+        return Err(Refusal { code: Code::Invalid, message });
+    }
+    let mut named = HashMap::<u64, usize, BuildHasherDefault<JobHasher>>::default();
+    for (at, control) in request.job_controls.iter().enumerate() {
+        let field = |name: &str| format!("job_controls[{at}].{name}");
+        job(state, control.job, &field)?;
+        if let Some(before) = named.insert(control.job.seq().0, at) {
+            let message = format!("{}: named in job_controls[{before}] too", field("job"));
+            return Err(Refusal { code: Code::Invalid, message });
+        }
+        check_action(&control.action, &field)?;
+    }
+    Ok(())
+}
+
+fn check_action(action: &JobAction<'_>, field: Field<'_>) -> Checked {
+    let human = |text: &[u8], by: &str, name| {
+        bytes(text, ERROR_BYTES_MAX, name, field)?;
+        bytes(by.as_bytes(), WORKER_BYTES_MAX, "by", field)
+    };
+    match *action {
+        JobAction::Retry | JobAction::Requeue => Ok(()),
+        JobAction::Hold(hold) => check_hold(&hold, field),
+        JobAction::Approve { note, by } => human(note, by, "note"),
+        JobAction::Reject { reason, by } => human(reason, by, "reason"),
+        JobAction::Move { queue } => queue_name(queue, field),
+        JobAction::Prioritize { priority } => {
+            at_most(u64::from(priority), u64::from(PRIORITY_TIERS) - 1, "priority", field)
+        }
+        JobAction::Replace { payload } => bytes(payload, PAYLOAD_BYTES_MAX, "payload", field),
+    }
 }
 
 fn counts(request: &Request<'_>) -> Checked {
@@ -88,6 +171,9 @@ fn queues(state: &State, request: &Request<'_>) -> Checked {
             new += 1;
         }
     }
+    for control in &request.job_controls {
+        new += usize::from(matches!(control.action, JobAction::Move { .. }));
+    }
     for (at, control) in request.queue_controls.iter().enumerate() {
         queue(state, control.queue, &|field| format!("queue_controls[{at}].{field}"))?;
         new += 1;
@@ -105,6 +191,9 @@ fn queues(state: &State, request: &Request<'_>) -> Checked {
     }
     let names = request.enqueues.iter().map(|enqueue| enqueue.queue);
     let names = names.chain(request.queue_controls.iter().map(|control| control.queue));
+    let names = names.chain(request.job_controls.iter().filter_map(|control| {
+        if let JobAction::Move { queue } = control.action { Some(queue) } else { None }
+    }));
     let unknown: std::collections::BTreeSet<_> =
         names.filter(|name| state.queues.find(name).is_none()).collect();
     if state.queues.len() + unknown.len() > QUEUES_MAX {
@@ -115,6 +204,17 @@ fn queues(state: &State, request: &Request<'_>) -> Checked {
 }
 
 fn queue(state: &State, name: &str, field: Field<'_>) -> Checked {
+    queue_name(name, field)?;
+    let shard = shard_of(name, state.shards);
+    if shard != state.shard {
+        let message =
+            format!("{}: lives on shard {shard}, this is {}", field("queue"), state.shard);
+        return Err(Refusal { code: Code::WrongShard, message });
+    }
+    Ok(())
+}
+
+fn queue_name(name: &str, field: Field<'_>) -> Checked {
     if name.is_empty() {
         let message = format!("{}: empty, at least 1 byte", field("queue"));
         return Err(Refusal { code: Code::Invalid, message });
@@ -125,12 +225,6 @@ fn queue(state: &State, name: &str, field: Field<'_>) -> Checked {
     if suspect && name.chars().any(char::is_control) {
         let message = format!("{}: has a control character", field("queue"));
         return Err(Refusal { code: Code::Invalid, message });
-    }
-    let shard = shard_of(name, state.shards);
-    if shard != state.shard {
-        let message =
-            format!("{}: lives on shard {shard}, this is {}", field("queue"), state.shard);
-        return Err(Refusal { code: Code::WrongShard, message });
     }
     Ok(())
 }
@@ -174,6 +268,8 @@ fn check_enqueue(enqueue: &Enqueue<'_>, field: Field<'_>) -> Checked {
     bytes(enqueue.tags, TAGS_BYTES_MAX, "tags", field)?;
     bytes(enqueue.key, KEY_BYTES_MAX, "key", field)?;
     at_most(enqueue.key_ms, PERIOD_MS_MAX, "key_ms", field)?;
+    bytes(enqueue.unique, KEY_BYTES_MAX, "unique", field)?;
+    at_most(enqueue.unique_ms, PERIOD_MS_MAX, "unique_ms", field)?;
     at_most(u64::from(enqueue.priority), u64::from(PRIORITY_TIERS) - 1, "priority", field)?;
     at_most(u64::from(enqueue.max_retries), u64::from(ATTEMPTS_MAX), "max_retries", field)?;
     at_most(enqueue.expire_after_ms, PERIOD_MS_MAX, "expire_after_ms", field)?;

@@ -8,9 +8,10 @@
 //! [`Part`], then the version of the snapshot as u16, little-endian. Parts come in the order of the enum.
 
 mod read;
+mod v1;
 mod write;
 
-use jobbie_proto::event::Class;
+use jobbie_proto::event::{Class, HoldEnd};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{EventSeq, Reply};
 use rkyv::{Archive, Deserialize, Serialize};
@@ -18,7 +19,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 pub use write::Snapshot;
 
 /// The version written today.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// Bytes after the archive.
 const TRAILER_BYTES: usize = 2;
 /// Runs are cut where a job number is a multiple of this, so that finding one takes bounded time.
@@ -28,7 +29,7 @@ const RUN_MAX: u64 = 4096;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RestoreError {
     /// Written by a newer release.
-    #[error("snapshot of version {0}, this release reads version {VERSION}")]
+    #[error("snapshot of version {0}, this release reads versions 1 to {VERSION}")]
     Version(u16),
     /// A chunk does not decode.
     #[error("snapshot chunk {chunk} does not decode: {message}")]
@@ -113,6 +114,28 @@ struct TrackedRow {
     checkpoint: EventSeq,
     progress: EventSeq,
     error: EventSeq,
+    hold: EventSeq,
+    placed: EventSeq,
+    /// Of its queue and tier now; [`OWN_CLASS`] is that of its run.
+    class: u32,
+    then: HoldEnd,
+}
+
+/// See [`TrackedRow::class`].
+const OWN_CLASS: u32 = u32::MAX;
+
+/// What only few jobs have.
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct UniqueRow {
+    job: u64,
+    hash: u128,
+    until: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct PayloadRow {
+    job: u64,
+    event: EventSeq,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
@@ -120,6 +143,8 @@ struct JobsPart {
     runs: Vec<JobRun>,
     sleepers: Vec<SleeperRow>,
     tracked: Vec<TrackedRow>,
+    uniques: Vec<UniqueRow>,
+    payloads: Vec<PayloadRow>,
 }
 
 /// Waiting jobs, in order.

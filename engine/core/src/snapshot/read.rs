@@ -2,15 +2,16 @@
 
 use std::rc::Rc;
 
-use jobbie_proto::event::Class;
+use jobbie_proto::event::{Class, HoldEnd};
 use jobbie_proto::limits::PRIORITY_TIERS;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{Micros, ShardId};
 use rkyv::rancor::Error as RkyvError;
 
 use super::{
-    ArchivedPart, Header, JobsPart, KeyRow, Part, QueueRow, RUN_MAX, ReplyRow, RestoreError,
-    SessionRow, SleeperRow, TRAILER_BYTES, TrackedRow, VERSION, WaitingRow,
+    Header, JobsPart, KeyRow, OWN_CLASS, Part, PayloadRow, QueueRow, RUN_MAX, ReplyRow,
+    RestoreError, SessionRow, SleeperRow, TRAILER_BYTES, TrackedRow, UniqueRow, VERSION,
+    WaitingRow, v1,
 };
 use crate::class::ClassId;
 use crate::digest::Digest;
@@ -20,6 +21,7 @@ use crate::keys::Key;
 use crate::session::Session;
 use crate::state::State;
 use crate::tracked::Side;
+use crate::unique::Unique;
 
 type Checked<T = ()> = Result<T, &'static str>;
 
@@ -63,12 +65,11 @@ fn decode(chunk: usize, bytes: &[u8]) -> Result<Part, RestoreError> {
     let Some((archive, trailer)) = bytes.split_last_chunk::<TRAILER_BYTES>() else {
         return Err(malformed(format!("{} bytes", bytes.len())));
     };
-    match u16::from_le_bytes(*trailer) {
-        VERSION => {}
+    let part = match u16::from_le_bytes(*trailer) {
+        1 => rkyv::from_bytes::<v1::Part, RkyvError>(archive).map(Part::from),
+        VERSION => rkyv::from_bytes::<Part, RkyvError>(archive),
         version => return Err(RestoreError::Version(version)),
-    }
-    let archived = rkyv::access::<ArchivedPart, RkyvError>(archive);
-    let part = archived.and_then(rkyv::deserialize::<Part, RkyvError>);
+    };
     part.map_err(|e| malformed(e.to_string()))
 }
 
@@ -209,7 +210,33 @@ impl Restoring {
             self.fresh += run.count;
         }
         part.sleepers.iter().try_for_each(|row| self.sleeper(*row))?;
-        part.tracked.iter().try_for_each(|row| self.tracked(row))
+        part.tracked.iter().try_for_each(|row| self.tracked(row))?;
+        part.uniques.iter().try_for_each(|row| self.unique(*row))?;
+        part.payloads.iter().try_for_each(|row| self.payload(*row))
+    }
+
+    fn has_ended(&self, job: u64) -> bool {
+        matches!(self.state.job_state(job), JobState::Dead | JobState::Cancelled)
+    }
+
+    fn unique(&mut self, row: UniqueRow) -> Checked {
+        let lives = self.state.jobs.contains(row.job) && !self.has_ended(row.job);
+        require(lives, "a unique key of a job that has ended")?;
+        let now = self.state.time;
+        require(row.until > now, "a unique key is over")?;
+        require(self.state.uniques.find(row.hash, now).is_none(), "a unique key comes twice")?;
+        require(self.state.uniques.of(row.job, now).is_none(), "a job has two unique keys")?;
+        let UniqueRow { job, hash, until } = row;
+        self.state.uniques.take(Unique { hash, until, job }, now);
+        Ok(())
+    }
+
+    fn payload(&mut self, row: PayloadRow) -> Checked {
+        require(self.state.jobs.contains(row.job), "a payload of an unknown job")?;
+        require(row.event.0 > 0 && row.event.0 < self.state.next_event, "a payload is ahead")?;
+        require(self.state.payloads.get(row.job).is_none(), "a job has two payloads")?;
+        self.state.payloads.insert(row.job, row.event.0);
+        Ok(())
     }
 
     fn require_fresh(&self, job: u64) -> Checked {
@@ -228,22 +255,43 @@ impl Restoring {
     fn tracked(&mut self, row: &TrackedRow) -> Checked {
         self.require_fresh(row.job)?;
         require(row.state != JobState::Completed, "a completed job")?;
-        let needs_timer =
+        let waits =
             matches!(row.state, JobState::Active | JobState::Scheduled | JobState::Retrying);
+        let needs_timer = waits || (row.state == JobState::Held && row.mark > 0);
         require(row.due > 0 || !needs_timer, "a job without its timer")?;
         let marked_by_event = matches!(row.state, JobState::Active | JobState::Pending);
         let known_event = (1..self.state.next_event).contains(&row.mark);
         require(known_event || !marked_by_event, "a job is ahead of its event")?;
-        let detached = self.state.detach_fresh(row.job);
-        let number = self.state.track(detached, row.state, row.mark);
+        let ends = row.state == JobState::Held && row.mark > 0;
+        require(ends == (row.then != HoldEnd::Stay), "a hold has a time or an end but not both")?;
+        let mut detached = self.state.detach_fresh(row.job);
+        if row.class != OWN_CLASS {
+            let class = *self.classes.get(row.class as usize).ok_or("an unknown class")?;
+            require(class != detached.class, "a job's own class is named as another")?;
+            let expiry = |class| self.state.classes.get(class).class.expire_after_ms;
+            require(expiry(class) == expiry(detached.class), "a class of another expiry")?;
+            detached = detached.into_class(class);
+        }
+        // Version 1 did not say when a job ended.
+        let ended = matches!(row.state, JobState::Dead | JobState::Cancelled);
+        let mark = if ended && row.mark == 0 { self.state.time } else { row.mark };
+        require(!ended || mark <= self.state.time, "a job ended ahead of its time")?;
+        let number = self.state.track(detached, row.state, mark);
         self.fresh -= 1;
         let tracked = self.state.tracked.get_mut(number);
         tracked.attempt = row.attempt;
         tracked.lease_expiries = row.lease_expiries;
+        tracked.then = row.then;
         if row.due > 0 && row.state != JobState::Active {
             self.state.set_timer(number, row.due);
         }
-        let side = Side { checkpoint: row.checkpoint, progress: row.progress, error: row.error };
+        let side = Side {
+            checkpoint: row.checkpoint,
+            progress: row.progress,
+            error: row.error,
+            hold: row.hold,
+            placed: row.placed,
+        };
         if side != Side::default() {
             *self.state.side_mut(number) = side;
         }
@@ -318,6 +366,7 @@ impl Restoring {
 
     fn end(&mut self) -> Checked {
         require(self.pending == 0 && self.fresh == 0, "a pending job waits nowhere")?;
+        self.state.sort_ended();
         self.all_leases()?;
         for (&at, &total) in self.queues.iter().zip(&self.totals) {
             self.state.queues.get_mut(at).enqueued_total = total;

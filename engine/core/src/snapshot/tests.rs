@@ -20,8 +20,8 @@ fn every_missing_cut_or_foreign_chunk_is_refused() {
     }
     let mut newer = whole.clone();
     let at = newer[0].len() - 2;
-    newer[0][at] = 2;
-    assert_eq!(State::restore(newer).err(), Some(RestoreError::Version(2)));
+    newer[0][at] = 3;
+    assert_eq!(State::restore(newer).err(), Some(RestoreError::Version(3)));
 }
 
 /// Jobs 1 and 2, of which 2 stepped back into its queue by event 3, and job 2^49.
@@ -54,9 +54,14 @@ impl Parts {
             checkpoint: EventSeq(0),
             progress: EventSeq(0),
             error: EventSeq(0),
+            hold: EventSeq(0),
+            placed: EventSeq(0),
+            class: OWN_CLASS,
+            then: HoldEnd::Stay,
         };
         let runs = vec![run(1, 2, 1), run(1 << 49, 1, 7)];
-        let jobs = JobsPart { runs, sleepers: Vec::new(), tracked: vec![tracked] };
+        let jobs =
+            JobsPart { runs, sleepers: Vec::new(), tracked: vec![tracked], ..JobsPart::default() };
         let row = |first, count| WaitingRow { queue: 0, tier: 1, first, count };
         Self { header, jobs, waiting: vec![row(1, 1), row(1 << 49, 1), row(2, 0)] }
     }
@@ -118,8 +123,9 @@ fn contradictions_are_refused() {
 fn rows_have_the_documented_sizes() {
     macro_rules! sizes { ($($row:ty),*) => { [$(size_of::<rkyv::Archived<$row>>()),*] } }
     let rows = sizes!(Header, QueueRow, SessionRow, ReplyRow, JobRun, SleeperRow, TrackedRow);
-    assert_eq!(rows, [36, 25, 32, 81, 36, 16, 67]);
-    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [24, 21, 48, 37]);
+    assert_eq!(rows, [36, 25, 32, 89, 36, 16, 88]);
+    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [40, 21, 48, 41]);
+    assert_eq!(sizes!(UniqueRow, PayloadRow), [32, 16]);
     use jobbie_proto::reply::{Enqueued, Failed, Lease};
-    assert_eq!(sizes!(Enqueued, Failed, Lease, Reply), [21, 13, 56, 65]);
+    assert_eq!(sizes!(Enqueued, Failed, Lease, Reply), [21, 13, 72, 73]);
 }

@@ -1,17 +1,19 @@
 //! A state to chunks, one at a time.
 
+use jobbie_proto::EventSeq;
 use jobbie_proto::reply::JobState;
 use rkyv::rancor::Error as RkyvError;
 
 use super::{
-    Header, JobRun, JobsPart, KeyRow, Part, QueueRow, RUN_MAX, ReplyRow, SessionRow, SleeperRow,
-    TrackedRow, VERSION, WaitingRow,
+    Header, JobRun, JobsPart, KeyRow, OWN_CLASS, Part, PayloadRow, QueueRow, RUN_MAX, ReplyRow,
+    SessionRow, SleeperRow, TrackedRow, UniqueRow, VERSION, WaitingRow,
 };
 use crate::class::ClassId;
 use crate::fifo::{Cursor, Item};
 use crate::jobs::Special;
 use crate::slab::NONE;
 use crate::state::State;
+use crate::unique::Unique;
 
 /// Rows of one chunk, so that it stays below 256 KiB and takes well under a millisecond.
 const ROWS: usize = 2000;
@@ -205,7 +207,11 @@ impl Snapshot {
         let mut next = state.jobs.next(from, state.next_job, false);
         let mut looked_at = 0;
         while let Some(job) = next {
-            let rows = part.runs.len() + 2 * part.tracked.len() + part.sleepers.len();
+            let rows = part.runs.len()
+                + 3 * part.tracked.len()
+                + part.sleepers.len()
+                + part.uniques.len()
+                + part.payloads.len();
             if looked_at == JOBS_LOOKED_AT || rows >= ROWS {
                 return (Some(Part::Jobs(part)), Stage::Jobs(job));
             }
@@ -246,6 +252,12 @@ impl Snapshot {
             }
             Some(Special::Struct(number)) => part.tracked.push(self.tracked_row(number)),
         }
+        if let Some(Unique { hash, until, job }) = state.uniques.of(job, state.time) {
+            part.uniques.push(UniqueRow { job, hash, until });
+        }
+        if let Some(event) = state.payloads.get(job) {
+            part.payloads.push(PayloadRow { job, event: EventSeq(*event) });
+        }
     }
 
     fn tracked_row(&self, number: u32) -> TrackedRow {
@@ -268,6 +280,13 @@ impl Snapshot {
             checkpoint: side.checkpoint,
             progress: side.progress,
             error: side.error,
+            hold: side.hold,
+            placed: side.placed,
+            class: match self.state.jobs.origin(tracked.job).class {
+                own if own == tracked.class => OWN_CLASS,
+                _ => self.class_rank[tracked.class.0 as usize],
+            },
+            then: tracked.then,
         }
     }
 

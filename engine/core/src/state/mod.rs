@@ -4,19 +4,22 @@ mod moves;
 
 use std::rc::Rc;
 
+use jobbie_proto::limits::RETENTION_MS;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, Micros, Reply, SessionId, ShardId};
 
 use crate::class::{ClassId, Classes};
 use crate::digest::Digest;
-use crate::fifo::Item;
+use crate::fifo::{Fifo, Item};
 use crate::heap::{Heap, Owner};
 use crate::jobs::{Handle, Jobs, Origin, Special};
 use crate::keys::Keys;
 use crate::leases::Leases;
 use crate::queue::Queues;
 use crate::session::Sessions;
+use crate::sidetable::SideTable;
 use crate::tracked::{Sides, Tracked, TrackedJobs};
+use crate::unique::Uniques;
 
 /// One shard: the fold of [`State::absorb`] over its log.
 ///
@@ -40,6 +43,11 @@ pub struct State {
     pub(crate) queues: Queues,
     pub(crate) sessions: Sessions,
     pub(crate) keys: Keys,
+    pub(crate) uniques: Uniques,
+    /// Events with payloads that replace those the jobs were enqueued with.
+    pub(crate) payloads: SideTable<u64>,
+    /// Dead and cancelled jobs in the order in which they ended. The first, if any, is still there.
+    pub(crate) ended: Fifo,
 }
 
 /// Set in the key of a timer that belongs to a class; otherwise the key is a job.
@@ -77,6 +85,12 @@ pub(crate) enum Standing<'a> {
     Tracked(&'a Tracked),
 }
 
+/// When a job that has ended is forgotten.
+pub(crate) fn purge_at(ended: Item) -> u64 {
+    let Item::Single { position: at, .. } = ended else { unreachable!("jobs end one by one") };
+    Micros(at).plus_ms(RETENTION_MS).0
+}
+
 impl PartialEq for Tracked {
     fn eq(&self, other: &Self) -> bool {
         (self.job, self.mark, self.state) == (other.job, other.mark, other.state)
@@ -109,6 +123,9 @@ impl State {
             queues: Queues::new(),
             sessions: Sessions::new(),
             keys: Keys::new(),
+            uniques: Uniques::new(),
+            payloads: SideTable::new(),
+            ended: Fifo::default(),
         }
     }
 
@@ -146,7 +163,23 @@ impl State {
     #[must_use]
     pub fn next_timer(&self) -> Option<Micros> {
         let timer = self.timers.first().map(|timer| timer.due);
-        timer.into_iter().chain(self.leases.first_deadline()).min().map(Micros)
+        let others = [self.leases.first_deadline(), self.first_purge()];
+        timer.into_iter().chain(others.into_iter().flatten()).min().map(Micros)
+    }
+
+    /// When the first ended job has been kept long enough.
+    pub(crate) fn first_purge(&self) -> Option<u64> {
+        self.ended.front().map(purge_at)
+    }
+
+    /// Whether an ended job still is what it was when it was noted.
+    pub(crate) fn is_ended(&self, item: Item) -> Option<u64> {
+        let Item::Single { job, position: at } = item else { unreachable!("jobs end one by one") };
+        let ended = |tracked: &Tracked| {
+            matches!(tracked.state, JobState::Dead | JobState::Cancelled) && tracked.mark == at
+        };
+        let number = self.jobs.contains(job).then(|| self.number_of(job)).flatten()?;
+        ended(self.tracked.get(number)).then_some(job)
     }
 
     /// Rolling hash of all events and of the state after each of what it touched. Equal on all replicas.

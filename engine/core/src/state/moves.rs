@@ -1,10 +1,10 @@
 //! The moves: a job is *detached* from whatever holds it (its queue, its timer, its session's
 //! leases, the counts), and then either put somewhere else or forgotten.
 
-use jobbie_proto::event::Class;
+use jobbie_proto::event::{Class, HoldEnd};
 use jobbie_proto::reply::JobState;
 
-use super::{CLASS_TIMER, Owners, State};
+use super::{CLASS_TIMER, Owners, State, purge_at};
 use crate::class::{ClassId, hash_of};
 use crate::fifo::Item;
 use crate::heap::Timer;
@@ -16,11 +16,21 @@ use crate::tracked::{Side, Tracked};
 #[derive(Clone, Copy)]
 pub(crate) struct Detached {
     pub(crate) job: u64,
+    /// Where it was.
     pub(crate) class: ClassId,
+    /// Where it goes.
+    to: ClassId,
     /// Its struct; [`NONE`] when it never had one.
     number: u32,
     /// Where it still counts.
     was: Option<JobState>,
+}
+
+impl Detached {
+    /// It goes on in another class, of another queue or tier.
+    pub(crate) fn into_class(self, to: ClassId) -> Self {
+        Self { to, ..self }
+    }
 }
 
 impl State {
@@ -115,7 +125,7 @@ impl State {
                 let class = self.jobs.origin(job).class;
                 self.jobs.clear_handle(job);
                 self.timer_remove(at);
-                Detached { job, class, number: NONE, was: Some(JobState::Scheduled) }
+                Detached { job, class, to: class, number: NONE, was: Some(JobState::Scheduled) }
             }
             Some(Special::Struct(number)) => self.detach_struct(number),
         }
@@ -123,7 +133,7 @@ impl State {
 
     /// [`State::detach`] of an untouched job that waits.
     pub(crate) fn detach_waiting(&self, job: u64, class: ClassId) -> Detached {
-        Detached { job, class, number: NONE, was: Some(JobState::Pending) }
+        Detached { job, class, to: class, number: NONE, was: Some(JobState::Pending) }
     }
 
     /// [`State::detach`] of a job with a struct.
@@ -136,13 +146,13 @@ impl State {
         } else if timer != NONE {
             self.timer_remove(timer);
         }
-        Detached { job, class, number, was: Some(was) }
+        Detached { job, class, to: class, number, was: Some(was) }
     }
 
     /// A job that was created and waits nowhere yet.
     pub(crate) fn detach_fresh(&self, job: u64) -> Detached {
         let class = self.jobs.origin(job).class;
-        Detached { job, class, number: NONE, was: None }
+        Detached { job, class, to: class, number: NONE, was: None }
     }
 
     /// The job stays in memory with a struct, which is given a new state.
@@ -159,21 +169,105 @@ impl State {
         state: JobState,
         mark: u64,
     ) -> u32 {
-        let Detached { job, class, mut number, .. } = detached;
+        let Detached { job, class, to, mut number, .. } = detached;
         if number == NONE {
             number = self.tracked.insert(Tracked::new(job, class));
             self.jobs.set_handle(job, Handle::of_struct(number));
         }
+        if to != class {
+            self.change_class(number, to);
+        }
         let tracked = self.tracked.get_mut(number);
         tracked.state = state;
         tracked.mark = mark;
+        tracked.then = HoldEnd::Stay;
         self.recount(detached, Some(state));
+        if matches!(state, JobState::Dead | JobState::Cancelled) {
+            self.ended.push(Item::Single { job, position: mark });
+            self.uniques.release(job);
+        }
         number
+    }
+
+    /// A class has jobs while it is that of a job's origin, or of its struct when that is another.
+    fn change_class(&mut self, number: u32, to: ClassId) {
+        let tracked = self.tracked.get_mut(number);
+        let (job, from) = (tracked.job, std::mem::replace(&mut tracked.class, to));
+        let origin = self.jobs.origin(job).class;
+        if to != origin {
+            self.classes.get_mut(to).live += 1;
+        }
+        if from != origin {
+            self.leave_class(from);
+        }
+        if self.classes.get(to).class.expire_after_ms > 0 {
+            let (from, to) = (self.classes.get(from).queue, self.classes.get(to).queue);
+            self.queues.get_mut(from).expiring -= 1;
+            self.queues.get_mut(to).expiring += 1;
+        }
+    }
+
+    fn leave_class(&mut self, class: ClassId) {
+        let entry = self.classes.get_mut(class);
+        entry.live -= 1;
+        if entry.live == 0 {
+            self.classes.retire(class);
+        }
+    }
+
+    /// The job goes on in another class, in the state it is in; if it waits, at the back of its tier.
+    pub(crate) fn reclass(&mut self, job: u64, to: ClassId, event: u64) -> u32 {
+        if self.job_state(job) == JobState::Pending {
+            let detached = self.detach(job).into_class(to);
+            return self.step_back(detached, event);
+        }
+        let number = self.track_sleeper(job);
+        let tracked = self.tracked.get(number);
+        let (from, state) = (tracked.class, tracked.state);
+        self.count(from, state, -1);
+        self.count(to, state, 1);
+        if from != to {
+            self.change_class(number, to);
+        }
+        number
+    }
+
+    /// The struct of a job that is not pending; one that sleeps gets it.
+    fn track_sleeper(&mut self, job: u64) -> u32 {
+        let special = self.jobs.handle(job).map(Handle::special);
+        match special.expect("only pending jobs have neither struct nor timer") {
+            Special::Struct(number) => number,
+            Special::Sleeper(at) => {
+                let due = self.timers.at(at).due;
+                let detached = self.detach(job);
+                let number = self.track(detached, JobState::Scheduled, due);
+                self.set_expiry_timer(number, Some(due));
+                number
+            }
+        }
+    }
+
+    /// Puts ended jobs, in whatever order they are, into that of time.
+    pub(crate) fn sort_ended(&mut self) {
+        let ended = std::mem::take(&mut self.ended);
+        let mut items: Vec<_> = ended.iter().collect();
+        items.sort_by_key(|item| purge_at(*item));
+        items.into_iter().for_each(|item| self.ended.push(item));
+    }
+
+    /// The first ended job is one that still is.
+    pub(crate) fn trim_ended(&mut self) {
+        while let Some(front) = self.ended.front()
+            && self.is_ended(front).is_none()
+        {
+            self.ended.drop_front(1);
+        }
     }
 
     /// The job leaves memory.
     pub(crate) fn forget(&mut self, detached: Detached) {
         let Detached { job, class, number, .. } = detached;
+        let origin = self.jobs.origin(job).class;
         if number != NONE {
             let tracked = self.tracked.remove(number);
             if tracked.side != NONE {
@@ -181,16 +275,17 @@ impl State {
             }
         }
         self.jobs.remove(job);
+        self.uniques.release(job);
+        self.payloads.remove(job);
         self.recount(detached, None);
         self.trim_after(detached);
-        let entry = self.classes.get_mut(class);
-        entry.live -= 1;
-        let (live, queue) = (entry.live, entry.queue);
+        let entry = self.classes.get(class);
         if entry.class.expire_after_ms > 0 {
-            self.queues.get_mut(queue).expiring -= 1;
+            self.queues.get_mut(entry.queue).expiring -= 1;
         }
-        if live == 0 {
-            self.classes.retire(class);
+        self.leave_class(origin);
+        if class != origin {
+            self.leave_class(class);
         }
     }
 
@@ -220,7 +315,7 @@ impl State {
 
     /// The job steps back: it waits at the back of its tier.
     pub(crate) fn step_back(&mut self, detached: Detached, event: u64) -> u32 {
-        let (job, class) = (detached.job, detached.class);
+        let (job, class) = (detached.job, detached.to);
         let number = self.track(detached, JobState::Pending, event);
         let entry = self.classes.get(class);
         let tier = usize::from(entry.class.priority);
@@ -285,10 +380,13 @@ impl State {
     #[inline]
     fn recount(&mut self, detached: Detached, now: Option<JobState>) {
         let queue = self.classes.get(detached.class).queue;
-        let counts = &mut self.queues.get_mut(queue).jobs;
+        let mut counts = &mut self.queues.get_mut(queue).jobs;
         if let Some(was) = detached.was {
             let count = &mut counts[was as usize];
             *count = count.checked_sub(1).expect("a queue's count fell below 0");
+        }
+        if detached.to != detached.class {
+            counts = &mut self.queues.get_mut(self.classes.get(detached.to).queue).jobs;
         }
         if let Some(now) = now {
             counts[now as usize] += 1;

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use jobbie_core::{
     Decision, Snapshot, State, decide, decide_close_session, decide_open_session, decide_timers,
 };
-use jobbie_proto::event::{BackoffKind, Group};
-use jobbie_proto::request::{Ack, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueControl, When};
+use jobbie_proto::event::{BackoffKind, Group, HoldEnd};
+use jobbie_proto::request::{
+    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, Hold, JobAction, JobControl, JobRef,
+    QueueControl, When,
+};
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
 use proptest::prelude::*;
 
@@ -14,12 +17,13 @@ use crate::naive::{Naive, Outcome};
 
 const QUEUES: [&str; 3] = ["a", "b/c", "größe"];
 const PAYLOADS: [&[u8]; 2] = [b"payload", b""];
+const UNIQUES: [&[u8]; 6] = [b"", b"", b"", b"", b"u1", b"u2"];
 const KEYS: [&[u8]; 4] = [b"", b"", b"k1", b"k2"];
 
 /// One operation; jobs are named by how recently they were made.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Enqueue { queue: usize, options: u8, key: usize, times: u8 },
+    Enqueue { queue: usize, options: u8, key: usize, unique: usize, times: u8, hold: Option<u8> },
     Ack { job: usize, token: u8 },
     Fail { job: usize, token: u8, no_retry: bool },
     Heartbeat { job: usize, token: u8, extend_ms: u32, with: u8 },
@@ -35,8 +39,9 @@ pub(crate) enum Op {
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Request { client: u8, ops: Vec<Op>, confirm: bool },
+    Control { client: u8, jobs: Vec<(usize, u8, u8)> },
     Repeat { client: u8, back: u64 },
-    Advance { us: u32 },
+    Advance { us: u64 },
     Timers { limit: usize },
     Close { client: u8 },
     Restart,
@@ -46,9 +51,12 @@ pub(crate) enum Step {
 fn op() -> impl Strategy<Value = Op> {
     let job = || 0..12_usize;
     let token = || 0..4_u8;
+    let hold = prop::option::weighted(0.15, 0..3_u8);
     prop_oneof![
-        6 => (0..3_usize, any::<u8>(), 0..4_usize, 1..4_u8)
-            .prop_map(|(queue, options, key, times)| Op::Enqueue { queue, options, key, times }),
+        6 => (0..3_usize, any::<u8>(), 0..4_usize, 0..6_usize, 1..4_u8, hold).prop_map(
+            |(queue, options, key, unique, times, hold)| {
+                Op::Enqueue { queue, options, key, unique, times, hold }
+            }),
         3 => (job(), token()).prop_map(|(job, token)| Op::Ack { job, token }),
         2 => (job(), token(), any::<bool>())
             .prop_map(|(job, token, no_retry)| Op::Fail { job, token, no_retry }),
@@ -70,8 +78,12 @@ pub(crate) fn steps(len: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (0..3_u8, prop::collection::vec(op(), 1..6), any::<bool>())
             .prop_map(|(client, ops, confirm)| Step::Request { client, ops, confirm }),
+        6 => (0..3_u8, prop::collection::vec((0..12_usize, 0..8_u8, any::<u8>()), 1..4))
+            .prop_map(|(client, jobs)| Step::Control { client, jobs }),
         1 => (0..3_u8, 0..4_u64).prop_map(|(client, back)| Step::Repeat { client, back }),
-        4 => prop_oneof![0..2_000_u32, 100_000..2_000_000_u32].prop_map(|us| Step::Advance { us }),
+        4 => prop_oneof![0..2_000_u32, 100_000..2_000_000_u32]
+            .prop_map(|us| Step::Advance { us: us.into() }),
+        1 => Just(Step::Advance { us: 7 * 86_400_000_000 - 1_000_000 }),
         3 => (1..20_usize).prop_map(|limit| Step::Timers { limit }),
         1 => (0..3_u8).prop_map(|client| Step::Close { client }),
         1 => Just(Step::Restart),
@@ -131,8 +143,9 @@ impl Driver {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Request { client, ops, confirm } => self.request(*client, ops, *confirm),
+            Step::Control { client, jobs } => self.control(*client, jobs),
             Step::Repeat { client, back } => self.repeat(*client, *back),
-            Step::Advance { us } => self.now.0 += u64::from(*us),
+            Step::Advance { us } => self.now.0 += us,
             Step::Timers { limit } => self.timers(*limit),
             Step::Close { client } => self.close(*client),
             Step::Restart => self.restart(),
@@ -196,8 +209,12 @@ impl Driver {
 
     fn add(&self, op: &Op, request: &mut Request<'static>) {
         match *op {
-            Op::Enqueue { queue, options, key, times } => {
-                let enqueue = enqueue(queue, options, key);
+            Op::Enqueue { queue, options, key, unique, times, hold } => {
+                let enqueue = Enqueue { unique: UNIQUES[unique], ..enqueue(queue, options, key) };
+                if let Some(hold) = hold {
+                    let (enqueue, hold) = (request.enqueues.len() as u32, make_hold(hold));
+                    request.holds.push(EnqueueHold { enqueue, hold });
+                }
                 request.enqueues.extend(std::iter::repeat_n(enqueue, usize::from(times)));
             }
             Op::Ack { job, token } => {
@@ -235,6 +252,17 @@ impl Driver {
     fn request(&mut self, client: u8, ops: &[Op], confirm: bool) {
         self.model.now = self.now.0;
         let request = self.build(client, ops, confirm);
+        self.perform(&request);
+    }
+
+    fn control(&mut self, client: u8, jobs: &[(usize, u8, u8)]) {
+        self.model.now = self.now.0;
+        let mut request = self.build(client, &[], false);
+        let control = |&(job, kind, with): &(usize, u8, u8)| JobControl {
+            job: self.job(job, 0).job,
+            action: action(kind, with),
+        };
+        request.job_controls = jobs.iter().map(control).collect();
         self.perform(&request);
     }
 
@@ -280,7 +308,7 @@ impl Driver {
     fn timers(&mut self, limit: usize) {
         self.model.now = self.now.0;
         loop {
-            let events = decide_timers(&self.state, self.now, limit);
+            let events = decide_timers(&self.state, self.now, limit, &mut Vec::new());
             let group = Group { events, ..Group::default() };
             if group.events.is_empty() {
                 break;
@@ -308,7 +336,7 @@ impl Driver {
         let restored = State::restore(&before).expect("it was just written");
         restored.check();
         let later = self.now.plus_ms(100_000);
-        let due = |state: &State| decide_timers(state, later, 1000);
+        let due = |state: &State| decide_timers(state, later, 1000, &mut Vec::new());
         assert_eq!(due(&restored), due(&self.state), "r07: time does other things after a restore");
         self.state = restored;
         assert!(chunks(&self.state) == before, "r07: a restored state is written differently");
@@ -378,6 +406,25 @@ impl Driver {
     }
 }
 
+fn make_hold(with: u8) -> Hold<'static> {
+    let then = HoldEnd::from_u8(with % 3).expect("three");
+    let timeout_ms = if then == HoldEnd::Stay { 0 } else { 700 };
+    Hold { reason: b"look", by: "ann", timeout_ms, then }
+}
+
+fn action(kind: u8, with: u8) -> JobAction<'static> {
+    match kind {
+        0 => JobAction::Retry,
+        1 => JobAction::Requeue,
+        2 => JobAction::Hold(make_hold(with)),
+        3 => JobAction::Approve { note: b"fine", by: "ann" },
+        4 => JobAction::Reject { reason: b"no", by: "ann" },
+        5 => JobAction::Move { queue: QUEUES[usize::from(with % 3)] },
+        6 => JobAction::Prioritize { priority: with % 3 },
+        _ => JobAction::Replace { payload: b"other" },
+    }
+}
+
 fn enqueue(queue: usize, options: u8, key: usize) -> Enqueue<'static> {
     let bit = |n: u8| options >> n & 1 == 1;
     Enqueue {
@@ -386,6 +433,8 @@ fn enqueue(queue: usize, options: u8, key: usize) -> Enqueue<'static> {
         tags: b"",
         key: KEYS[key],
         key_ms: 1500,
+        unique: b"",
+        unique_ms: 1200,
         priority: if bit(1) { 0 } else { 2 },
         max_retries: if bit(2) { 3 } else { 1 },
         backoff: BackoffKind::from_u8(options >> 3 & 3).expect("two bits"),

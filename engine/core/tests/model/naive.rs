@@ -1,11 +1,11 @@
 //! The same promises kept by ordinary maps: slow, obvious, and written from the meaning of the
 //! operations, not from the engine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use jobbie_proto::event::{BackoffKind, Class, Event};
+use jobbie_proto::event::{BackoffKind, Class, Event, HoldEnd};
 use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, Lease};
-use jobbie_proto::request::{Enqueue, Fetch, JobRef, When};
+use jobbie_proto::request::{Enqueue, Fetch, Hold, JobAction, JobRef, When};
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request, ShardId};
 
 #[derive(Clone, Debug)]
@@ -15,6 +15,15 @@ pub(crate) struct Job {
     pub(crate) lease_ms: u32,
     /// Order of arrival among the waiting.
     arrival: u64,
+    /// What it was enqueued with.
+    original: Class,
+    placed: EventSeq,
+}
+
+/// What follows a run of new jobs.
+enum After {
+    Unique,
+    Hold { job: u64, until: u64, then: HoldEnd },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -23,7 +32,7 @@ pub(crate) struct Session {
     pub(crate) replies: BTreeMap<u64, Reply>,
 }
 
-type Content = (Vec<u8>, Vec<u8>, u64, Class, When);
+type Content = (Vec<u8>, Vec<u8>, u64, Class, When, Vec<u8>);
 
 #[derive(Clone, Debug)]
 struct Key {
@@ -39,10 +48,14 @@ pub(crate) struct Naive {
     pub(crate) next_event: u64,
     pub(crate) next_job: u64,
     arrivals: u64,
+    /// The job that the next one may follow in one run.
+    run: Option<u64>,
     pub(crate) jobs: BTreeMap<u64, Job>,
     /// Paused, completed, enqueued.
     pub(crate) queues: BTreeMap<String, (bool, u64, u64)>,
     keys: BTreeMap<(String, Vec<u8>), Key>,
+    /// Job and end, by queue and unique key.
+    uniques: BTreeMap<(String, Vec<u8>), (u64, u64)>,
     pub(crate) sessions: BTreeMap<u64, Session>,
 }
 
@@ -93,14 +106,21 @@ impl Naive {
         if let Some(reply) = session.replies.get(&request.number) {
             return Outcome::Reply(reply.clone());
         }
-        let before = self.next_event;
-        let mut reply = Reply::default();
-        for enqueue in &request.enqueues {
-            self.enqueue(enqueue, &mut reply);
+        if !self.is_valid(request) {
+            return Outcome::Refuse(Code::Invalid);
         }
+        let before = self.next_event;
+        self.run = None;
+        let mut reply = Reply::default();
+        let mut after = Vec::new();
+        for (at, enqueue) in request.enqueues.iter().enumerate() {
+            let hold = request.holds.iter().find(|hold| hold.enqueue as usize == at);
+            self.enqueue(enqueue, hold.map(|hold| &hold.hold), &mut after, &mut reply);
+        }
+        self.settle(&mut after);
         for ack in &request.acks {
             let code = self.worker(ack.job, |model, job| {
-                let job = model.jobs.remove(&job).expect("it was found");
+                let job = model.remove(job);
                 model.queues.get_mut(&job.view.class.queue).expect("it exists").1 += 1;
             });
             reply.acks.push(code);
@@ -141,8 +161,14 @@ impl Naive {
         for job in &request.deletes {
             self.event();
             let known = self.find(*job).is_some();
-            self.jobs.remove(&job.seq().0).filter(|_| known);
+            if known {
+                self.remove(job.seq().0);
+            }
             reply.deletes.push(if known { Code::Ok } else { Code::NotFound });
+        }
+        for control in &request.job_controls {
+            let code = self.control(control.job, &control.action);
+            reply.job_controls.push(code);
         }
         for control in &request.queue_controls {
             self.event();
@@ -167,7 +193,38 @@ impl Naive {
         self.jobs.get(&id.seq().0).filter(|job| job.view.id == id)
     }
 
-    fn enqueue(&mut self, enqueue: &Enqueue<'_>, reply: &mut Reply) {
+    /// What follows a run of new jobs: it is about their keys and holds.
+    fn settle(&mut self, after: &mut Vec<After>) {
+        for after in after.drain(..) {
+            let event = EventSeq(self.event());
+            if let After::Hold { job, until, then } = after {
+                self.hold(job, until, then, event);
+            }
+        }
+    }
+
+    fn hold(&mut self, job: u64, until: u64, then: HoldEnd, event: EventSeq) {
+        self.end(job, JobState::Held);
+        let view = &mut self.jobs.get_mut(&job).expect("it exists").view;
+        (view.due, view.then, view.hold, view.ended) = (Micros(until), then, event, Micros(0));
+    }
+
+    fn until(&self, hold: &Hold<'_>) -> u64 {
+        if hold.then == HoldEnd::Stay { 0 } else { self.now + hold.timeout_ms * 1000 }
+    }
+
+    fn remove(&mut self, job: u64) -> Job {
+        self.uniques.retain(|_, (owner, _)| *owner != job);
+        self.jobs.remove(&job).expect("it was found")
+    }
+
+    fn enqueue(
+        &mut self,
+        enqueue: &Enqueue<'_>,
+        hold: Option<&Hold<'_>>,
+        after: &mut Vec<After>,
+        reply: &mut Reply,
+    ) {
         let class = Class {
             queue: enqueue.queue.into(),
             priority: enqueue.priority,
@@ -183,10 +240,24 @@ impl Naive {
             enqueue.key_ms,
             class.clone(),
             enqueue.when,
+            enqueue.unique.to_vec(),
         );
-        let event = self.event();
         let key = (enqueue.queue.to_owned(), enqueue.key.to_vec());
-        if let Some(taken) = self.keys.get(&key).filter(|key| key.until > self.now) {
+        let taken = self.keys.get(&key).filter(|key| key.until > self.now).cloned();
+        let unique = (enqueue.queue.to_owned(), enqueue.unique.to_vec());
+        let owner = self.uniques.get(&unique).filter(|(_, until)| *until > self.now).copied();
+        // A run of jobs is ended by whatever is no job of its class.
+        let class_before = self.jobs.get(&(self.next_job - 1)).map(|job| job.original.clone());
+        let continues = class_before.as_ref() == Some(&class)
+            && self.run == Some(self.next_job - 1)
+            && taken.is_none()
+            && owner.is_none();
+        if !continues {
+            self.settle(after);
+        }
+        let event = self.event();
+        if let Some(taken) = taken {
+            self.run = None;
             let same = taken.content == content;
             reply.enqueued.push(Enqueued {
                 code: if same { Code::Duplicate } else { Code::Conflict },
@@ -196,8 +267,27 @@ impl Naive {
             });
             return;
         }
+        if let Some((job, _)) = owner {
+            self.run = None;
+            reply.enqueued.push(Enqueued {
+                code: Code::Duplicate,
+                created_ms: self.jobs[&job].view.id.created_ms(),
+                first_job: JobSeq(job),
+                count: 1,
+            });
+            return;
+        }
         let job = self.next_job;
         self.next_job += 1;
+        if !enqueue.unique.is_empty() {
+            let ms = if enqueue.unique_ms == 0 { 3_600_000 } else { enqueue.unique_ms };
+            self.uniques.insert(unique, (job, self.now + ms * 1000));
+            after.push(After::Unique);
+        }
+        if let Some(hold) = hold {
+            let (until, then) = (self.until(hold), hold.then);
+            after.push(After::Hold { job, until, then });
+        }
         let created_ms = self.now / 1000;
         if !enqueue.key.is_empty() {
             let key_ms = if enqueue.key_ms == 0 { 24 * 3600 * 1000 } else { enqueue.key_ms };
@@ -223,30 +313,33 @@ impl Naive {
             token: LeaseToken(0),
             due: Micros(due),
             expire_at: Micros(expire_at),
+            ended: Micros(0),
+            lease_expiries: 0,
+            then: HoldEnd::Stay,
             record: EventSeq(event),
+            payload: EventSeq(0),
+            hold: EventSeq(0),
             last_error: EventSeq(0),
             checkpoint: EventSeq(0),
             progress: EventSeq(0),
         };
-        self.join_run(job, event, &view, reply);
-        self.jobs.insert(job, Job { view, session: 0, lease_ms: 0, arrival: self.arrivals });
-    }
-
-    /// Consecutive new jobs of one class are one element of the reply.
-    fn join_run(&self, job: u64, event: u64, view: &JobView, reply: &mut Reply) {
-        let before = self.jobs.get(&(job - 1));
-        let joins = before.is_some_and(|before| {
-            before.view.class == view.class && before.view.record.0 + 1 == event
-        });
-        match reply.enqueued.last_mut() {
-            Some(last) if joins && last.code == Code::Ok => last.count += 1,
-            _ => reply.enqueued.push(Enqueued {
+        if continues {
+            reply.enqueued.last_mut().expect("the run it continues").count += 1;
+        } else {
+            reply.enqueued.push(Enqueued {
                 code: Code::Ok,
-                created_ms: self.now / 1000,
+                created_ms,
                 first_job: JobSeq(job),
                 count: 1,
-            }),
+            });
         }
+        self.run = Some(job);
+        let original = view.class.clone();
+        let arrival = self.arrivals;
+        self.jobs.insert(
+            job,
+            Job { view, session: 0, lease_ms: 0, arrival, original, placed: EventSeq(0) },
+        );
     }
 
     /// Does something to a leased job, or says why not.
@@ -283,14 +376,16 @@ impl Naive {
             };
             let left = u64::from(class.max_retries).saturating_sub(attempt);
             job.view.state = JobState::Dead;
-            job.view.due = Micros(0);
+            (job.view.due, job.view.ended) = (Micros(0), Micros(now));
             if left > 0 && !no_retry {
-                job.view.state = JobState::Retrying;
+                (job.view.state, job.view.ended) = (JobState::Retrying, Micros(0));
                 job.view.due = Micros(now + delay * 1000);
                 (next_attempt, attempts_left) = (job.view.due, left as u32);
             }
             job.view.last_error = EventSeq(event);
             (job.session, job.view.token) = (0, LeaseToken(0));
+            let (seq, dead) = (job.view.id.seq().0, job.view.state == JobState::Dead);
+            model.uniques.retain(|_, (owner, _)| !dead || *owner != seq);
         });
         Failed { code, next_attempt, attempts_left }
     }
@@ -301,6 +396,7 @@ impl Naive {
         job.arrival = self.arrivals;
         (job.session, job.view.token, job.view.due) = (0, LeaseToken(0), Micros(0));
         job.view.state = JobState::Pending;
+        (job.view.ended, job.view.then) = (Micros(0), HoldEnd::Stay);
     }
 
     fn give_back(&mut self, job: u64) {
@@ -309,9 +405,77 @@ impl Naive {
     }
 
     fn end(&mut self, job: u64, state: JobState) {
+        if state != JobState::Held {
+            self.uniques.retain(|_, (owner, _)| *owner != job);
+        }
+        let now = self.now;
         let job = self.jobs.get_mut(&job).expect("it exists");
         (job.session, job.view.token, job.view.due) = (0, LeaseToken(0), Micros(0));
         job.view.state = state;
+        (job.view.ended, job.view.then) = (Micros(now), HoldEnd::Stay);
+    }
+
+    /// A request that controls jobs does nothing else, and names each once.
+    fn is_valid(&self, request: &Request<'_>) -> bool {
+        let jobs: BTreeSet<_> = request.job_controls.iter().map(|c| c.job.seq()).collect();
+        jobs.len() == request.job_controls.len()
+    }
+
+    fn control(&mut self, id: JobId, action: &JobAction<'_>) -> Code {
+        use JobState::{Active, Cancelled, Dead, Held, Pending, Retrying, Scheduled};
+        let event = EventSeq(self.event());
+        let Some(job) = self.find(id) else { return Code::NotFound };
+        let (seq, state) = (id.seq().0, job.view.state);
+        let legal = match action {
+            JobAction::Retry => matches!(state, Scheduled | Dead | Cancelled),
+            JobAction::Requeue => state == Dead,
+            JobAction::Hold(_) => matches!(state, Pending | Scheduled | Active | Retrying),
+            JobAction::Approve { .. } | JobAction::Reject { .. } => state == Held,
+            JobAction::Move { .. } => true,
+            JobAction::Prioritize { .. } => matches!(state, Pending | Scheduled),
+            JobAction::Replace { .. } => matches!(state, Pending | Scheduled | Retrying | Held),
+        };
+        if !legal {
+            return Code::IllegalState;
+        }
+        let now_waits = |model: &mut Self| {
+            if state == Pending {
+                model.wait_behind(seq);
+            }
+        };
+        match *action {
+            JobAction::Retry | JobAction::Requeue => {
+                self.wait_behind(seq);
+                let view = &mut self.jobs.get_mut(&seq).expect("it was found").view;
+                view.lease_expiries = 0;
+                if *action == JobAction::Retry {
+                    view.attempt = 0;
+                }
+            }
+            JobAction::Hold(hold) => {
+                let until = self.until(&hold);
+                self.hold(seq, until, hold.then, event);
+            }
+            JobAction::Approve { .. } => self.wait_behind(seq),
+            JobAction::Reject { .. } => {
+                self.end(seq, Dead);
+                self.jobs.get_mut(&seq).expect("it was found").view.last_error = event;
+            }
+            JobAction::Move { queue } => {
+                now_waits(self);
+                self.queues.entry(queue.into()).or_default();
+                let job = self.jobs.get_mut(&seq).expect("it was found");
+                (job.view.class.queue, job.placed) = (queue.into(), event);
+            }
+            JobAction::Prioritize { priority } => {
+                now_waits(self);
+                self.jobs.get_mut(&seq).expect("it was found").view.class.priority = priority;
+            }
+            JobAction::Replace { .. } => {
+                self.jobs.get_mut(&seq).expect("it was found").view.payload = event;
+            }
+        }
+        Code::Ok
     }
 
     fn cancel(&mut self, id: JobId) -> Code {
@@ -371,6 +535,8 @@ impl Naive {
                 deadline,
                 record: job.view.record,
                 checkpoint: job.view.checkpoint,
+                placed: job.placed,
+                payload: job.view.payload,
             });
         }
     }
@@ -386,7 +552,11 @@ impl Naive {
         let expire = (job.expire_at.0 > 0).then_some(job.expire_at.0);
         match job.state {
             JobState::Active => Some(job.due.0),
-            JobState::Pending => expire,
+            JobState::Held if job.then != HoldEnd::Stay => {
+                Some(expire.map_or(job.due.0, |at| at.min(job.due.0)))
+            }
+            JobState::Pending | JobState::Held => expire,
+            JobState::Dead | JobState::Cancelled => Some(job.ended.0 + 7 * 86_400_000_000),
             JobState::Scheduled | JobState::Retrying => {
                 Some(expire.map_or(job.due.0, |at| at.min(job.due.0)))
             }
@@ -403,7 +573,42 @@ impl Naive {
                     let view = &self.jobs[&job.0].view;
                     assert_eq!(view.state, JobState::Active, "r12: lease of job {job}");
                     assert!(view.due.0 <= self.now, "r12: the lease of job {job} ended early");
+                    let spent = view.attempt >= view.class.max_retries.max(1);
+                    assert!(!spent || view.lease_expiries < 2, "b2: job {job} kills its workers");
                     self.wait_behind(job.0);
+                    self.jobs.get_mut(&job.0).expect("it exists").view.lease_expiries += 1;
+                }),
+                Event::Quarantined { jobs } => jobs.iter().for_each(|quarantined| {
+                    let event = EventSeq(self.event());
+                    let job = quarantined.job.0;
+                    let view = &self.jobs[&job].view;
+                    assert_eq!(view.state, JobState::Active, "r12: lease of job {job}");
+                    assert!(view.due.0 <= self.now, "r12: the lease of job {job} ended early");
+                    assert!(view.attempt >= view.class.max_retries, "b2: attempts are left");
+                    assert!(view.lease_expiries >= 2, "b2: too few leases ran out");
+                    assert_eq!(quarantined.lease_expiries, view.lease_expiries + 1);
+                    assert_eq!(quarantined.attempt, view.attempt);
+                    self.end(job, JobState::Dead);
+                    let view = &mut self.jobs.get_mut(&job).expect("it exists").view;
+                    (view.last_error, view.lease_expiries) = (event, quarantined.lease_expiries);
+                }),
+                Event::Approved { job, .. } => {
+                    self.event();
+                    self.check_hold(job.0, HoldEnd::Approve);
+                    self.wait_behind(job.0);
+                }
+                Event::Cancelled { jobs } => jobs.iter().for_each(|job| {
+                    self.event();
+                    self.check_hold(job.0, HoldEnd::Cancel);
+                    self.end(job.0, JobState::Cancelled);
+                }),
+                Event::Purged { jobs } => jobs.iter().for_each(|job| {
+                    self.event();
+                    let view = &self.jobs[&job.0].view;
+                    let ended = matches!(view.state, JobState::Dead | JobState::Cancelled);
+                    assert!(ended, "job {job} was purged while {}", view.state.name());
+                    assert!(Self::due(view).is_some_and(|at| at <= self.now), "purged early");
+                    self.remove(job.0);
                 }),
                 Event::Promoted { jobs } => jobs.iter().for_each(|job| {
                     self.event();
@@ -417,7 +622,10 @@ impl Naive {
                     let view = &self.jobs[&job.0].view;
                     let can = matches!(
                         view.state,
-                        JobState::Pending | JobState::Scheduled | JobState::Retrying
+                        JobState::Pending
+                            | JobState::Scheduled
+                            | JobState::Retrying
+                            | JobState::Held
                     );
                     assert!(can, "job {job} expired while {}", view.state.name());
                     let over = view.expire_at.0 > 0 && view.expire_at.0 <= self.now;
@@ -427,5 +635,11 @@ impl Naive {
                 other => panic!("time alone did {other:?}"),
             }
         }
+    }
+
+    fn check_hold(&self, job: u64, then: HoldEnd) {
+        let view = &self.jobs[&job].view;
+        assert_eq!((view.state, view.then), (JobState::Held, then), "the hold of job {job}");
+        assert!(view.due.0 <= self.now, "the hold of job {job} ended early");
     }
 }

@@ -92,7 +92,7 @@ impl Shard {
     /// Everything that is due, without checks.
     pub(crate) fn promote(&mut self) {
         loop {
-            let events = decide_timers(&self.state, self.now, 1000);
+            let events = decide_timers(&self.state, self.now, 1000, &mut Vec::new());
             if events.is_empty() {
                 break;
             }
@@ -102,7 +102,7 @@ impl Shard {
 
     pub(crate) fn timers(&mut self) {
         loop {
-            let events = decide_timers(&self.state, self.now, 10);
+            let events = decide_timers(&self.state, self.now, 10, &mut Vec::new());
             if events.is_empty() {
                 break;
             }
@@ -120,6 +120,8 @@ pub(crate) fn enqueue(queue: &str) -> Enqueue<'_> {
         tags: b"",
         key: b"",
         key_ms: 0,
+        unique: b"",
+        unique_ms: 0,
         priority: 2,
         max_retries: 2,
         backoff: BackoffKind::Fixed,

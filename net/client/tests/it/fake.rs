@@ -383,6 +383,8 @@ fn lease(state: &mut State) -> Lease {
         deadline: Micros(1),
         record: EventSeq(id),
         checkpoint: EventSeq(0),
+        placed: EventSeq(0),
+        payload: EventSeq(0),
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) fn group(model: &Model, fact: &Fact<'_>) {
 
 /// A job is about to be made from this.
 pub(crate) fn enqueued(model: &Model, time: u64, enqueue: &Enqueue<'_>) {
+    if let Some(owner) = model.unique_owner(enqueue, time) {
+        violated!("r09", "the unique key of job {owner} was taken again");
+    }
     if enqueue.key.is_empty() {
         return;
     }
@@ -41,6 +44,9 @@ pub(crate) fn enqueued(model: &Model, time: u64, enqueue: &Enqueue<'_>) {
 /// No job was made from this, because its key is taken.
 pub(crate) fn deduplicated(model: &Model, time: u64, enqueue: &Enqueue<'_>, job: u64, code: Code) {
     let Some(key) = model.key(enqueue).filter(|key| key.until > time) else {
+        if model.unique_owner(enqueue, time) == Some(job) && code == Code::Duplicate {
+            return;
+        }
         violated!("r09", "an enqueue was taken for a repeat of job {job}, but its key is free");
     };
     let job_of_key = &model.jobs[key.job as usize - 1];

@@ -1,6 +1,7 @@
 //! R13: attempts are exact; over the limit a job is dead, and retries come when the backoff says.
 
-use jobbie_proto::event::{BackoffKind, FailOutcome};
+use jobbie_proto::event::{BackoffKind, FailOutcome, QuarantinedJob};
+use jobbie_proto::limits::LEASE_EXPIRIES_MAX;
 
 use super::violated;
 use crate::model::Job;
@@ -23,6 +24,26 @@ pub(crate) fn failed(seq: u64, job: &Job, time: u64, no_retry: bool, outcome: Fa
     if outcome != expected {
         violated!("r13", "job {seq} failed to {outcome:?}, not to {expected:?}");
     }
+}
+
+/// A lease ran out and the job waits again.
+pub(crate) fn lease_expired(seq: u64, job: &Job) {
+    if is_spent(job) && job.lease_expiries + 1 >= LEASE_EXPIRIES_MAX {
+        violated!("r13", "job {seq} has lost its last worker and is handed out again: {job:?}");
+    }
+}
+
+/// A lease ran out and the job is dead.
+pub(crate) fn quarantined(seq: u64, job: &Job, lost: &QuarantinedJob) {
+    let expiries = job.lease_expiries + 1;
+    let is_told = (lost.attempt, lost.lease_expiries) == (job.attempt, expiries);
+    if !is_spent(job) || expiries < LEASE_EXPIRIES_MAX || !is_told {
+        violated!("r13", "job {seq} was quarantined as {lost:?}: {job:?}");
+    }
+}
+
+fn is_spent(job: &Job) -> bool {
+    job.attempt >= job.class.max_retries.max(1)
 }
 
 fn backoff_ms(job: &Job) -> u64 {

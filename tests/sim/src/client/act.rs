@@ -1,6 +1,11 @@
 //! What a client does next.
 
-use jobbie_proto::request::{Ack, Fail, Fetch, Heartbeat, JobRef, QueueControl, Stats};
+use jobbie_proto::event::HoldEnd;
+use jobbie_proto::reply::JobState;
+use jobbie_proto::request::{
+    Ack, EnqueueHold, Fail, Fetch, Heartbeat, Hold, JobAction, JobControl, JobRef, QueueControl,
+    Stats,
+};
 use jobbie_proto::wire::Subscribe;
 use jobbie_proto::{JobId, LeaseToken, Request};
 use jobbie_sim::Handle;
@@ -77,6 +82,9 @@ impl Client {
             let queue_controls = queues.iter().map(|queue| resume(queue.as_str())).collect();
             return self.submit(Request { queue_controls, ..Request::default() });
         }
+        if self.rng.below(8) == 0 {
+            return self.approve_all();
+        }
         let held = std::mem::take(&mut self.held);
         let acks: Vec<Ack<'_>> =
             held.iter().map(|held| Ack { job: held.job, result: b"drained" }).collect();
@@ -95,13 +103,29 @@ impl Client {
         self.submit(Request { acks, fetch, ..Request::default() });
     }
 
+    /// Lets everything go on that waits for a human.
+    fn approve_all(&mut self) {
+        let held = self.world.ledger.with(self.shard, |book| {
+            let held = |seq: &u64| book.model.job(*seq).state == JobState::Held;
+            let held = book.model.live.iter().copied().filter(held).take(100);
+            held.map(|seq| book.model.job(seq).id).collect::<Vec<_>>()
+        });
+        let approve =
+            |job| JobControl { job, action: JobAction::Approve { note: b"", by: "drain" } };
+        let job_controls = held.into_iter().map(approve).collect();
+        self.submit(Request { job_controls, ..Request::default() });
+    }
+
     fn enqueue(&mut self) {
         let jobs = 1 + if self.rng.below(4) == 0 { self.rng.below(12) } else { 0 };
         let orders: Vec<Order> = (0..jobs).map(|_| self.order()).collect();
         let enqueues = orders.iter().map(Order::enqueue).collect();
         let queues = self.queues.clone();
         let fetch = (self.rng.below(10) == 0).then(|| self.any_fetch(&queues, 0));
-        self.submit(Request { enqueues, fetch, ..Request::default() });
+        let held = (0..jobs as u32).filter(|_| self.rng.below(20) == 0).collect::<Vec<_>>();
+        let hold = |enqueue| EnqueueHold { enqueue, hold: self.any_hold() };
+        let holds = held.into_iter().map(hold).collect();
+        self.submit(Request { enqueues, holds, fetch, ..Request::default() });
     }
 
     fn any_fetch<'a>(&mut self, queues: &'a [String], wait_ms: u32) -> Fetch<'a> {
@@ -252,8 +276,44 @@ impl Client {
         (0..count).map(|_| self.known[self.rng.below(len) as usize]).collect()
     }
 
+    fn any_hold(&mut self) -> Hold<'static> {
+        let then = HoldEnd::from_u8(self.rng.below(3) as u8).expect("there are three");
+        let timeout_ms = if then == HoldEnd::Stay { 0 } else { 100 + self.rng.below(3000) };
+        Hold { reason: b"look at it", by: "an operator", timeout_ms, then }
+    }
+
+    fn control(&mut self) {
+        let count = 1 + self.rng.below(4);
+        let mut jobs = self.any_known(count);
+        jobs.sort_unstable();
+        jobs.dedup();
+        let queues = self.queues.clone();
+        let payloads: Vec<_> = jobs.iter().map(|_| self.new_payload()).collect();
+        let mut job_controls = Vec::new();
+        for (job, payload) in jobs.into_iter().zip(&payloads) {
+            let by = "an operator";
+            let action = match self.rng.below(8) {
+                0 => JobAction::Retry,
+                1 => JobAction::Requeue,
+                2 => JobAction::Hold(self.any_hold()),
+                3 => JobAction::Approve { note: b"fine", by },
+                4 => JobAction::Reject { reason: b"no", by },
+                5 => {
+                    JobAction::Move { queue: &queues[self.rng.below(queues.len() as u64) as usize] }
+                }
+                6 => JobAction::Prioritize { priority: self.rng.below(3) as u8 },
+                _ => JobAction::Replace { payload },
+            };
+            job_controls.push(JobControl { job, action });
+        }
+        self.submit(Request { job_controls, ..Request::default() });
+    }
+
     fn operate(&mut self) {
         let jobs = 1 + self.rng.below(2);
+        if self.rng.coin() {
+            return self.control();
+        }
         match self.rng.below(4) {
             0 => {
                 let cancels = self.any_known(jobs);

@@ -11,6 +11,7 @@ pub(super) struct Order {
     payload: Vec<u8>,
     key: Vec<u8>,
     key_ms: u64,
+    unique: Vec<u8>,
     priority: u8,
     max_retries: u32,
     backoff: BackoffKind,
@@ -26,6 +27,8 @@ impl Order {
             tags: b"tag",
             key: &self.key,
             key_ms: self.key_ms,
+            unique: &self.unique,
+            unique_ms: 2000,
             priority: self.priority,
             max_retries: self.max_retries,
             backoff: self.backoff,
@@ -43,10 +46,7 @@ impl Client {
         if self.rng.below(5) == 0 {
             return self.keyed(queue);
         }
-        self.payloads += 1;
-        let mut payload = format!("{}/{}", self.number, self.payloads).into_bytes();
-        let more = self.rng.below(self.world.plan.payload_bytes_max) as usize;
-        payload.resize(payload.len() + more, self.number as u8);
+        let payload = self.new_payload();
         let max_retries = self.rng.below(5) as u32;
         let backoffs =
             [BackoffKind::None, BackoffKind::Fixed, BackoffKind::Linear, BackoffKind::Exponential];
@@ -58,17 +58,31 @@ impl Client {
             1 => When::At(self.some_time()),
             _ => When::Now,
         };
+        let unique = match self.rng.below(8) {
+            0 => format!("unique-{}", self.rng.below(4)).into_bytes(),
+            _ => Vec::new(),
+        };
         Order {
             queue,
             payload,
             key: Vec::new(),
             key_ms: 0,
+            unique,
             priority: self.rng.below(3) as u8,
             max_retries,
             backoff,
             expire_after_ms,
             when,
         }
+    }
+
+    /// One that nobody else has.
+    pub(super) fn new_payload(&mut self) -> Vec<u8> {
+        self.payloads += 1;
+        let mut payload = format!("{}/{}", self.number, self.payloads).into_bytes();
+        let more = self.rng.below(self.world.plan.payload_bytes_max) as usize;
+        payload.resize(payload.len() + more, self.number as u8);
+        payload
     }
 
     /// A time around log time, which is not the wall clock's.
@@ -88,6 +102,7 @@ impl Client {
             payload,
             key,
             key_ms: 200 + 1500 * nth,
+            unique: Vec::new(),
             priority: 1,
             max_retries: 3,
             backoff: BackoffKind::Fixed,

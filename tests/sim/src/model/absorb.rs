@@ -1,6 +1,6 @@
 //! One committed group after the other; every step is checked before it is taken.
 
-use jobbie_proto::event::{Asked, Class, EnqueuedJob, Event, FailOutcome, KeyTaken, Late};
+use jobbie_proto::event::{Asked, Class, EnqueuedJob, Event, FailOutcome, HoldEnd, KeyTaken, Late};
 use jobbie_proto::reply::{Failed, JobState};
 use jobbie_proto::request::{Enqueue, JobRef};
 use jobbie_proto::{Code, JobId, JobSeq, Micros};
@@ -16,11 +16,13 @@ const UNFINISHED: [JobState; 5] =
     [JobState::Pending, JobState::Scheduled, JobState::Active, JobState::Retrying, JobState::Held];
 
 /// What a group has done so far.
-struct Step<'a> {
-    fact: &'a Fact<'a>,
-    outcome: Outcome,
+pub(super) struct Step<'a> {
+    pub(super) fact: &'a Fact<'a>,
+    pub(super) outcome: Outcome,
     /// Enqueues of the request that were dealt with.
     enqueues: usize,
+    /// The first job that the group makes.
+    pub(super) new_from: u64,
 }
 
 impl<'a> Step<'a> {
@@ -39,7 +41,8 @@ impl Model {
         r12_lease_ends::group(self, fact);
         r09_once::group(self, fact);
         self.time = fact.time;
-        let mut step = Step { fact, outcome: Outcome::default(), enqueues: 0 };
+        let new_from = self.jobs.len() as u64 + 1;
+        let mut step = Step { fact, outcome: Outcome::default(), enqueues: 0, new_from };
         for event in &fact.group.events {
             self.event(event, &mut step);
         }
@@ -53,7 +56,7 @@ impl Model {
         session.done = session.done.split_off(&session.confirmed_below);
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next_event += 1;
         self.next_event - 1
     }
@@ -154,6 +157,8 @@ impl Model {
                     let event = self.number();
                     r10_one_state::leaves(job.0, self.job(job.0), &[JobState::Active], "expired");
                     r12_lease_ends::expired(job.0, self.job(job.0), fact);
+                    r13_attempts::lease_expired(job.0, self.job(job.0));
+                    self.job_mut(job.0).lease_expiries += 1;
                     self.wait(job.0, event);
                 }
             }
@@ -174,6 +179,9 @@ impl Model {
                 for job in jobs {
                     self.number();
                     r10_one_state::leaves(job.0, self.job(job.0), &UNFINISHED, "cancelled");
+                    if fact.request.is_none() {
+                        self.hold_ended(job.0, HoldEnd::Cancel, fact.time);
+                    }
                     self.set_state(job.0, JobState::Cancelled);
                     step.outcome.cancels.push(Code::Ok);
                 }
@@ -212,9 +220,10 @@ impl Model {
                 match asked {
                     Asked::Cancel => step.outcome.cancels.push(*code),
                     Asked::Delete => step.outcome.deletes.push(*code),
+                    _ => step.outcome.job_controls.push(*code),
                 }
             }
-            _ => unreachable!("every other event was handled before"),
+            control => self.control(control, step),
         }
     }
 
@@ -270,6 +279,8 @@ impl Model {
                 deadline: 0,
                 lease_floor_nanos: None,
                 lease_ms: 0,
+                lease_expiries: 0,
+                then: HoldEnd::Stay,
             });
             self.live.insert(seq);
             let queue = self.queues.entry(class.queue.clone()).or_default();
@@ -354,14 +365,14 @@ impl Model {
     }
 
     /// To the back of its tier.
-    fn wait(&mut self, seq: u64, event: u64) {
+    pub(super) fn wait(&mut self, seq: u64, event: u64) {
         self.set_state(seq, JobState::Pending);
         self.job_mut(seq).position = event;
         let place = self.job(seq).place(seq);
         self.waiting.insert(place);
     }
 
-    fn set_state(&mut self, seq: u64, state: JobState) {
+    pub(super) fn set_state(&mut self, seq: u64, state: JobState) {
         let before = self.job(seq).state;
         if before == JobState::Pending {
             let place = self.job(seq).place(seq);
@@ -372,6 +383,9 @@ impl Model {
         queue.jobs[before as usize] -= 1;
         queue.jobs[state as usize] += 1;
         self.job_mut(seq).state = state;
+        if matches!(state, JobState::Dead | JobState::Cancelled) {
+            self.uniques.retain(|_, (owner, _)| *owner != seq);
+        }
     }
 
     /// The job leaves memory; the queue's count of completed ones stays.
@@ -385,6 +399,7 @@ impl Model {
                 self.waiting.remove(&place);
             }
         }
+        self.uniques.retain(|_, (owner, _)| *owner != seq);
         self.job_mut(seq).gone = true;
         self.live.remove(&seq);
     }

@@ -1,11 +1,12 @@
 //! A naive job server: what is committed, folded the obvious way. The checks look at it before each step.
 
 mod absorb;
+mod controls;
 mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jobbie_proto::event::{Blob, Class, Group};
+use jobbie_proto::event::{Blob, Class, Group, HoldEnd};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{Enqueue, When};
 use jobbie_proto::{JobId, Request, ShardId};
@@ -57,6 +58,10 @@ pub(crate) struct Job {
     /// Before this moment of virtual time the lease must not run out.
     pub(crate) lease_floor_nanos: Option<u64>,
     pub(crate) lease_ms: u32,
+    /// Leases that ran out since it was enqueued or put back.
+    pub(crate) lease_expiries: u32,
+    /// While held: what happens at `due`.
+    pub(crate) then: HoldEnd,
 }
 
 /// Where a waiting job stands: queue, tier, position, number.
@@ -94,12 +99,13 @@ pub(crate) struct Key {
 }
 
 /// Everything about an enqueue that two equal ones share.
-pub(crate) type Content = (Vec<u8>, Vec<u8>, u64, Class, When);
+pub(crate) type Content = (Vec<u8>, Vec<u8>, u64, Class, When, Vec<u8>);
 
 /// What a client asked for, but the key itself.
 pub(crate) fn content_of(enqueue: &Enqueue<'_>) -> Content {
     let (payload, tags) = (enqueue.payload.to_vec(), enqueue.tags.to_vec());
-    (payload, tags, enqueue.key_ms, class_of(enqueue), enqueue.when)
+    let unique = enqueue.unique.to_vec();
+    (payload, tags, enqueue.key_ms, class_of(enqueue), enqueue.when, unique)
 }
 
 fn class_of(enqueue: &Enqueue<'_>) -> Class {
@@ -136,6 +142,8 @@ pub(crate) struct Model {
     pub(crate) sessions_ever: BTreeSet<u64>,
     pub(crate) leases: BTreeMap<u64, Granted>,
     keys: BTreeMap<(String, Vec<u8>), Key>,
+    /// Job and end, by queue and key; only jobs that have not ended.
+    uniques: BTreeMap<(String, Vec<u8>), (u64, u64)>,
     /// Every payload, and the job it came with.
     pub(crate) payloads: BTreeMap<Vec<u8>, u64>,
 }
@@ -155,6 +163,7 @@ impl Model {
             sessions_ever: BTreeSet::new(),
             leases: BTreeMap::new(),
             keys: BTreeMap::new(),
+            uniques: BTreeMap::new(),
             payloads: BTreeMap::new(),
         }
     }
@@ -170,6 +179,12 @@ impl Model {
     /// What is known of an enqueue's key.
     pub(crate) fn key(&self, enqueue: &Enqueue<'_>) -> Option<&Key> {
         self.keys.get(&(enqueue.queue.to_owned(), enqueue.key.to_vec()))
+    }
+
+    /// The job that has an enqueue's unique key.
+    pub(crate) fn unique_owner(&self, enqueue: &Enqueue<'_>, time: u64) -> Option<u64> {
+        let key = (enqueue.queue.to_owned(), enqueue.unique.to_vec());
+        self.uniques.get(&key).filter(|(_, until)| *until > time).map(|(owner, _)| *owner)
     }
 
     /// Jobs that still want something to happen.

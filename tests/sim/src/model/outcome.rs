@@ -15,6 +15,7 @@ pub(crate) struct Outcome {
     pub(crate) releases: Vec<Code>,
     pub(crate) cancels: Vec<Code>,
     pub(crate) deletes: Vec<Code>,
+    pub(crate) job_controls: Vec<Code>,
     /// Job, token, end, attempt.
     pub(crate) leases: Vec<(JobId, u64, u64, u32)>,
 }
@@ -41,6 +42,7 @@ impl Outcome {
             releases: reply.releases.clone(),
             cancels: reply.cancels.clone(),
             deletes: reply.deletes.clone(),
+            job_controls: reply.job_controls.clone(),
             leases: reply.leases.iter().map(lease).collect(),
         }
     }

@@ -260,6 +260,8 @@ fn one<'a>(queue: &'a str, key: &'a String, payload: &'a String) -> Enqueue<'a> 
         tags: b"",
         key: key.as_bytes(),
         key_ms: limits::KEY_MS_DEFAULT,
+        unique: b"",
+        unique_ms: 0,
         priority: limits::PRIORITY_DEFAULT,
         max_retries: limits::ATTEMPTS_MAX,
         backoff: BackoffKind::None,

@@ -49,8 +49,24 @@ pub(crate) enum Command {
     Inspect(JobArgs),
     /// Call a job off
     Cancel(JobArgs),
-    /// Remove a job that is not being worked on
+    /// Remove a job
     Delete(JobArgs),
+    /// Let dead, cancelled or scheduled jobs run now, with all their attempts before them
+    Retry(JobsArgs),
+    /// Let dead jobs wait again; the attempts they made still count
+    Requeue(JobsArgs),
+    /// Let jobs wait for a human
+    Hold(HoldArgs),
+    /// Let held jobs go on
+    Approve(ApproveArgs),
+    /// End held jobs: they are dead
+    Reject(RejectArgs),
+    /// Put a job into another queue
+    Move(MoveArgs),
+    /// Give pending or scheduled jobs another tier
+    Prioritize(PrioritizeArgs),
+    /// Give a job that waits another payload
+    Replace(ReplaceArgs),
     /// List queues and their counts
     Queues(QueuesArgs),
     /// Stop handing out a queue's jobs
@@ -184,6 +200,113 @@ pub(crate) struct EnqueueArgs {
     /// How long the key is remembered, in milliseconds
     #[arg(long, default_value_t = limits::KEY_MS_DEFAULT, value_name = "MS")]
     pub(crate) key_ms: u64,
+    /// Unique key: while a job of the queue with this key has not ended, its id is printed and no other is made
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) unique_key: String,
+    /// How long the unique key is held at most, in milliseconds
+    #[arg(long, default_value_t = limits::UNIQUE_MS_DEFAULT, value_name = "MS")]
+    pub(crate) unique_ms: u64,
+    /// Let the job wait for a human first, for this reason
+    #[arg(long, value_name = "REASON")]
+    pub(crate) hold: Option<String>,
+    #[command(flatten)]
+    pub(crate) timeout: HoldTimeoutArgs,
+}
+
+/// What happens to a held job by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Then {
+    Approve,
+    Cancel,
+}
+
+/// How long a job is held.
+#[derive(Debug, Args)]
+pub(crate) struct HoldTimeoutArgs {
+    /// How long the job is held, in milliseconds [default: until somebody decides]
+    #[arg(long, value_name = "MS", requires = "then")]
+    pub(crate) hold_ms: Option<u64>,
+    /// What happens to the job after --hold-ms
+    #[arg(long, value_enum, requires = "hold_ms")]
+    pub(crate) then: Option<Then>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Job ids
+    #[arg(required = true)]
+    pub(crate) jobs: Vec<JobId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HoldArgs {
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    /// Why, for people
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Who says so [default: the variable USER]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) timeout: HoldTimeoutArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    /// Anything to be remembered
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) note: String,
+    /// Who says so [default: the variable USER]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RejectArgs {
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    /// Why; becomes the error of the jobs
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// Who says so [default: the variable USER]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MoveArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Job id
+    pub(crate) job: JobId,
+    /// Where it goes
+    #[arg(value_parser = queue_name)]
+    pub(crate) queue: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PrioritizeArgs {
+    #[command(flatten)]
+    pub(crate) jobs: JobsArgs,
+    /// Tier: 0 critical, 1 high, 2 normal
+    #[arg(long, value_parser = clap::value_parser!(u8).range(..i64::from(limits::PRIORITY_TIERS)))]
+    pub(crate) priority: u8,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplaceArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Job id
+    pub(crate) job: JobId,
+    /// What the worker gets: a text, `@file`, or `-` for standard input
+    #[arg(default_value = "-")]
+    pub(crate) payload: String,
 }
 
 #[derive(Debug, Args)]

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use jobbie_proto::event::BackoffKind;
-use jobbie_proto::request::{Ack, Enqueue, Fail, Fetch, JobRef, When};
+use jobbie_proto::event::{BackoffKind, HoldEnd};
+use jobbie_proto::request::{Ack, Enqueue, EnqueueHold, Fail, Fetch, JobRef, When};
 use jobbie_proto::wire::{JobDetails, LeasedJob, Lookup};
 use jobbie_proto::{Code, JobId, LeaseToken, Micros, Request};
 use serde_json::{Value, json};
 
-use super::{bytes, print_failed};
+use super::{bytes, controls, print_failed};
 use crate::args::{AckArgs, Backoff, EnqueueArgs, FailArgs, FetchArgs, JobArgs, Output};
 use crate::call::{CallError, Server, explain};
 use crate::exit::Exit;
@@ -23,6 +23,8 @@ pub(super) fn enqueue(args: &EnqueueArgs) -> Result<Exit, CallError> {
         tags: args.tags.as_bytes(),
         key: args.key.as_bytes(),
         key_ms: args.key_ms,
+        unique: args.unique_key.as_bytes(),
+        unique_ms: args.unique_ms,
         priority: args.priority,
         max_retries: args.max_retries,
         backoff: match args.backoff {
@@ -40,7 +42,18 @@ pub(super) fn enqueue(args: &EnqueueArgs) -> Result<Exit, CallError> {
             (None, None) => When::Now,
         },
     };
-    let mut request = Request { enqueues: vec![job], ..Request::default() };
+    let by = controls::by(None);
+    let hold = args.hold.as_ref().map(|reason| EnqueueHold {
+        enqueue: 0,
+        hold: controls::hold_for(reason, &by, &args.timeout),
+    });
+    if hold.is_none() && args.timeout.hold_ms.is_some() {
+        return Err(CallError::Usage(
+            "--hold-ms is for jobs that are held: give --hold too".into(),
+        ));
+    }
+    let holds = hold.into_iter().collect();
+    let mut request = Request { enqueues: vec![job], holds, ..Request::default() };
     let mut run = None;
     let shard = server.shard_of(&args.queue);
     server.call(shard, &mut request, |reply| run = run.or(reply.enqueued.first().copied()))?;
@@ -205,6 +218,8 @@ fn view(lookup: &Lookup<'_>) -> Option<Value> {
         "lease_token": of.token.0,
         "due_ms": time(of.due),
         "expire_at_ms": time(of.expire_at),
+        "ended_ms": time(of.ended),
+        "lease_expiries": of.lease_expiries,
         "payload": output::bytes(bytes.payload),
         "tags": some_bytes(bytes.tags),
         "key": some_bytes(bytes.key),
@@ -212,6 +227,13 @@ fn view(lookup: &Lookup<'_>) -> Option<Value> {
         "backtrace": some_bytes(bytes.backtrace),
         "progress": some_bytes(bytes.progress),
         "checkpoint": some_bytes(bytes.checkpoint),
+        "hold_reason": some_bytes(bytes.hold_reason),
+        "held_by": some_bytes(bytes.hold_by.as_bytes()),
+        "then": match of.then {
+            HoldEnd::Stay => Value::Null,
+            HoldEnd::Approve => "approve".into(),
+            HoldEnd::Cancel => "cancel".into(),
+        },
     }))
 }
 

@@ -1,5 +1,6 @@
 //! The commands that ask a server.
 
+mod controls;
 mod jobs;
 mod queues;
 
@@ -19,6 +20,14 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Inspect(args) => jobs::inspect(&args),
         Command::Cancel(args) => jobs::cancel(&args),
         Command::Delete(args) => jobs::delete(&args),
+        Command::Retry(args) => controls::retry(&args),
+        Command::Requeue(args) => controls::requeue(&args),
+        Command::Hold(args) => controls::hold(&args),
+        Command::Approve(args) => controls::approve(&args),
+        Command::Reject(args) => controls::reject(&args),
+        Command::Move(args) => controls::move_job(&args),
+        Command::Prioritize(args) => controls::prioritize(&args),
+        Command::Replace(args) => controls::replace(&args),
         Command::Queues(args) => queues::list(&args),
         Command::Pause(args) => queues::control(&args, true),
         Command::Resume(args) => queues::control(&args, false),

@@ -1,0 +1,101 @@
+//! What operators do with jobs.
+
+use jobbie_proto::event::HoldEnd;
+use jobbie_proto::request::{Hold, JobAction, JobControl};
+use jobbie_proto::{Code, JobId, Request};
+
+use super::{bytes, print_failed};
+use crate::args::{
+    ApproveArgs, ClientArgs, HoldArgs, HoldTimeoutArgs, JobsArgs, MoveArgs, PrioritizeArgs,
+    RejectArgs, ReplaceArgs, Then,
+};
+use crate::call::{CallError, Server, explain};
+use crate::exit::Exit;
+use crate::output::Rows;
+
+pub(super) fn retry(args: &JobsArgs) -> Result<Exit, CallError> {
+    control(&args.client, &args.jobs, JobAction::Retry, "pending")
+}
+
+pub(super) fn requeue(args: &JobsArgs) -> Result<Exit, CallError> {
+    control(&args.client, &args.jobs, JobAction::Requeue, "pending")
+}
+
+pub(super) fn hold(args: &HoldArgs) -> Result<Exit, CallError> {
+    let by = by(args.by.as_deref());
+    let hold = hold_for(&args.reason, &by, &args.timeout);
+    control(&args.jobs.client, &args.jobs.jobs, JobAction::Hold(hold), "held")
+}
+
+pub(super) fn approve(args: &ApproveArgs) -> Result<Exit, CallError> {
+    let by = by(args.by.as_deref());
+    let action = JobAction::Approve { note: args.note.as_bytes(), by: &by };
+    control(&args.jobs.client, &args.jobs.jobs, action, "pending")
+}
+
+pub(super) fn reject(args: &RejectArgs) -> Result<Exit, CallError> {
+    let by = by(args.by.as_deref());
+    let action = JobAction::Reject { reason: args.reason.as_bytes(), by: &by };
+    control(&args.jobs.client, &args.jobs.jobs, action, "dead")
+}
+
+pub(super) fn move_job(args: &MoveArgs) -> Result<Exit, CallError> {
+    control(&args.client, &[args.job], JobAction::Move { queue: &args.queue }, "moved")
+}
+
+pub(super) fn prioritize(args: &PrioritizeArgs) -> Result<Exit, CallError> {
+    let action = JobAction::Prioritize { priority: args.priority };
+    control(&args.jobs.client, &args.jobs.jobs, action, "prioritized")
+}
+
+pub(super) fn replace(args: &ReplaceArgs) -> Result<Exit, CallError> {
+    let payload = bytes(&args.payload)?;
+    control(&args.client, &[args.job], JobAction::Replace { payload: &payload }, "replaced")
+}
+
+/// What a hold says, from its flags.
+pub(super) fn hold_for<'a>(reason: &'a str, by: &'a str, timeout: &HoldTimeoutArgs) -> Hold<'a> {
+    let then = match timeout.then {
+        None => HoldEnd::Stay,
+        Some(Then::Approve) => HoldEnd::Approve,
+        Some(Then::Cancel) => HoldEnd::Cancel,
+    };
+    Hold { reason: reason.as_bytes(), by, timeout_ms: timeout.hold_ms.unwrap_or(0), then }
+}
+
+/// Who is named as the one who did it.
+pub(super) fn by(named: Option<&str>) -> String {
+    named.map_or_else(|| std::env::var("USER").unwrap_or_default(), str::to_owned)
+}
+
+/// Does one thing to each job and says what came of it. The first refusal is the command's.
+fn control(
+    client: &ClientArgs,
+    jobs: &[JobId],
+    action: JobAction<'_>,
+    done: &str,
+) -> Result<Exit, CallError> {
+    let mut server = Server::connect(client, None)?;
+    let mut rows = Rows::new(&["job", "result"]);
+    let mut refused = None;
+    for &job in jobs {
+        let job_controls = vec![JobControl { job, action }];
+        let mut request = Request { job_controls, ..Request::default() };
+        let mut code = None;
+        server.call(job.shard(), &mut request, |reply| {
+            code = code.or(reply.job_controls.first().copied());
+        })?;
+        let code = code.ok_or_else(|| CallError::Lost {
+            addr: client.addr.clone(),
+            reason: "its answer says nothing of the job".into(),
+        })?;
+        let result = if code == Code::Ok { done } else { code.name() };
+        rows.push(vec![job.to_string().into(), result.into()]);
+        if code != Code::Ok && refused.is_none() {
+            let message = format!("{job}: {}", explain(code, ""));
+            refused = Some(CallError::Refused { code, message });
+        }
+    }
+    rows.print(client.output).map_err(print_failed)?;
+    refused.map_or(Ok(Exit::Done), Err)
+}
