@@ -32,6 +32,8 @@ mod lane;
 pub(crate) mod plan;
 pub(crate) mod saved;
 pub(crate) mod settings;
+#[cfg(test)]
+mod tests;
 pub(crate) mod window;
 
 use jobbie_proto::limits::PRIORITY_TIERS;
