@@ -78,6 +78,9 @@ pub(crate) struct Lanes {
     index: Index,
 }
 
+// Most queues have no lanes: they should not have this by value either.
+const _: () = assert!(size_of::<Lanes>() <= 384);
+
 impl Lanes {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
@@ -192,7 +195,9 @@ impl Lanes {
         }
         let was = self.take_out(now, id);
         let lane = self.lanes.get_mut(id.0);
-        (lane.cost_us, self.clock.cost_us) = (real_us, real_us);
+        // 0 is "not known", and no job is free.
+        let known = real_us.max(1);
+        (lane.cost_us, self.clock.cost_us) = (known, known);
         self.clock.settle(&mut lane.turn, charged, real_us, lane.weight);
         self.put_back(id, was);
     }

@@ -28,11 +28,10 @@ impl Lanes {
         self.clock
     }
 
-    /// The first lane whose number is not below `from`, and its number: a walk over all of them in slices
-    /// goes on behind that.
-    pub(crate) fn lane_from(&self, from: u32) -> Option<(LaneId, Saved<'_>)> {
-        let slots = self.lanes.slots();
-        let at = (from..slots as u32).find(|&at| self.lanes.get(at).key.is_some())?;
+    /// The lane that follows in a walk over all of them, which begins after none and may be made in slices.
+    pub(crate) fn lane_after(&self, last: Option<LaneId>) -> Option<(LaneId, Saved<'_>)> {
+        let from = last.map_or(0, |id| id.0 + 1);
+        let at = (from..self.lanes.slots() as u32).find(|&at| self.lanes.get(at).key.is_some())?;
         let lane = self.lanes.get(at);
         let saved = Saved {
             key: Key { name: lane.key(), weight: lane.weight },

@@ -38,20 +38,20 @@ fn describe(lanes: &Lanes, places: &[Place]) -> String {
         false => Candidate::Gone,
     };
     let ask = Ask { wanted: 1000, expired_max: 1, ended: &[] };
-    let (mut text, mut from) = (format!("{:?}", lanes.plan(1 << 50, ask, look)), 0);
-    while let Some((id, saved)) = lanes.lane_from(from) {
+    let (mut text, mut last) = (format!("{:?}", lanes.plan(1 << 50, ask, look)), None);
+    while let Some((id, saved)) = lanes.lane_after(last) {
         let tiers = (0..3).map(|tier| lanes.waiting(id, tier).collect::<Vec<_>>());
         text += &format!("{saved:?} {:?}", tiers.collect::<Vec<_>>());
-        from = id.0 + 1;
+        last = Some(id);
     }
     text
 }
 
 fn restored(lanes: &Lanes, places: &[Place]) -> Lanes {
     let mut restored = Lanes::restore(lanes.limits(), lanes.clock());
-    let (mut from, mut ids) = (0, Vec::new());
-    while let Some((id, saved)) = lanes.lane_from(from) {
-        from = id.0 + 1;
+    let (mut last, mut ids) = (None, Vec::new());
+    while let Some((id, saved)) = lanes.lane_after(last) {
+        last = Some(id);
         ids.push((id, saved));
     }
     // In any order: numbers mean nothing.

@@ -141,7 +141,7 @@ impl Naive {
         let at = lane.active.iter().position(|active| active.0 == job).expect("it is active");
         let (_, charged) = lane.active.remove(at);
         if self.limits.fair == Some(Cost::WorkerTime) {
-            (lane.cost_us, self.cost_us) = (real_us, real_us);
+            (lane.cost_us, self.cost_us) = (real_us.max(1), real_us.max(1));
             let span = |cost| u128::from(cost) * UNIT / u128::from(lane.weight);
             if charged != real_us {
                 lane.finish = (lane.finish + span(real_us)).saturating_sub(span(charged));
