@@ -31,6 +31,11 @@ impl<T: Slot, const N: usize> Slab<T, N> {
         self.live
     }
 
+    /// Slots, free or not: every number in use is below.
+    pub(crate) fn slots(&self) -> usize {
+        self.items.len()
+    }
+
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         self.live += 1;
         if self.free == NONE {

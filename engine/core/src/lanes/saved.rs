@@ -1,0 +1,88 @@
+//! Lanes in a snapshot, and back.
+//!
+//! What a snapshot keeps of a queue is its limits, its [`Clock`], a [`Saved`] row for each lane and the waiting
+//! jobs of each lane and tier in order. Numbers of lanes are not kept, and nothing depends on
+//! them.
+
+use super::fair::{Clock, Turn};
+use super::lane::Lane;
+use super::settings::{Key, Limits};
+use super::window::Run;
+use super::{LaneId, Lanes, Waiting};
+use crate::fifo::Item;
+
+/// A lane without its waiting jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Saved<'a> {
+    pub(crate) key: Key<'a>,
+    pub(crate) active: u32,
+    pub(crate) turn: Turn,
+    /// What its last job that ended has cost. 0 when none has.
+    pub(crate) cost_us: u64,
+    /// Its claims, oldest first.
+    pub(crate) claims: Vec<Run>,
+}
+
+impl Lanes {
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The lane that follows in a walk over all of them, which begins after none and may be made in slices.
+    pub(crate) fn lane_after(&self, last: Option<LaneId>) -> Option<(LaneId, Saved<'_>)> {
+        let from = last.map_or(0, |id| id.0 + 1);
+        let at = (from..self.lanes.slots() as u32).find(|&at| self.lanes.get(at).key.is_some())?;
+        let lane = self.lanes.get(at);
+        let saved = Saved {
+            key: Key { name: lane.key(), weight: lane.weight },
+            active: lane.active,
+            turn: lane.turn,
+            cost_us: lane.cost_us,
+            claims: lane.window.runs().collect(),
+        };
+        Some((LaneId(at), saved))
+    }
+
+    /// The waiting jobs of a lane's tier in order, among them some that no longer wait.
+    pub(crate) fn waiting(&self, id: LaneId, tier: u8) -> impl Iterator<Item = Waiting> {
+        let (lane, mut cursor) = (self.lanes.get(id.0), crate::fifo::Cursor::START);
+        std::iter::from_fn(move || lane.next(usize::from(tier), &mut cursor))
+    }
+
+    /// Begins to restore: [`Lanes::restore_lane`] for every row, [`Lanes::restore_waiting`] for every job that
+    /// waits, then [`Lanes::restored`].
+    pub(crate) fn restore(limits: Limits, clock: Clock) -> Self {
+        Self { clock, ..Self::new(limits) }
+    }
+
+    /// Brings a lane back, for now without its jobs.
+    ///
+    /// # Panics
+    /// When there is one of this key already, or the row is out of bounds.
+    pub(crate) fn restore_lane(&mut self, saved: &Saved<'_>) -> LaneId {
+        assert!(self.find(saved.key.name).is_none(), "two lanes of one key");
+        let id = self.insert(saved.key);
+        let lane: &mut Lane = self.lanes.get_mut(id.0);
+        (lane.active, lane.turn, lane.cost_us) = (saved.active, saved.turn, saved.cost_us);
+        for run in &saved.claims {
+            lane.window.claim(run.time_us, run.count);
+        }
+        self.active += u64::from(saved.active);
+        id
+    }
+
+    /// Brings a waiting job back, in order of position within its lane and tier.
+    pub(crate) fn restore_waiting(&mut self, id: LaneId, tier: u8, waiting: Waiting) {
+        let Waiting { job, position } = waiting;
+        self.lanes.get_mut(id.0).tiers[usize::from(tier)].push(Item::Single { job, position });
+    }
+
+    /// Everything is back: lanes are put where they stand.
+    pub(crate) fn restored(&mut self) {
+        self.index = super::Index::default();
+        for id in self.ids() {
+            let lane = self.lanes.get(id.0);
+            self.index.insert(id, lane, lane.standing(&self.limits));
+        }
+    }
+}
