@@ -21,7 +21,9 @@ pub(crate) fn first_in(expression: &Expression, from: i64, until: i64) -> Option
                 return Some(begins + minute).filter(|found| *found < until);
             }
         }
-        at = date.next_month().number() * MINUTES_PER_DAY;
+        let next = date.next_month().number() * MINUTES_PER_DAY;
+        assert!(next > at, "the month after {date:?} begins at {next}, and {at} is in it");
+        at = next;
     }
     None
 }
@@ -39,7 +41,9 @@ pub(crate) fn last_in(expression: &Expression, from: i64, until: i64) -> Option<
                 return Some(begins + minute).filter(|found| *found >= from);
             }
         }
-        at = Date { day: 1, ..date }.number() * MINUTES_PER_DAY - 1;
+        let next = Date { day: 1, ..date }.number() * MINUTES_PER_DAY - 1;
+        assert!(next < at, "the month before {date:?} ends at {next}, and {at} is after it");
+        at = next;
     }
     None
 }
