@@ -6,6 +6,7 @@ pub const OWNERS: &[(&str, &str)] = &[
     ("proto/", "proto"),
     ("engine/io/", "log"),
     ("engine/log/", "log"),
+    ("engine/cron/", "core"),
     ("engine/core/", "core"),
     ("engine/sim/", "simulation"),
     ("engine/projector/", "projector"),
