@@ -31,6 +31,7 @@ fn enqueue(payload: &[u8]) -> Enqueue<'_> {
         key_ms: 0,
         unique: b"",
         unique_ms: 0,
+        limit_key: "",
         priority: 2,
         max_retries: 3,
         backoff: Default::default(),

@@ -19,6 +19,14 @@ pub const ERROR_BYTES_MAX: usize = 64 << 10;
 pub const QUEUE_BYTES_MAX: usize = 255;
 /// Bytes of an idempotency key.
 pub const KEY_BYTES_MAX: usize = 255;
+/// Bytes of a limit key.
+pub const LIMIT_KEY_BYTES_MAX: usize = 255;
+/// The largest share of a limit key; the smallest is 1.
+pub const WEIGHT_MAX: u16 = 1000;
+/// Jobs that a rate may allow within one window, as each window remembers the times of so many.
+pub const RATE_MAX: u32 = 1_000_000;
+/// The longest window of a rate, in milliseconds.
+pub const WINDOW_MS_MAX: u32 = 7 * 24 * 3600 * 1000;
 /// Bytes of a worker's name and of its host name.
 pub const WORKER_BYTES_MAX: usize = 255;
 

@@ -3,7 +3,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::event::{Class, HoldEnd};
+use crate::event::{Class, HoldEnd, QueueSettings};
 use crate::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros};
 
 /// The answer to one request.
@@ -148,6 +148,8 @@ pub struct JobView {
     pub state: JobState,
     /// Queue and options.
     pub class: Class,
+    /// Limit key; empty is none.
+    pub limit_key: String,
     /// Attempts begun.
     pub attempt: u32,
     /// The lease it is under; 0 when not active.
@@ -183,6 +185,12 @@ pub struct QueueStats {
     pub queue: String,
     /// Whether it is paused.
     pub paused: bool,
+    /// Whether it is paused to be drained.
+    pub draining: bool,
+    /// What limits it.
+    pub settings: QueueSettings,
+    /// Limit keys that have waiting or active jobs, about: some that have none any more may be counted.
+    pub keys: u32,
     /// Jobs now, by [`JobState`] number; `Completed` counts those since the shard began.
     pub jobs: [u64; 8],
     /// Jobs ever enqueued.

@@ -3,7 +3,7 @@
 //! One request holds many operations of several kinds. They are done in the order of the fields below; the request
 //! is done whole or not at all.
 
-use crate::event::{BackoffKind, HoldEnd};
+use crate::event::{BackoffKind, HoldEnd, QueueSettings};
 use crate::{JobId, LeaseToken, Micros, SessionId};
 
 /// A batch of operations.
@@ -84,6 +84,9 @@ pub struct Enqueue<'a> {
     pub unique: &'a [u8],
     /// How long the unique key is held at most, in milliseconds; 0 is the default.
     pub unique_ms: u64,
+    /// Who it is for: a tenant, an account, a host. A queue may limit the jobs of each, and share fairly between them.
+    /// Empty is nobody.
+    pub limit_key: &'a str,
     /// Tier, 0 first.
     pub priority: u8,
     /// Total attempts; 0 and 1 both mean one.
@@ -242,13 +245,33 @@ pub enum JobAction<'a> {
     },
 }
 
-/// Pause or resume.
+/// Something done to a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueControl<'a> {
-    /// Queue.
+    /// Queue; it comes into being if it does not exist.
     pub queue: &'a str,
-    /// Whether it is to be paused.
-    pub paused: bool,
+    /// What is done.
+    pub action: QueueAction<'a>,
+}
+
+/// What can be done to a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueAction<'a> {
+    /// It hands out no jobs.
+    Pause,
+    /// It hands out jobs again.
+    Resume,
+    /// As [`QueueAction::Pause`]; it is drained when none of its jobs is active any more.
+    Drain,
+    /// It gets these limits, all at once. Nothing that runs is interrupted.
+    Configure(QueueSettings),
+    /// A limit key gets another share, from its next job on.
+    Weigh {
+        /// The key.
+        key: &'a str,
+        /// Its share, 1 to 1000; 1 unless told otherwise.
+        weight: u16,
+    },
 }
 
 /// Jobs wanted.

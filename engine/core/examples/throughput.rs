@@ -88,6 +88,7 @@ fn plain(queue: &str) -> Enqueue<'_> {
         key_ms: 0,
         unique: b"",
         unique_ms: 0,
+        limit_key: "",
         priority: 2,
         max_retries: 3,
         backoff: BackoffKind::Exponential,

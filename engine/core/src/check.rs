@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jobbie_proto::limits::PRIORITY_TIERS;
 use jobbie_proto::reply::JobState;
 
 use crate::class::ClassId;
 use crate::fifo::Item;
 use crate::jobs::Special;
+use crate::lanes::Lanes;
 use crate::slab::NONE;
 use crate::state::{CLASS_TIMER, State};
 
@@ -68,6 +70,8 @@ impl State {
             self.jobs.contains(job) && !ended()
         });
         let waits = |job: u64| self.jobs.contains(job);
+        let active = |job: u64| self.job_state(job) == JobState::Active;
+        assert!(self.charges.jobs().into_iter().all(active), "a charge without a lease");
         assert!(self.payloads.jobs().into_iter().all(waits), "a payload without a job");
     }
 
@@ -118,7 +122,8 @@ impl State {
         let entry = self.classes.get(id);
         assert_eq!(entry.live, live, "a class miscounts its jobs");
         assert_eq!(entry.class.queue, *self.queues.get(entry.queue).name, "class of another queue");
-        assert_eq!(self.classes.find(&entry.class, entry.hash), Some(id), "a class is not found");
+        let found = self.classes.find(&entry.class, &entry.limit_key, entry.hash);
+        assert_eq!(found, Some(id), "a class is not found");
         let mut watched = Vec::new();
         for item in entry.expiring.iter() {
             let Item::Run { first, count } = item else { panic!("a single is watched") };
@@ -170,20 +175,64 @@ impl State {
                         Item::Single { job, .. } => job,
                     };
                     assert!(waiting.insert(job), "job {job} waits twice");
-                    let class = self.classes.get(self.class_of(job));
-                    assert_eq!(class.queue, at, "job {job} waits in another queue");
-                    assert_eq!(usize::from(class.class.priority), tier, "job {job}: wrong tier");
+                    self.check_place(job, at, tier);
                     from = offset + 1;
                 }
                 assert!(nth > 0 || from > 0, "queue {name}: nobody waits at the front");
             }
         }
+        if let Some(lanes) = &queue.lanes {
+            self.check_lanes(at, lanes, &mut waiting);
+        }
+        let rate = queue.rate();
+        assert!(rate.is_some() || queue.window.is_empty(), "queue {name} counts for nothing");
+        let noted = (queue.opening > 0).then_some((queue.opening, at));
+        let stands = self.openings.iter().find(|opening| opening.1 == at).copied();
+        assert_eq!(stands, noted, "queue {name} stands at another time of opening");
+        let waits = queue.pending() > 0;
+        let opens = rate.filter(|_| waits).and_then(|rate| queue.window.opens_at(rate));
+        let lane = queue.lanes.as_ref().and_then(|lanes| lanes.first_opening());
+        let opening = opens.into_iter().chain(lane).min().unwrap_or(0);
+        assert_eq!(queue.opening, opening, "queue {name} opens at another time");
         assert_eq!(waiting.len() as u64, queue.pending(), "queue {name}: lost a waiting job");
         let expires = |job: &u64| {
             let entry = self.classes.get(self.class_of(*job));
             entry.queue == at && entry.class.expire_after_ms > 0
         };
         assert_eq!(queue.expiring, self.jobs.iter().filter(expires).count() as u64);
+    }
+
+    fn check_place(&self, job: u64, queue: u32, tier: usize) {
+        let class = self.classes.get(self.class_of(job));
+        assert_eq!(class.queue, queue, "job {job} waits in another queue");
+        assert_eq!(usize::from(class.class.priority), tier, "job {job}: wrong tier");
+    }
+
+    /// Every job stands in the lane of its key, and as many are active as leases say.
+    fn check_lanes(&self, at: u32, lanes: &Lanes, waiting: &mut BTreeSet<u64>) {
+        let mut active: BTreeMap<&str, u32> = BTreeMap::new();
+        for job in self.jobs.iter().filter(|job| self.job_state(*job) == JobState::Active) {
+            let entry = self.classes.get(self.class_of(job));
+            if entry.queue == at {
+                *active.entry(&entry.limit_key).or_default() += 1;
+            }
+        }
+        let mut last = None;
+        while let Some((lane, saved)) = lanes.lane_after(last) {
+            last = Some(lane);
+            for tier in 0..PRIORITY_TIERS {
+                for one in lanes.waiting(lane, tier).filter(|one| self.waits_at(*one)) {
+                    assert!(waiting.insert(one.job), "job {} waits twice", one.job);
+                    self.check_place(one.job, at, tier.into());
+                    let key = &self.classes.get(self.class_of(one.job)).limit_key;
+                    assert_eq!(**key, *saved.key.name, "job {} waits in another's lane", one.job);
+                }
+            }
+        }
+        let sum: u32 = active.values().sum();
+        assert_eq!(u64::from(sum), self.queues.get(at).jobs[JobState::Active as usize]);
+        let active = |key: &str| active.get(key).copied().unwrap_or(0);
+        lanes.check(|one| self.waits_at(one), active);
     }
 
     fn check_sessions(&self) {

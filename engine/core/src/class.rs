@@ -17,6 +17,8 @@ pub(crate) struct ClassId(pub(crate) u32);
 #[derive(Clone)]
 pub(crate) struct ClassEntry {
     pub(crate) class: Rc<Class>,
+    /// Limit key; empty is none.
+    pub(crate) limit_key: Rc<str>,
     pub(crate) hash: u64,
     /// Its queue.
     pub(crate) queue: u32,
@@ -34,6 +36,7 @@ impl Default for ClassEntry {
     fn default() -> Self {
         thread_local! {
             /// Free places share one empty class, so that a page of them costs one allocation.
+            static NO_KEY: Rc<str> = Rc::from("");
             static EMPTY: Rc<Class> = Rc::new(Class {
                 queue: String::new(),
                 priority: 0,
@@ -46,6 +49,7 @@ impl Default for ClassEntry {
         }
         Self {
             class: EMPTY.with(Rc::clone),
+            limit_key: NO_KEY.with(Rc::clone),
             hash: 0,
             queue: 0,
             live: 0,
@@ -96,19 +100,28 @@ impl Classes {
         self.entries.get_mut(id.0)
     }
 
-    pub(crate) fn find(&self, class: &Class, hash: u64) -> Option<ClassId> {
+    pub(crate) fn find(&self, class: &Class, limit_key: &str, hash: u64) -> Option<ClassId> {
         self.by_content
             .find(hash, |at| {
                 let entry = self.entries.get(at);
-                entry.hash == hash && *entry.class == *class
+                entry.hash == hash && *entry.class == *class && *entry.limit_key == *limit_key
             })
             .map(ClassId)
     }
 
     /// Makes a class without jobs.
-    pub(crate) fn insert(&mut self, class: &Class, hash: u64, queue: u32) -> ClassId {
-        let class = Rc::new(class.clone());
-        let entry = ClassEntry { class, hash, queue, ..ClassEntry::default() };
+    pub(crate) fn insert(
+        &mut self,
+        class: &Class,
+        limit_key: &str,
+        hash: u64,
+        queue: u32,
+    ) -> ClassId {
+        let mut entry = ClassEntry { hash, queue, ..ClassEntry::default() };
+        entry.class = Rc::new(class.clone());
+        if !limit_key.is_empty() {
+            entry.limit_key = limit_key.into();
+        }
         let at = self.entries.insert(entry);
         self.by_content.insert(hash, at);
         ClassId(at)
@@ -118,7 +131,11 @@ impl Classes {
     pub(crate) fn sorted(&self) -> Vec<ClassId> {
         let mut all: Vec<_> = self.by_content.numbers().into_iter().map(ClassId).collect();
         all.retain(|class| Some(*class) != self.spare);
-        all.sort_unstable_by(|a, b| self.get(*a).class.cmp(&self.get(*b).class));
+        let content = |id: &ClassId| {
+            let entry = self.get(*id);
+            (&entry.class, &entry.limit_key)
+        };
+        all.sort_unstable_by(|a, b| content(a).cmp(&content(b)));
         all
     }
 
@@ -140,8 +157,9 @@ impl Classes {
 }
 
 /// Hash of a class, the same on every machine.
-pub(crate) fn hash_of(class: &Class) -> u64 {
-    xxh3_64_with_seed(&options(class), xxh3_64(class.queue.as_bytes()))
+pub(crate) fn hash_of(class: &Class, limit_key: &str) -> u64 {
+    let hash = xxh3_64_with_seed(&options(class), xxh3_64(class.queue.as_bytes()));
+    if limit_key.is_empty() { hash } else { xxh3_64_with_seed(limit_key.as_bytes(), hash) }
 }
 
 fn options(class: &Class) -> [u8; 22] {

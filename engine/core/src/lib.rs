@@ -25,7 +25,6 @@ mod fifo;
 mod heap;
 mod jobs;
 mod keys;
-#[cfg_attr(not(test), expect(dead_code, reason = "no queue keeps its jobs in lanes yet"))]
 mod lanes;
 mod leases;
 #[cfg(feature = "mutants")]

@@ -21,11 +21,25 @@ pub enum Mutant {
     UniqueUnchecked,
     /// A job that keeps losing its workers is handed out for ever (B2).
     CrashLoopUnnoticed,
+    /// More jobs of a queue are active than may be.
+    ConcurrencyIgnored,
+    /// More jobs of a queue are given out in a window than may be.
+    RateIgnored,
+    /// Limits per key do not hold.
+    KeyLimitsIgnored,
+    /// A dead job keeps its unique key.
+    UniqueKeptByTheDead,
+    /// A retried job keeps the attempts it has made.
+    RetryKeepsAttempts,
+    /// Ended jobs are forgotten a second early.
+    PurgedEarly,
+    /// Nothing happens when a hold is over.
+    HoldNeverEnds,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 8] = [
+    pub const ALL: [Mutant; 15] = [
         Mutant::TokenUncompared,
         Mutant::RepliesMissingFromSnapshot,
         Mutant::LeaseEndedEarly,
@@ -34,6 +48,13 @@ impl Mutant {
         Mutant::SteppedBackMissingFromSnapshot,
         Mutant::UniqueUnchecked,
         Mutant::CrashLoopUnnoticed,
+        Mutant::ConcurrencyIgnored,
+        Mutant::RateIgnored,
+        Mutant::KeyLimitsIgnored,
+        Mutant::UniqueKeptByTheDead,
+        Mutant::RetryKeepsAttempts,
+        Mutant::PurgedEarly,
+        Mutant::HoldNeverEnds,
     ];
 }
 

@@ -2,11 +2,18 @@
 
 use std::rc::Rc;
 
+use imbl::GenericOrdMap;
+use imbl::shared_ptr::RcK;
+use jobbie_proto::event::{QueueSettings, Sharing};
 use jobbie_proto::limits::PRIORITY_TIERS;
 use jobbie_proto::reply::JobState;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fifo::Fifo;
+use crate::lanes::Lanes;
+use crate::lanes::fair::Cost;
+use crate::lanes::settings::{Key, Limits};
+use crate::lanes::window::{Rate, RateWindow};
 use crate::pages::{Pages, own};
 use crate::table::Table;
 
@@ -15,6 +22,17 @@ use crate::table::Table;
 pub(crate) struct Queue {
     pub(crate) name: Rc<str>,
     pub(crate) paused: bool,
+    /// Whether it was paused to be drained.
+    pub(crate) draining: bool,
+    pub(crate) settings: QueueSettings,
+    /// What was given out of late, when there is a rate.
+    pub(crate) window: RateWindow,
+    /// Waiting jobs by limit key, since the first one with a key came. Those that waited before go first.
+    pub(crate) lanes: Option<Box<Lanes>>,
+    /// Shares of limit keys that are not 1.
+    pub(crate) weights: GenericOrdMap<Rc<str>, u16, RcK>,
+    /// When the queue stands among those whose windows open; 0 is not.
+    pub(crate) opening: u64,
     /// Waiting jobs by tier. The first member of each, if any, really waits: whatever takes a
     /// waiting job away also trims, so that a fetch never searches.
     pub(crate) tiers: [Fifo; PRIORITY_TIERS as usize],
@@ -26,6 +44,56 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    /// The rate of the queue as a whole, if it has one.
+    pub(crate) fn rate(&self) -> Option<Rate> {
+        let QueueSettings { rate, window_ms, .. } = self.settings;
+        let window_us = u64::from(window_ms) * 1000;
+        (rate > 0 && window_ms > 0).then_some(Rate { claims: rate, window_us })
+    }
+
+    /// Whether anything but its waiting jobs decides what it hands out.
+    #[inline]
+    pub(crate) fn is_limited(&self) -> bool {
+        self.settings.concurrency > 0 || self.settings.rate > 0 || self.lanes.is_some()
+    }
+
+    /// How many jobs it may hand out at `now`, when `ended` of its active ones are over.
+    pub(crate) fn room(&self, now: u64, ended: u64) -> u64 {
+        if !self.is_limited() {
+            return u64::MAX;
+        }
+        let active = self.jobs[JobState::Active as usize] - ended;
+        let slots = match u64::from(self.settings.concurrency) {
+            0 => u64::MAX,
+            _ if crate::mutant!(ConcurrencyIgnored) => u64::MAX,
+            most => most.saturating_sub(active),
+        };
+        let rate = self.rate().filter(|_| !crate::mutant!(RateIgnored));
+        rate.map_or(slots, |rate| slots.min(self.window.room(now, rate).into()))
+    }
+
+    /// What its lanes are to keep to.
+    pub(crate) fn lane_limits(&self) -> Limits {
+        if crate::mutant!(KeyLimitsIgnored) {
+            return Limits::default();
+        }
+        Limits {
+            key_concurrency: self.settings.key_concurrency,
+            key_rate: self.settings.key_rate,
+            key_window_us: u64::from(self.settings.key_window_ms) * 1000,
+            fair: match self.settings.fair {
+                Sharing::None => None,
+                Sharing::Jobs => Some(Cost::Jobs),
+                Sharing::WorkerTime => Some(Cost::WorkerTime),
+            },
+        }
+    }
+
+    /// A limit key with its share.
+    pub(crate) fn key<'a>(&self, name: &'a str) -> Key<'a> {
+        Key { name, weight: self.weights.get(name).copied().unwrap_or(1) }
+    }
+
     pub(crate) fn pending(&self) -> u64 {
         self.jobs[JobState::Pending as usize]
     }

@@ -77,6 +77,9 @@ impl State {
         QueueStats {
             queue: queue.name.to_string(),
             paused: queue.paused,
+            draining: queue.draining,
+            settings: queue.settings,
+            keys: queue.lanes.as_ref().map_or(0, |lanes| lanes.len() as u32),
             jobs: queue.jobs,
             enqueued_total: queue.enqueued_total,
         }
@@ -96,6 +99,7 @@ impl State {
             id,
             state: JobState::Pending,
             class: (*self.classes.get(self.class_of(job)).class).clone(),
+            limit_key: self.classes.get(self.class_of(job)).limit_key.to_string(),
             attempt: 0,
             token: LeaseToken(0),
             due: Micros(0),

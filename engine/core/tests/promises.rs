@@ -4,7 +4,9 @@ mod shard;
 
 use jobbie_core::{Decision, State, decide, decide_close_session, decide_timers};
 use jobbie_proto::reply::JobState;
-use jobbie_proto::request::{Ack, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueControl, When};
+use jobbie_proto::request::{
+    Ack, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueAction, QueueControl, When,
+};
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
 use shard::{Shard, enqueue, fetch};
 
@@ -82,7 +84,7 @@ fn a_job_is_fetched_extended_failed_retried_and_acked() {
     shard.state.check();
     let stats = shard.state.stats();
     assert_eq!((stats.leases, stats.sessions, stats.jobs), (0, 0, 2));
-    assert_eq!(shard.state.fetchable("q"), 1);
+    assert!(shard.state.is_fetchable("q", shard.now));
 }
 
 fn ack(job: JobRef) -> Ack<'static> {
@@ -296,7 +298,7 @@ fn r13_a_closed_session_gives_its_jobs_back_uncounted() {
     shard.state.check();
     let view = shard.state.job(leases[0].job).unwrap();
     assert_eq!((view.state, view.attempt), (JobState::Pending, 0));
-    assert_eq!(shard.state.fetchable("q"), 3);
+    assert!(shard.state.is_fetchable("q", shard.now));
 }
 
 #[test]
@@ -311,7 +313,7 @@ fn r14_jobs_come_by_queue_then_tier_then_arrival_and_never_before_their_time() {
     assert_eq!(leases.iter().map(|l| l.job.0).collect::<Vec<_>>(), [2, 6, 1, 5, 4]);
     shard.now.0 += 499_999;
     shard.timers();
-    assert_eq!(shard.state.fetchable("a"), 0);
+    assert!(!shard.state.is_fetchable("a", shard.now));
     shard.now.0 += 1;
     shard.enqueue(vec![enqueue("a")]);
     shard.timers();
@@ -353,7 +355,7 @@ fn one_request_sees_its_own_effects_in_the_order_of_its_fields() {
     assert_eq!(leased, [(3, 1), (2, 1)]);
     let request = Request {
         enqueues: vec![enqueue("q")],
-        queue_controls: vec![QueueControl { queue: "q", paused: true }],
+        queue_controls: vec![QueueControl { queue: "q", action: QueueAction::Pause }],
         fetch: fetching,
         ..shard.request()
     };

@@ -93,6 +93,7 @@ impl<'a> Shared<'a> {
             id,
             state: d.state,
             queue: self.queue(d.queue),
+            limit_key: d.bytes.limit_key.to_owned(),
             priority: d.priority,
             attempt: d.attempt,
             max_retries: d.max_retries,

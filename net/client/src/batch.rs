@@ -10,7 +10,7 @@ use crate::{Answer, Client, Enqueued, Error, NewJob};
 /// Bytes of one request, so that a large call does not hold up everybody else's.
 const REQUEST_BYTES_SOFT: usize = 1 << 20;
 /// What a job takes in a frame beside its own bytes, at most.
-const JOB_OVERHEAD_BYTES: usize = 104;
+const JOB_OVERHEAD_BYTES: usize = 112;
 /// And its hold.
 const HOLD_OVERHEAD_BYTES: usize = 24;
 
@@ -31,7 +31,7 @@ pub(crate) fn outcomes(answer: &Answer) -> Vec<Result<Enqueued, Error>> {
 fn bytes(job: &NewJob<'_>) -> usize {
     let held = job.1.map_or(0, |hold| hold.reason.len() + hold.by.len() + HOLD_OVERHEAD_BYTES);
     let job = &job.0;
-    let keys = job.key.len() + job.unique.len();
+    let keys = job.key.len() + job.unique.len() + job.limit_key.len();
     job.queue.len() + job.payload.len() + job.tags.len() + keys + held + JOB_OVERHEAD_BYTES
 }
 

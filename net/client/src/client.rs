@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use jobbie_proto::event::QueueSettings;
 use jobbie_proto::reply::{QueueStats, ShardStats};
-use jobbie_proto::request::{Ack, Fail, Fetch, Heartbeat, JobRef, QueueControl, Stats};
+use jobbie_proto::request::{
+    Ack, Fail, Fetch, Heartbeat, JobRef, QueueAction, QueueControl, Stats,
+};
 use jobbie_proto::wire::ANY_SHARD;
 use jobbie_proto::{Code, JobId, Micros, Request, ShardId};
 use tokio::time::{Instant, sleep};
@@ -327,7 +330,7 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn pause(&self, queue: &str) -> Result<(), Error> {
-        self.set_paused(queue, true).await
+        self.control_queue(queue, QueueAction::Pause).await
     }
 
     /// Lets a paused queue hand out jobs again.
@@ -335,11 +338,35 @@ impl Client {
     /// # Errors
     /// See [`Error`].
     pub async fn resume(&self, queue: &str) -> Result<(), Error> {
-        self.set_paused(queue, false).await
+        self.control_queue(queue, QueueAction::Resume).await
     }
 
-    async fn set_paused(&self, queue: &str, paused: bool) -> Result<(), Error> {
-        let queue_controls = vec![QueueControl { queue, paused }];
+    /// Lets a queue hand out no more jobs, to wait until none of it is active: [`Client::queue`] tells.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn drain(&self, queue: &str) -> Result<(), Error> {
+        self.control_queue(queue, QueueAction::Drain).await
+    }
+
+    /// Puts limits on a queue, all of them at once. Nothing that runs is interrupted.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn configure(&self, queue: &str, settings: QueueSettings) -> Result<(), Error> {
+        self.control_queue(queue, QueueAction::Configure(settings)).await
+    }
+
+    /// Gives a limit key of a queue another share, 1 to 1000, for when the queue shares fairly.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn weigh(&self, queue: &str, key: &str, weight: u16) -> Result<(), Error> {
+        self.control_queue(queue, QueueAction::Weigh { key, weight }).await
+    }
+
+    async fn control_queue(&self, queue: &str, action: QueueAction<'_>) -> Result<(), Error> {
+        let queue_controls = vec![QueueControl { queue, action }];
         let mut request = Request { queue_controls, ..Request::default() };
         self.request(self.inner.topology.shard_of(queue), &mut request).await.map(drop)
     }

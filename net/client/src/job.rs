@@ -46,6 +46,7 @@ impl<'a> NewJob<'a> {
             key_ms: limits::KEY_MS_DEFAULT,
             unique: b"",
             unique_ms: limits::UNIQUE_MS_DEFAULT,
+            limit_key: "",
             priority: limits::PRIORITY_DEFAULT,
             max_retries: limits::ATTEMPTS_DEFAULT,
             backoff: BackoffKind::Exponential,
@@ -126,6 +127,14 @@ impl<'a> NewJob<'a> {
         self
     }
 
+    /// Who it is for: a tenant, an account, a host (at most 255 bytes). The queue may limit the jobs of each and share
+    /// fairly between them ([`crate::Client::configure`]).
+    #[must_use]
+    pub fn limit_key(mut self, key: &'a str) -> Self {
+        self.0.limit_key = key;
+        self
+    }
+
     /// Waits for a human ([`crate::Client::approve`]) before it may run.
     #[must_use]
     pub fn hold(mut self, hold: Hold<'a>) -> Self {
@@ -184,6 +193,8 @@ pub struct JobInfo {
     pub state: JobState,
     /// Queue.
     pub queue: Arc<str>,
+    /// Limit key; empty is none.
+    pub limit_key: String,
     /// Tier, 0 first.
     pub priority: u8,
     /// Attempts begun.

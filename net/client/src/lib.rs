@@ -39,7 +39,7 @@ pub use job::{Enqueued, Job, JobInfo, NewJob};
 pub use topology::Topology;
 pub use worker::{JobContext, JobError, Report, Worker, WorkerBuilder};
 
-pub use jobbie_proto::event::{BackoffKind, HoldEnd};
+pub use jobbie_proto::event::{BackoffKind, HoldEnd, QueueSettings, Sharing};
 pub use jobbie_proto::reply::{JobState, QueueStats, ShardStats};
 pub use jobbie_proto::request::{Hold, JobRef};
 pub use jobbie_proto::{Code, JobId, LeaseToken, Micros, ShardId};

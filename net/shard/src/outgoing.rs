@@ -175,7 +175,7 @@ impl Sources {
         }
     }
 
-    fn job_bytes(&self, view: &JobView) -> JobBytes<'_> {
+    fn job_bytes<'a>(&'a self, view: &'a JobView) -> JobBytes<'a> {
         let record = self.job(view.record);
         let (error, backtrace) = self.error(view.last_error);
         let (hold_reason, hold_by) = self.hold(view.hold);
@@ -189,6 +189,7 @@ impl Sources {
             checkpoint: self.checkpoint(view.checkpoint),
             hold_reason,
             hold_by,
+            limit_key: &view.limit_key,
         }
     }
 

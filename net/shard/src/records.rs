@@ -86,7 +86,11 @@ impl Decoded {
     /// The job whose enqueueing is `event`.
     #[must_use]
     pub(crate) fn job(&self, event: EventSeq) -> Option<JobRecord<'_>> {
-        let (Event::Enqueued { class, jobs, .. }, nth) = self.event(event)? else { return None };
+        let (class, jobs, nth) = match self.event(event)? {
+            (Event::Enqueued { class, jobs, .. }, nth) => (class, jobs, nth),
+            (Event::Limited(limited), nth) => (&limited.class, &limited.jobs, nth),
+            _ => return None,
+        };
         let job = jobs.get(nth)?;
         let (payload, tags) = (self.bytes(job.payload), self.bytes(job.tags));
         Some(JobRecord { class, payload, tags, key: self.bytes(job.key) })

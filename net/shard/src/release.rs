@@ -153,6 +153,7 @@ fn is_read_back(event: &Event) -> bool {
     matches!(
         event,
         Event::Enqueued { .. }
+            | Event::Limited(_)
             | Event::Extended { .. }
             | Event::Failed { .. }
             | Event::Quarantined { .. }

@@ -205,7 +205,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     pub(crate) fn count_events(&self, events: &[Event]) {
         for event in events {
             let counter = match event {
-                Event::Enqueued { .. } => &self.metrics.enqueued_total,
+                Event::Enqueued { .. } | Event::Limited(_) => &self.metrics.enqueued_total,
                 Event::Leased { .. } => &self.metrics.leased_total,
                 Event::Completed { .. } => &self.metrics.completed_total,
                 Event::Failed { .. } => &self.metrics.failed_total,

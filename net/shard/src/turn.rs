@@ -70,6 +70,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             observer.absorbed(self.config.shard, entry.time, &group, &self.state.borrow());
         });
         self.stir_waiters(&group.events);
+        let opened = self.state.borrow_mut().drain_opened();
+        opened.iter().for_each(|queue| self.waiters.borrow_mut().stir(queue));
         self.count_events(&group.events);
         entry.push(group);
         reply
@@ -113,7 +115,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         while !entry.is_full() {
             let Some(queue) = self.waiters.borrow_mut().next_stirred() else { return };
             loop {
-                if self.state.borrow().fetchable(&queue) == 0 {
+                if !self.state.borrow().is_fetchable(&queue, entry.time) {
                     break;
                 }
                 let ready =
@@ -210,6 +212,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         for event in events {
             match event {
                 Event::Enqueued { class, .. } => waiters.stir(&class.queue),
+                Event::Limited(limited) => waiters.stir(&limited.class.queue),
                 Event::QueueResumed { queue } => waiters.stir(queue),
                 Event::Moved { queue, .. } => waiters.stir(queue),
                 Event::Released { .. }

@@ -128,6 +128,10 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
         Event::Extended { jobs } => {
             jobs.iter().flat_map(|j| [&j.progress, &j.checkpoint]).try_for_each(check)
         }
+        Event::Limited(limited) => {
+            let jobs = limited.jobs.iter();
+            jobs.flat_map(|j| [&j.payload, &j.tags, &j.key]).try_for_each(check)
+        }
         Event::UniqueTaken { jobs } => jobs.iter().map(|j| &j.key).try_for_each(check),
         Event::Quarantined { jobs } => jobs.iter().map(|j| &j.error).try_for_each(check),
         Event::Held { reason, by, .. } | Event::Rejected { reason, by, .. } => {
@@ -152,7 +156,11 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
         | Event::Requeued { .. }
         | Event::Moved { .. }
         | Event::Prioritized { .. }
-        | Event::Purged { .. } => Ok(()),
+        | Event::Purged { .. }
+        | Event::QueueConfigured { .. }
+        | Event::QueueDrained { .. }
+        | Event::KeyWeighed { .. }
+        | Event::LimitsOpened { .. } => Ok(()),
     }
 }
 

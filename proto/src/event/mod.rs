@@ -226,6 +226,61 @@ impl HoldEnd {
     }
 }
 
+/// What keys of a queue share equally, each by its weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Sharing {
+    /// Nothing: jobs are served in the order in which they came.
+    #[default]
+    None = 0,
+    /// Jobs served.
+    Jobs = 1,
+    /// The time for which workers have their jobs.
+    WorkerTime = 2,
+}
+
+impl Sharing {
+    /// The one with this number.
+    #[must_use]
+    pub fn from_u8(number: u8) -> Option<Self> {
+        [Self::None, Self::Jobs, Self::WorkerTime].get(usize::from(number)).copied()
+    }
+}
+
+/// What limits the jobs that a queue hands out. By default, nothing; 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct QueueSettings {
+    /// Jobs that workers may have at a time.
+    pub concurrency: u32,
+    /// Jobs that may be given out within any window.
+    pub rate: u32,
+    /// Length of that window, in milliseconds.
+    pub window_ms: u32,
+    /// Jobs of one limit key that workers may have at a time.
+    pub key_concurrency: u32,
+    /// Jobs of one limit key that may be given out within any window of it.
+    pub key_rate: u32,
+    /// Length of that window, in milliseconds.
+    pub key_window_ms: u32,
+    /// What limit keys share.
+    pub fair: Sharing,
+}
+
+/// Jobs with limit keys, which came into being with consecutive numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct LimitedJobs {
+    /// What they have in common.
+    pub class: Class,
+    /// Number of the first.
+    pub first_job: JobSeq,
+    /// The jobs.
+    pub jobs: Vec<EnqueuedJob>,
+    /// Idempotency keys they took.
+    pub keys: Vec<KeyTaken>,
+    /// The limit key of each job, not empty.
+    pub limit_keys: Vec<String>,
+}
+
 /// A unique key taken by a job that was enqueued just before, in the same group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct UniqueKey {
@@ -480,6 +535,34 @@ pub enum Event {
         /// The jobs.
         jobs: Vec<JobSeq>,
     },
+    /// Jobs with limit keys came into being; otherwise as [`Event::Enqueued`].
+    Limited(Box<LimitedJobs>),
+    /// A queue got other limits.
+    QueueConfigured {
+        /// The queue.
+        queue: String,
+        /// All of them.
+        settings: QueueSettings,
+    },
+    /// A queue hands out no jobs from now on, as when it is paused; whoever did that waits for its active ones.
+    QueueDrained {
+        /// The queue.
+        queue: String,
+    },
+    /// A limit key of a queue got another share.
+    KeyWeighed {
+        /// The queue.
+        queue: String,
+        /// The key.
+        key: String,
+        /// Its share; 1 unless told otherwise.
+        weight: u16,
+    },
+    /// The windows of queues, or of limit keys in them, have room again.
+    LimitsOpened {
+        /// The queues.
+        queues: Vec<String>,
+    },
 }
 
 /// Events lie next to each other in their group, all as large as the largest: one that is larger than those of
@@ -507,6 +590,8 @@ impl Event {
             | Event::Purged { jobs } => jobs.len(),
             Event::UniqueTaken { jobs } => jobs.len(),
             Event::Quarantined { jobs } => jobs.len(),
+            Event::Limited(limited) => limited.jobs.len(),
+            Event::LimitsOpened { queues } => queues.len(),
             Event::SessionOpened { .. }
             | Event::SessionClosed { .. }
             | Event::Deduplicated { .. }
@@ -520,7 +605,10 @@ impl Event {
             | Event::Approved { .. }
             | Event::Rejected { .. }
             | Event::Moved { .. }
-            | Event::Replaced { .. } => 1,
+            | Event::Replaced { .. }
+            | Event::QueueConfigured { .. }
+            | Event::QueueDrained { .. }
+            | Event::KeyWeighed { .. } => 1,
         };
         n as u64
     }
@@ -559,7 +647,12 @@ impl Event {
             | Event::Moved { .. }
             | Event::Prioritized { .. }
             | Event::Replaced { .. }
-            | Event::Purged { .. } => 2,
+            | Event::Purged { .. }
+            | Event::Limited(_)
+            | Event::QueueConfigured { .. }
+            | Event::QueueDrained { .. }
+            | Event::KeyWeighed { .. }
+            | Event::LimitsOpened { .. } => 2,
         }
     }
 }

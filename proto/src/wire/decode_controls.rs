@@ -3,9 +3,12 @@
 use super::DecodeError;
 use super::blob::BlobReader;
 use super::generated as fb;
-use super::table::{Names, Table, collect, hold_end, job_id};
+use super::table::{Names, Table, collect, hold_end, job_id, sharing};
+use crate::event::QueueSettings;
 use crate::limits::OPS_PER_REQUEST_MAX;
-use crate::request::{Enqueue, EnqueueHold, Hold, JobAction, JobControl};
+use crate::request::{
+    Enqueue, EnqueueHold, Hold, JobAction, JobControl, QueueAction, QueueControl,
+};
 
 type Wire = fb::Request<'static>;
 
@@ -101,4 +104,53 @@ pub(super) fn job_controls<'a>(
         };
         Ok(JobControl { job: job_id(control.job())?, action })
     })
+}
+
+pub(super) fn limit_keys<'a>(
+    table: &Table<'a>,
+    enqueues: &mut [Enqueue<'a>],
+    blob: &mut BlobReader<'a>,
+) -> Result<(), DecodeError> {
+    let list = table.list("limit keys", Wire::VT_LIMIT_KEYS, OPS_PER_REQUEST_MAX)?;
+    let mut rising = Rising::new("position of a limit key", enqueues.len());
+    for raw in list {
+        let key = fb::LimitKey(*raw);
+        let enqueue = &mut enqueues[rising.position(key.enqueue())?];
+        enqueue.limit_key = blob.text("limit key", key.key_len().into())?;
+    }
+    Ok(())
+}
+
+/// Pauses and resumes may also be in a list of their own, which comes before this one.
+pub(super) fn queue_actions<'a>(
+    table: &Table<'a>,
+    queues: &Names<'a>,
+    controls: &mut Vec<QueueControl<'a>>,
+    blob: &mut BlobReader<'a>,
+) -> Result<(), DecodeError> {
+    for raw in table.list("queue actions", Wire::VT_QUEUE_ACTIONS, OPS_PER_REQUEST_MAX)? {
+        let wire = fb::QueueAction(*raw);
+        let key = blob.text("limit key", wire.key_len().into())?;
+        let action = match wire.kind() {
+            1 => QueueAction::Drain,
+            2 => QueueAction::Configure(QueueSettings {
+                concurrency: wire.concurrency(),
+                rate: wire.rate(),
+                window_ms: wire.window_ms(),
+                key_concurrency: wire.key_concurrency(),
+                key_rate: wire.key_rate(),
+                key_window_ms: wire.key_window_ms(),
+                fair: sharing(wire.fair())?,
+            }),
+            3 => QueueAction::Weigh { key, weight: wire.weight() },
+            4 => QueueAction::Pause,
+            5 => QueueAction::Resume,
+            kind => {
+                let field = "kind of queue action";
+                return Err(DecodeError::Value { field, value: kind.into() });
+            }
+        };
+        controls.push(QueueControl { queue: queues.get(wire.name())?, action });
+    }
+    Ok(())
 }

@@ -2,8 +2,9 @@
 
 use super::blob::BlobReader;
 use super::generated as fb;
-use super::table::{Names, Table, code, collect, job_id, names};
+use super::table::{Names, Table, code, collect, job_id, names, sharing};
 use super::{DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame};
+use crate::event::QueueSettings;
 use crate::limits::{FETCH_COUNT_MAX, OPS_PER_REQUEST_MAX};
 use crate::reply::{Failed, QueueStats, ShardStats};
 use crate::{EventSeq, JobSeq, LeaseToken, Micros};
@@ -62,6 +63,13 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
     }
     for (lookup, raw) in reply.lookups.iter_mut().zip(more) {
         lookup.decode_more(&fb::LookupMore(*raw), blob)?;
+    }
+    let settings = table.list("settings of queues", T::VT_QUEUE_SETTINGS, usize::MAX)?;
+    if !settings.is_empty() && settings.len() != reply.queue_stats.len() {
+        return Err(DecodeError::Parallel { field: "settings of queues" });
+    }
+    for (queue, raw) in reply.queue_stats.iter_mut().zip(settings) {
+        queue_settings(queue, &fb::QueueSettings(*raw))?;
     }
     Ok(reply)
 }
@@ -122,6 +130,9 @@ fn queue_stats(stats: &fb::QueueStats, names: &Names<'_>) -> Result<QueueStats, 
     Ok(QueueStats {
         queue: names.get(stats.name())?.to_owned(),
         paused: stats.paused(),
+        draining: false,
+        settings: QueueSettings::default(),
+        keys: 0,
         jobs: std::array::from_fn(|state| jobs.get(state)),
         enqueued_total: stats.enqueued_total(),
     })
@@ -138,4 +149,19 @@ fn shard_stats(stats: &fb::ShardStats) -> ShardStats {
         state_hash: stats.state_hash(),
         time: Micros(stats.time_us()),
     }
+}
+
+fn queue_settings(queue: &mut QueueStats, wire: &fb::QueueSettings) -> Result<(), DecodeError> {
+    queue.draining = wire.draining();
+    queue.keys = wire.keys();
+    queue.settings = QueueSettings {
+        concurrency: wire.concurrency(),
+        rate: wire.rate(),
+        window_ms: wire.window_ms(),
+        key_concurrency: wire.key_concurrency(),
+        key_rate: wire.key_rate(),
+        key_window_ms: wire.key_window_ms(),
+        fair: sharing(wire.fair())?,
+    };
+    Ok(())
 }

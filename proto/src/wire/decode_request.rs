@@ -2,15 +2,17 @@
 
 use super::DecodeError;
 use super::blob::BlobReader;
-use super::decode_controls::{holds, job_controls, uniques};
+use super::decode_controls::{holds, job_controls, limit_keys, queue_actions, uniques};
 use super::generated as fb;
 use super::table::{Names, Table, backoff, collect, job_id, job_ref, names};
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
-use crate::request::{Ack, Enqueue, Fail, Fetch, Heartbeat, QueueControl, Request, Stats, When};
+use crate::request::{
+    Ack, Enqueue, Fail, Fetch, Heartbeat, QueueAction, QueueControl, Request, Stats, When,
+};
 use crate::{Micros, SessionId};
 
-/// Names a request can need: one for each enqueue, job control and queue control, and those of the fetch.
-const NAMES_MAX: usize = 3 * OPS_PER_REQUEST_MAX + FETCH_QUEUES_MAX;
+/// Names a request can need: one for each enqueue, job control, queue control and queue action, and those of the fetch.
+const NAMES_MAX: usize = 4 * OPS_PER_REQUEST_MAX + FETCH_QUEUES_MAX;
 const _: () = assert!(NAMES_MAX <= u16::MAX as usize);
 
 pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>, DecodeError> {
@@ -62,7 +64,9 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
             table.list("queue controls", T::VT_QUEUE_CONTROLS, most)?,
             |raw| {
                 let control = fb::QueueControl(raw);
-                Ok(QueueControl { queue: queues.get(control.name())?, paused: control.paused() })
+                let action =
+                    if control.paused() { QueueAction::Pause } else { QueueAction::Resume };
+                Ok(QueueControl { queue: queues.get(control.name())?, action })
             },
         )?,
         fetch: fetch(&table, &queues, blob)?,
@@ -72,6 +76,8 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
     uniques(&table, &mut request.enqueues, blob)?;
     request.holds = holds(&table, request.enqueues.len(), blob)?;
     request.job_controls = job_controls(&table, &queues, blob)?;
+    limit_keys(&table, &mut request.enqueues, blob)?;
+    queue_actions(&table, &queues, &mut request.queue_controls, blob)?;
     Ok(request)
 }
 
@@ -123,6 +129,7 @@ fn enqueues<'a>(
             key_ms: of.like.key_ms(),
             unique: &[],
             unique_ms: 0,
+            limit_key: "",
             priority: of.like.priority(),
             max_retries: of.like.max_retries(),
             backoff: of.backoff,

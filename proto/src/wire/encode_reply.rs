@@ -91,6 +91,18 @@ impl Scratch {
         let name = self.names.intern(&stats.queue)?;
         let wire = fb::QueueStats::new(&stats.jobs, stats.enqueued_total, name, stats.paused);
         self.queue_stats.push(wire);
+        let set = &stats.settings;
+        self.queue_settings.push(fb::QueueSettings::new(
+            set.concurrency,
+            set.rate,
+            set.window_ms,
+            set.key_concurrency,
+            set.key_rate,
+            set.key_window_ms,
+            stats.keys,
+            set.fair as u8,
+            stats.draining,
+        ));
         Ok(())
     }
 
@@ -101,6 +113,7 @@ impl Scratch {
             + size_of_val(&self.lookups_more[..])
             + self.more_bytes.len()
             + size_of_val(&self.queue_stats[..])
+            + size_of_val(&self.queue_settings[..])
             + self.names.bytes.len()
             + size_of_val(&self.names.lens[..])
     }
@@ -155,6 +168,8 @@ impl Parts<'_> {
         // Most jobs have none of it.
         let said = scratch.lookups_more.iter().any(|more| *more != fb::LookupMore::default());
         let lookups_more = if said { vector(table, &scratch.lookups_more) } else { None };
+        let set = scratch.queue_settings.iter().any(|set| *set != fb::QueueSettings::default());
+        let queue_settings = if set { vector(table, &scratch.queue_settings) } else { None };
         let shard_stats = self.shard.filter(|_| !more).as_ref().map(shard_stats);
         let mut args = fb::ReplyArgs {
             number: self.head.number,
@@ -166,6 +181,7 @@ impl Parts<'_> {
             lookups: vector(table, &scratch.lookups),
             lookups_more,
             queue_stats: vector(table, &scratch.queue_stats),
+            queue_settings,
             shard_stats: shard_stats.as_ref(),
             ..fb::ReplyArgs::default()
         };

@@ -7,7 +7,9 @@ use super::generated as fb;
 use super::{EncodeError, table};
 use crate::Request;
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
-use crate::request::{Enqueue, Hold, JobAction, JobControl, Stats, When};
+use crate::request::{
+    Enqueue, Hold, JobAction, JobControl, QueueAction, QueueControl, Stats, When,
+};
 
 /// How far back an equal class is looked for.
 const LOOK_BACK: usize = 8;
@@ -159,6 +161,9 @@ struct Rare {
     uniques: Vec<fb::Unique>,
     holds: Vec<fb::EnqueueHold>,
     controls: Vec<fb::JobControl>,
+    limit_keys: Vec<fb::LimitKey>,
+    actions: Vec<fb::QueueAction>,
+    pauses: Vec<fb::QueueControl>,
 }
 
 impl Rare {
@@ -190,7 +195,63 @@ impl Rare {
         for control in &request.job_controls {
             rare.controls.push(job_control(scratch, out, control)?);
         }
+        for (at, job) in (0..).zip(&request.enqueues) {
+            if !job.limit_key.is_empty() {
+                let len = len_u16("limit key", job.limit_key.as_bytes())?;
+                rare.limit_keys.push(fb::LimitKey::new(at, len));
+                out.extend_from_slice(job.limit_key.as_bytes());
+            }
+        }
+        // Pauses and resumes alone go where servers of version 1 look for them. With others they go the same way, so
+        // that everything stays in order.
+        let simple = |control: &QueueControl<'_>| {
+            matches!(control.action, QueueAction::Pause | QueueAction::Resume)
+        };
+        let simple = request.queue_controls.iter().all(simple);
+        for control in &request.queue_controls {
+            rare.queue_control(scratch, out, control, simple)?;
+        }
         Ok(rare)
+    }
+
+    fn queue_control(
+        &mut self,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+        control: &QueueControl<'_>,
+        simple: bool,
+    ) -> Result<(), EncodeError> {
+        let name = scratch.names.intern(control.queue)?;
+        if simple {
+            let paused = control.action == QueueAction::Pause;
+            self.pauses.push(fb::QueueControl::new(name, paused));
+            return Ok(());
+        }
+        let mut wire = fb::QueueAction::default();
+        wire.set_name(name);
+        match control.action {
+            QueueAction::Pause => wire.set_kind(4),
+            QueueAction::Resume => wire.set_kind(5),
+            QueueAction::Drain => wire.set_kind(1),
+            QueueAction::Configure(settings) => {
+                wire.set_kind(2);
+                wire.set_concurrency(settings.concurrency);
+                wire.set_rate(settings.rate);
+                wire.set_window_ms(settings.window_ms);
+                wire.set_key_concurrency(settings.key_concurrency);
+                wire.set_key_rate(settings.key_rate);
+                wire.set_key_window_ms(settings.key_window_ms);
+                wire.set_fair(settings.fair as u8);
+            }
+            QueueAction::Weigh { key, weight } => {
+                wire.set_kind(3);
+                wire.set_weight(weight);
+                wire.set_key_len(len_u16("limit key", key.as_bytes())?);
+                out.extend_from_slice(key.as_bytes());
+            }
+        }
+        self.actions.push(wire);
+        Ok(())
     }
 }
 
@@ -247,11 +308,6 @@ impl Encoder {
         let open = self.begin(out);
         let (fetch, stats) = put_blob(&mut self.scratch, out, request)?;
         let rare = Rare::put(&mut self.scratch, out, request)?;
-        let mut controls = Vec::new();
-        for control in &request.queue_controls {
-            let name = self.scratch.names.intern(control.queue)?;
-            controls.push(fb::QueueControl::new(name, control.paused));
-        }
         let names_at = self.put_names(out, &open);
         let (table, scratch) = (&mut self.table, &self.scratch);
         let args = fb::RequestArgs {
@@ -270,7 +326,7 @@ impl Encoder {
             releases: vector_of(table, &request.releases, |r| table::job_ref_to(*r)),
             cancels: vector_of(table, &request.cancels, |id| table::job_id_to(*id)),
             deletes: vector_of(table, &request.deletes, |id| table::job_id_to(*id)),
-            queue_controls: vector(table, &controls),
+            queue_controls: vector(table, &rare.pauses),
             fetch: fetch.as_ref(),
             fetch_names: vector(table, &scratch.positions),
             lookups: vector_of(table, &request.lookups, |id| table::job_id_to(*id)),
@@ -278,6 +334,8 @@ impl Encoder {
             uniques: vector(table, &rare.uniques),
             holds: vector(table, &rare.holds),
             job_controls: vector(table, &rare.controls),
+            limit_keys: vector(table, &rare.limit_keys),
+            queue_actions: vector(table, &rare.actions),
         };
         let root = fb::Request::create(table, &args);
         self.end(out, &open, Kind::Request, root)

@@ -33,6 +33,7 @@ pub(super) struct Scratch {
     /// What `lookups_more` says the lengths of: it comes behind the bytes of all lookups.
     pub(super) more_bytes: Vec<u8>,
     pub(super) queue_stats: Vec<fb::QueueStats>,
+    pub(super) queue_settings: Vec<fb::QueueSettings>,
     pub(super) positions: Vec<u16>,
 }
 
@@ -50,6 +51,7 @@ impl Scratch {
         self.lookups_more.clear();
         self.more_bytes.clear();
         self.queue_stats.clear();
+        self.queue_settings.clear();
         self.positions.clear();
     }
 }

@@ -2241,6 +2241,568 @@ impl<'a> EnqueueHold {
     }
 }
 
+// struct LimitKey, aligned to 4
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct LimitKey(pub [u8; 8]);
+impl Default for LimitKey {
+    fn default() -> Self {
+        Self([0; 8])
+    }
+}
+impl ::core::fmt::Debug for LimitKey {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("LimitKey")
+            .field("enqueue", &self.enqueue())
+            .field("key_len", &self.key_len())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for LimitKey {}
+impl<'a> ::flatbuffers::Follow<'a> for LimitKey {
+    type Inner = &'a LimitKey;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a LimitKey>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a LimitKey {
+    type Inner = &'a LimitKey;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<LimitKey>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for LimitKey {
+    type Output = LimitKey;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const LimitKey as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(4)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for LimitKey {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> LimitKey {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(enqueue: u32, key_len: u16) -> Self {
+        let mut s = Self([0; 8]);
+        s.set_enqueue(enqueue);
+        s.set_key_len(key_len);
+        s
+    }
+
+    pub fn enqueue(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_enqueue(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn key_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[4..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_key_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[4..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct QueueAction, aligned to 4
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct QueueAction(pub [u8; 32]);
+impl Default for QueueAction {
+    fn default() -> Self {
+        Self([0; 32])
+    }
+}
+impl ::core::fmt::Debug for QueueAction {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("QueueAction")
+            .field("concurrency", &self.concurrency())
+            .field("rate", &self.rate())
+            .field("window_ms", &self.window_ms())
+            .field("key_concurrency", &self.key_concurrency())
+            .field("key_rate", &self.key_rate())
+            .field("key_window_ms", &self.key_window_ms())
+            .field("name", &self.name())
+            .field("weight", &self.weight())
+            .field("key_len", &self.key_len())
+            .field("kind", &self.kind())
+            .field("fair", &self.fair())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for QueueAction {}
+impl<'a> ::flatbuffers::Follow<'a> for QueueAction {
+    type Inner = &'a QueueAction;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a QueueAction>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a QueueAction {
+    type Inner = &'a QueueAction;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<QueueAction>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for QueueAction {
+    type Output = QueueAction;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const QueueAction as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(4)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for QueueAction {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> QueueAction {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        concurrency: u32,
+        rate: u32,
+        window_ms: u32,
+        key_concurrency: u32,
+        key_rate: u32,
+        key_window_ms: u32,
+        name: u16,
+        weight: u16,
+        key_len: u16,
+        kind: u8,
+        fair: u8,
+    ) -> Self {
+        let mut s = Self([0; 32]);
+        s.set_concurrency(concurrency);
+        s.set_rate(rate);
+        s.set_window_ms(window_ms);
+        s.set_key_concurrency(key_concurrency);
+        s.set_key_rate(key_rate);
+        s.set_key_window_ms(key_window_ms);
+        s.set_name(name);
+        s.set_weight(weight);
+        s.set_key_len(key_len);
+        s.set_kind(kind);
+        s.set_fair(fair);
+        s
+    }
+
+    pub fn concurrency(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_concurrency(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn rate(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[4..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_rate(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[4..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn window_ms(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_window_ms(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn key_concurrency(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[12..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_key_concurrency(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[12..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn key_rate(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_key_rate(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn key_window_ms(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[20..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_key_window_ms(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[20..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn name(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_name(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn weight(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[26..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_weight(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[26..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn key_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[28..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_key_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[28..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn kind(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[30..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_kind(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[30..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn fair(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[31..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_fair(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[31..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct JobControl, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -4596,6 +5158,7 @@ impl ::core::fmt::Debug for LookupMore {
             .field("lease_expiries", &self.lease_expiries())
             .field("reason_len", &self.reason_len())
             .field("by_len", &self.by_len())
+            .field("limit_key_len", &self.limit_key_len())
             .field("then", &self.then())
             .finish()
     }
@@ -4646,12 +5209,20 @@ impl<'a> ::flatbuffers::Verifiable for LookupMore {
 
 impl<'a> LookupMore {
     #[allow(clippy::too_many_arguments)]
-    pub fn new(ended_us: u64, lease_expiries: u32, reason_len: u32, by_len: u16, then: u8) -> Self {
+    pub fn new(
+        ended_us: u64,
+        lease_expiries: u32,
+        reason_len: u32,
+        by_len: u16,
+        limit_key_len: u16,
+        then: u8,
+    ) -> Self {
         let mut s = Self([0; 24]);
         s.set_ended_us(ended_us);
         s.set_lease_expiries(lease_expiries);
         s.set_reason_len(reason_len);
         s.set_by_len(by_len);
+        s.set_limit_key_len(limit_key_len);
         s.set_then(then);
         s
     }
@@ -4776,6 +5347,36 @@ impl<'a> LookupMore {
         }
     }
 
+    pub fn limit_key_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[18..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_limit_key_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[18..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
     pub fn then(&self) -> u8 {
         let mut mem =
             ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
@@ -4784,7 +5385,7 @@ impl<'a> LookupMore {
         // Which contains a valid value in this slot
         ::flatbuffers::EndianScalar::from_little_endian(unsafe {
             ::core::ptr::copy_nonoverlapping(
-                self.0[18..].as_ptr(),
+                self.0[20..].as_ptr(),
                 mem.as_mut_ptr() as *mut u8,
                 ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
             );
@@ -4800,7 +5401,7 @@ impl<'a> LookupMore {
         unsafe {
             ::core::ptr::copy_nonoverlapping(
                 &x_le as *const _ as *const u8,
-                self.0[18..].as_mut_ptr(),
+                self.0[20..].as_mut_ptr(),
                 ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
             );
         }
@@ -4981,6 +5582,371 @@ impl<'a> QueueStats {
             ::core::ptr::copy_nonoverlapping(
                 &x_le as *const _ as *const u8,
                 self.0[74..].as_mut_ptr(),
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct QueueSettings, aligned to 4
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct QueueSettings(pub [u8; 32]);
+impl Default for QueueSettings {
+    fn default() -> Self {
+        Self([0; 32])
+    }
+}
+impl ::core::fmt::Debug for QueueSettings {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("QueueSettings")
+            .field("concurrency", &self.concurrency())
+            .field("rate", &self.rate())
+            .field("window_ms", &self.window_ms())
+            .field("key_concurrency", &self.key_concurrency())
+            .field("key_rate", &self.key_rate())
+            .field("key_window_ms", &self.key_window_ms())
+            .field("keys", &self.keys())
+            .field("fair", &self.fair())
+            .field("draining", &self.draining())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for QueueSettings {}
+impl<'a> ::flatbuffers::Follow<'a> for QueueSettings {
+    type Inner = &'a QueueSettings;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a QueueSettings>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a QueueSettings {
+    type Inner = &'a QueueSettings;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<QueueSettings>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for QueueSettings {
+    type Output = QueueSettings;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const QueueSettings as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(4)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for QueueSettings {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> QueueSettings {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        concurrency: u32,
+        rate: u32,
+        window_ms: u32,
+        key_concurrency: u32,
+        key_rate: u32,
+        key_window_ms: u32,
+        keys: u32,
+        fair: u8,
+        draining: bool,
+    ) -> Self {
+        let mut s = Self([0; 32]);
+        s.set_concurrency(concurrency);
+        s.set_rate(rate);
+        s.set_window_ms(window_ms);
+        s.set_key_concurrency(key_concurrency);
+        s.set_key_rate(key_rate);
+        s.set_key_window_ms(key_window_ms);
+        s.set_keys(keys);
+        s.set_fair(fair);
+        s.set_draining(draining);
+        s
+    }
+
+    pub fn concurrency(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_concurrency(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn rate(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[4..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_rate(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[4..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn window_ms(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_window_ms(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn key_concurrency(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[12..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_key_concurrency(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[12..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn key_rate(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_key_rate(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn key_window_ms(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[20..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_key_window_ms(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[20..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn keys(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_keys(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn fair(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[28..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_fair(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[28..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn draining(&self) -> bool {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[29..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_draining(&mut self, x: bool) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[29..].as_mut_ptr(),
                 ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
             );
         }
@@ -5702,6 +6668,8 @@ impl<'a> Request<'a> {
     pub const VT_UNIQUES: ::flatbuffers::VOffsetT = 44;
     pub const VT_HOLDS: ::flatbuffers::VOffsetT = 46;
     pub const VT_JOB_CONTROLS: ::flatbuffers::VOffsetT = 48;
+    pub const VT_LIMIT_KEYS: ::flatbuffers::VOffsetT = 50;
+    pub const VT_QUEUE_ACTIONS: ::flatbuffers::VOffsetT = 52;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -5721,6 +6689,12 @@ impl<'a> Request<'a> {
         builder.add_confirmed_below(args.confirmed_below);
         builder.add_number(args.number);
         builder.add_session(args.session);
+        if let Some(x) = args.queue_actions {
+            builder.add_queue_actions(x);
+        }
+        if let Some(x) = args.limit_keys {
+            builder.add_limit_keys(x);
+        }
         if let Some(x) = args.job_controls {
             builder.add_job_controls(x);
         }
@@ -6022,6 +6996,30 @@ impl<'a> Request<'a> {
             )
         }
     }
+    #[inline]
+    pub fn limit_keys(&self) -> Option<::flatbuffers::Vector<'a, LimitKey>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LimitKey>>>(
+                Request::VT_LIMIT_KEYS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn queue_actions(&self) -> Option<::flatbuffers::Vector<'a, QueueAction>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, QueueAction>>>(
+                Request::VT_QUEUE_ACTIONS,
+                None,
+            )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Request<'_> {
@@ -6118,6 +7116,16 @@ impl ::flatbuffers::Verifiable for Request<'_> {
                 Self::VT_JOB_CONTROLS,
                 false,
             )?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LimitKey>>>(
+                "limit_keys",
+                Self::VT_LIMIT_KEYS,
+                false,
+            )?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, QueueAction>>>(
+                "queue_actions",
+                Self::VT_QUEUE_ACTIONS,
+                false,
+            )?
             .finish();
         Ok(())
     }
@@ -6146,6 +7154,8 @@ pub struct RequestArgs<'a> {
     pub uniques: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Unique>>>,
     pub holds: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, EnqueueHold>>>,
     pub job_controls: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, JobControl>>>,
+    pub limit_keys: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LimitKey>>>,
+    pub queue_actions: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, QueueAction>>>,
 }
 impl<'a> Default for RequestArgs<'a> {
     #[inline]
@@ -6174,6 +7184,8 @@ impl<'a> Default for RequestArgs<'a> {
             uniques: None,
             holds: None,
             job_controls: None,
+            limit_keys: None,
+            queue_actions: None,
         }
     }
 }
@@ -6320,6 +7332,24 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RequestBuilder<'a, 'b, A> {
         );
     }
     #[inline]
+    pub fn add_limit_keys(
+        &mut self,
+        limit_keys: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LimitKey>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_LIMIT_KEYS, limit_keys);
+    }
+    #[inline]
+    pub fn add_queue_actions(
+        &mut self,
+        queue_actions: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, QueueAction>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Request::VT_QUEUE_ACTIONS,
+            queue_actions,
+        );
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RequestBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         RequestBuilder { fbb_: _fbb, start_: start }
@@ -6357,6 +7387,8 @@ impl ::core::fmt::Debug for Request<'_> {
         ds.field("uniques", &self.uniques());
         ds.field("holds", &self.holds());
         ds.field("job_controls", &self.job_controls());
+        ds.field("limit_keys", &self.limit_keys());
+        ds.field("queue_actions", &self.queue_actions());
         ds.finish()
     }
 }
@@ -7251,6 +8283,7 @@ impl<'a> Reply<'a> {
     pub const VT_SHARD_STATS: ::flatbuffers::VOffsetT = 40;
     pub const VT_JOB_CONTROLS: ::flatbuffers::VOffsetT = 42;
     pub const VT_LOOKUPS_MORE: ::flatbuffers::VOffsetT = 44;
+    pub const VT_QUEUE_SETTINGS: ::flatbuffers::VOffsetT = 46;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -7268,6 +8301,9 @@ impl<'a> Reply<'a> {
     ) -> ::flatbuffers::WIPOffset<Reply<'bldr>> {
         let mut builder = ReplyBuilder::new(_fbb);
         builder.add_number(args.number);
+        if let Some(x) = args.queue_settings {
+            builder.add_queue_settings(x);
+        }
         if let Some(x) = args.lookups_more {
             builder.add_lookups_more(x);
         }
@@ -7531,6 +8567,19 @@ impl<'a> Reply<'a> {
             )
         }
     }
+    #[inline]
+    pub fn queue_settings(&self) -> Option<::flatbuffers::Vector<'a, QueueSettings>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab
+                .get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, QueueSettings>>>(
+                    Reply::VT_QUEUE_SETTINGS,
+                    None,
+                )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Reply<'_> {
@@ -7540,80 +8589,29 @@ impl ::flatbuffers::Verifiable for Reply<'_> {
         pos: usize,
     ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
         v.visit_table(pos)?
-            .visit_field::<u64>("number", Self::VT_NUMBER, false)?
-            .visit_field::<u8>("code", Self::VT_CODE, false)?
-            .visit_field::<bool>("more", Self::VT_MORE, false)?
-            .visit_field::<u32>("retry_after_ms", Self::VT_RETRY_AFTER_MS, false)?
-            .visit_field::<u32>("message_len", Self::VT_MESSAGE_LEN, false)?
-            .visit_field::<u16>("redirect_len", Self::VT_REDIRECT_LEN, false)?
-            .visit_field::<u32>("names_at", Self::VT_NAMES_AT, false)?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u16>>>(
-                "names",
-                Self::VT_NAMES,
-                false,
-            )?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Enqueued>>>(
-                "enqueued",
-                Self::VT_ENQUEUED,
-                false,
-            )?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(
-                "acks",
-                Self::VT_ACKS,
-                false,
-            )?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Failed>>>(
-                "fails",
-                Self::VT_FAILS,
-                false,
-            )?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(
-                "heartbeats",
-                Self::VT_HEARTBEATS,
-                false,
-            )?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(
-                "releases",
-                Self::VT_RELEASES,
-                false,
-            )?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(
-                "cancels",
-                Self::VT_CANCELS,
-                false,
-            )?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(
-                "deletes",
-                Self::VT_DELETES,
-                false,
-            )?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Lease>>>(
-                "leases",
-                Self::VT_LEASES,
-                false,
-            )?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Lookup>>>(
-                "lookups",
-                Self::VT_LOOKUPS,
-                false,
-            )?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, QueueStats>>>(
-                "queue_stats",
-                Self::VT_QUEUE_STATS,
-                false,
-            )?
-            .visit_field::<ShardStats>("shard_stats", Self::VT_SHARD_STATS, false)?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(
-                "job_controls",
-                Self::VT_JOB_CONTROLS,
-                false,
-            )?
-            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LookupMore>>>(
-                "lookups_more",
-                Self::VT_LOOKUPS_MORE,
-                false,
-            )?
-            .finish();
+     .visit_field::<u64>("number", Self::VT_NUMBER, false)?
+     .visit_field::<u8>("code", Self::VT_CODE, false)?
+     .visit_field::<bool>("more", Self::VT_MORE, false)?
+     .visit_field::<u32>("retry_after_ms", Self::VT_RETRY_AFTER_MS, false)?
+     .visit_field::<u32>("message_len", Self::VT_MESSAGE_LEN, false)?
+     .visit_field::<u16>("redirect_len", Self::VT_REDIRECT_LEN, false)?
+     .visit_field::<u32>("names_at", Self::VT_NAMES_AT, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u16>>>("names", Self::VT_NAMES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Enqueued>>>("enqueued", Self::VT_ENQUEUED, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("acks", Self::VT_ACKS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Failed>>>("fails", Self::VT_FAILS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("heartbeats", Self::VT_HEARTBEATS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("releases", Self::VT_RELEASES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("cancels", Self::VT_CANCELS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("deletes", Self::VT_DELETES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Lease>>>("leases", Self::VT_LEASES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Lookup>>>("lookups", Self::VT_LOOKUPS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, QueueStats>>>("queue_stats", Self::VT_QUEUE_STATS, false)?
+     .visit_field::<ShardStats>("shard_stats", Self::VT_SHARD_STATS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("job_controls", Self::VT_JOB_CONTROLS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LookupMore>>>("lookups_more", Self::VT_LOOKUPS_MORE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, QueueSettings>>>("queue_settings", Self::VT_QUEUE_SETTINGS, false)?
+     .finish();
         Ok(())
     }
 }
@@ -7639,6 +8637,7 @@ pub struct ReplyArgs<'a> {
     pub shard_stats: Option<&'a ShardStats>,
     pub job_controls: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
     pub lookups_more: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LookupMore>>>,
+    pub queue_settings: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, QueueSettings>>>,
 }
 impl<'a> Default for ReplyArgs<'a> {
     #[inline]
@@ -7665,6 +8664,7 @@ impl<'a> Default for ReplyArgs<'a> {
             shard_stats: None,
             job_controls: None,
             lookups_more: None,
+            queue_settings: None,
         }
     }
 }
@@ -7795,6 +8795,16 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReplyBuilder<'a, 'b, A> {
             .push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_LOOKUPS_MORE, lookups_more);
     }
     #[inline]
+    pub fn add_queue_settings(
+        &mut self,
+        queue_settings: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, QueueSettings>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Reply::VT_QUEUE_SETTINGS,
+            queue_settings,
+        );
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReplyBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         ReplyBuilder { fbb_: _fbb, start_: start }
@@ -7830,6 +8840,7 @@ impl ::core::fmt::Debug for Reply<'_> {
         ds.field("shard_stats", &self.shard_stats());
         ds.field("job_controls", &self.job_controls());
         ds.field("lookups_more", &self.lookups_more());
+        ds.field("queue_settings", &self.queue_settings());
         ds.finish()
     }
 }

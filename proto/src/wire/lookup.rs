@@ -76,6 +76,8 @@ pub struct JobBytes<'a> {
     pub hold_reason: &'a [u8],
     /// Who held it last.
     pub hold_by: &'a str,
+    /// Limit key.
+    pub limit_key: &'a str,
 }
 
 impl<'a> Lookup<'a> {
@@ -133,11 +135,13 @@ impl<'a> Lookup<'a> {
     ) -> Result<(), DecodeError> {
         let (reason, by) =
             (blob.bytes("hold reason", wire.reason_len())?, blob.text("by", wire.by_len().into())?);
+        let limit_key = blob.text("limit key", wire.limit_key_len().into())?;
         if let Some(details) = &mut self.details {
             details.ended = Micros(wire.ended_us());
             details.lease_expiries = wire.lease_expiries();
             details.then = hold_end(wire.then())?;
             (details.bytes.hold_reason, details.bytes.hold_by) = (reason, by);
+            details.bytes.limit_key = limit_key;
         }
         Ok(())
     }
@@ -195,13 +199,16 @@ impl<'a> JobDetails<'a> {
         scratch: &mut Scratch,
     ) -> Result<(), EncodeError> {
         let (reason, by) = (self.bytes.hold_reason, self.bytes.hold_by.as_bytes());
+        let limit_key = self.bytes.limit_key.as_bytes();
         wire.set_ended_us(self.ended.0);
         wire.set_lease_expiries(self.lease_expiries);
         wire.set_then(self.then as u8);
         wire.set_reason_len(len_u32("hold reason", reason)?);
         wire.set_by_len(len_u16("by", by)?);
-        scratch.more_bytes.extend_from_slice(reason);
-        scratch.more_bytes.extend_from_slice(by);
+        wire.set_limit_key_len(len_u16("limit key", limit_key)?);
+        for part in [reason, by, limit_key] {
+            scratch.more_bytes.extend_from_slice(part);
+        }
         Ok(())
     }
 
@@ -238,6 +245,7 @@ impl<'a> JobDetails<'a> {
                 checkpoint: blob.bytes("checkpoint", wire.checkpoint_len())?,
                 hold_reason: &[],
                 hold_by: "",
+                limit_key: "",
             },
         })
     }

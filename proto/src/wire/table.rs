@@ -7,7 +7,7 @@
 use super::DecodeError;
 use super::blob::BlobReader;
 use super::generated as fb;
-use crate::event::{BackoffKind, HoldEnd};
+use crate::event::{BackoffKind, HoldEnd, Sharing};
 use crate::{Code, JobId, LeaseToken};
 
 /// The one table of a frame.
@@ -198,6 +198,11 @@ pub(super) fn backoff(number: u8) -> Result<BackoffKind, DecodeError> {
 pub(super) fn hold_end(number: u8) -> Result<HoldEnd, DecodeError> {
     HoldEnd::from_u8(number)
         .ok_or(DecodeError::Value { field: "end of a hold", value: number.into() })
+}
+
+pub(super) fn sharing(number: u8) -> Result<Sharing, DecodeError> {
+    Sharing::from_u8(number)
+        .ok_or(DecodeError::Value { field: "what is shared", value: number.into() })
 }
 
 #[cfg(test)]

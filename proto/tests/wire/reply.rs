@@ -12,7 +12,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::strategies::{backoff, bytes, code, job_id, text};
+use crate::strategies::{backoff, bytes, code, job_id, settings, text};
 
 const SHARD: ShardId = ShardId(3);
 
@@ -46,17 +46,19 @@ fn lease() -> impl Strategy<Value = Lease> {
 }
 
 fn lookup() -> impl Strategy<Value = Lookup<'static>> {
-    let job_bytes = (vec(bytes(), 8), text()).prop_map(|(b, hold_by)| JobBytes {
-        payload: b[0],
-        tags: b[1],
-        key: b[2],
-        error: b[3],
-        backtrace: b[4],
-        progress: b[5],
-        checkpoint: b[6],
-        hold_reason: b[7],
-        hold_by,
-    });
+    let job_bytes =
+        (vec(bytes(), 8), text(), text()).prop_map(|(b, hold_by, limit_key)| JobBytes {
+            payload: b[0],
+            tags: b[1],
+            key: b[2],
+            error: b[3],
+            backtrace: b[4],
+            progress: b[5],
+            checkpoint: b[6],
+            hold_reason: b[7],
+            hold_by,
+            limit_key,
+        });
     let numbers = (any::<u8>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>());
     let times = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>());
     let more = prop_oneof![Just((0, 0, 0)), (any::<u64>(), any::<u32>(), 0..3u8)];
@@ -110,10 +112,14 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         job_controls: lists.7,
         leases,
     });
-    let queue = (text(), any::<bool>(), any::<[u64; 8]>(), any::<u64>()).prop_map(
-        |(queue, paused, jobs, enqueued_total)| QueueStats {
+    let counts = (any::<[u64; 8]>(), any::<u64>(), any::<u32>());
+    let queue = (text(), any::<bool>(), any::<bool>(), counts, settings()).prop_map(
+        |(queue, paused, draining, (jobs, enqueued_total, keys), settings)| QueueStats {
             queue: queue.to_owned(),
             paused,
+            draining,
+            settings,
+            keys,
             jobs,
             enqueued_total,
         },

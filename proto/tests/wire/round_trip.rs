@@ -96,6 +96,7 @@ fn a_thousand_jobs_alike_name_their_queue_once() {
         key_ms: 0,
         unique: b"",
         unique_ms: 0,
+        limit_key: "",
         priority: 2,
         max_retries: 3,
         backoff: Default::default(),

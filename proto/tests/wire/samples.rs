@@ -3,7 +3,7 @@
 use jobbie_proto::event::{BackoffKind, HoldEnd};
 use jobbie_proto::reply::{Enqueued, Failed, JobState, Lease, QueueStats, Reply, ShardStats};
 use jobbie_proto::request::{
-    Ack, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueControl, Stats, When,
+    Ack, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueAction, QueueControl, Stats, When,
 };
 use jobbie_proto::wire::{ClientFrame, ServerFrame};
 use jobbie_proto::wire::{
@@ -47,6 +47,7 @@ fn plain(queue: &'static str, payload: &'static [u8]) -> Enqueue<'static> {
         key_ms: 86_400_000,
         unique: b"",
         unique_ms: 0,
+        limit_key: "",
         priority: 2,
         max_retries: 3,
         backoff: BackoffKind::Exponential,
@@ -64,6 +65,7 @@ fn enqueue() -> Request<'static> {
         key_ms: 1000,
         unique: b"",
         unique_ms: 0,
+        limit_key: "",
         priority: 0,
         max_retries: 9,
         backoff: BackoffKind::Linear,
@@ -108,8 +110,8 @@ fn everything_else() -> Request<'static> {
         cancels: vec![id(6)],
         deletes: vec![id(7), id(8)],
         queue_controls: vec![
-            QueueControl { queue: "mail", paused: true },
-            QueueControl { queue: "sms", paused: false },
+            QueueControl { queue: "mail", action: QueueAction::Pause },
+            QueueControl { queue: "sms", action: QueueAction::Resume },
         ],
         fetch: Some(fetch),
         lookups: vec![id(9)],
@@ -162,6 +164,7 @@ const JOB_BYTES: JobBytes<'static> = JobBytes {
     checkpoint: b"page 2",
     hold_reason: b"",
     hold_by: "",
+    limit_key: "",
 };
 
 fn lookups() -> Vec<Lookup<'static>> {
@@ -236,7 +239,8 @@ fn lease_bytes(_: usize, _: &Lease) -> LeaseBytes<'static> {
 
 fn queues() -> Vec<QueueStats> {
     let jobs = [1, 2, 3, 4, 5, 6, 7, 8];
-    vec![QueueStats { queue: "images".into(), paused: true, jobs, enqueued_total: 36 }]
+    let queue = "images".into();
+    vec![QueueStats { queue, paused: true, jobs, enqueued_total: 36, ..QueueStats::default() }]
 }
 
 const SHARD_STATS: ShardStats = ShardStats {

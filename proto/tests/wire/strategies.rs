@@ -1,9 +1,9 @@
 //! Random frames. Borrowed parts are leaked: a test run makes a few megabytes.
 
-use jobbie_proto::event::{BackoffKind, HoldEnd};
+use jobbie_proto::event::{BackoffKind, HoldEnd, QueueSettings, Sharing};
 use jobbie_proto::request::{
     Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, Hold, JobAction, JobControl, JobRef,
-    QueueControl, Stats, When,
+    QueueAction, QueueControl, Stats, When,
 };
 use jobbie_proto::wire::{
     ClientFrame, Durability, Endpoint, Hello, Limits, LostLease, Refused, ServerFrame, Subscribe,
@@ -57,9 +57,18 @@ fn when() -> impl Strategy<Value = When> {
 fn enqueue() -> impl Strategy<Value = Enqueue<'static>> {
     let numbers = (any::<u64>(), any::<u8>(), any::<u32>(), any::<u32>(), any::<u32>());
     let options = prop_oneof![3 => Just((0, 2, 3, 5000, 600_000)), 1 => numbers];
-    let keys = (bytes(), bytes(), any::<u64>());
+    let keys = (bytes(), bytes(), any::<u64>(), text());
     (text(), bytes(), bytes(), keys, options, backoff(), 0..3u64, when()).prop_map(
-        |(queue, payload, tags, (key, unique, ms), numbers, backoff, expire_after_ms, when)| {
+        |(
+            queue,
+            payload,
+            tags,
+            (key, unique, ms, limit_key),
+            numbers,
+            backoff,
+            expire_after_ms,
+            when,
+        )| {
             Enqueue {
                 queue,
                 payload,
@@ -68,6 +77,7 @@ fn enqueue() -> impl Strategy<Value = Enqueue<'static>> {
                 key_ms: numbers.0,
                 unique,
                 unique_ms: if unique.is_empty() { 0 } else { ms },
+                limit_key,
                 priority: numbers.1,
                 max_retries: numbers.2,
                 backoff,
@@ -110,6 +120,30 @@ fn hold() -> impl Strategy<Value = Hold<'static>> {
     })
 }
 
+pub(crate) fn settings() -> impl Strategy<Value = QueueSettings> {
+    let some = (any::<[u32; 6]>(), 0..3u8).prop_map(|(n, fair)| QueueSettings {
+        concurrency: n[0],
+        rate: n[1],
+        window_ms: n[2],
+        key_concurrency: n[3],
+        key_rate: n[4],
+        key_window_ms: n[5],
+        fair: Sharing::from_u8(fair).unwrap(),
+    });
+    prop_oneof![Just(QueueSettings::default()), some]
+}
+
+fn queue_control() -> impl Strategy<Value = QueueControl<'static>> {
+    let action = prop_oneof![
+        2 => Just(QueueAction::Pause),
+        2 => Just(QueueAction::Resume),
+        1 => Just(QueueAction::Drain),
+        1 => settings().prop_map(QueueAction::Configure),
+        1 => (text(), any::<u16>()).prop_map(|(key, weight)| QueueAction::Weigh { key, weight }),
+    ];
+    (text(), action).prop_map(|(queue, action)| QueueControl { queue, action })
+}
+
 fn job_control() -> impl Strategy<Value = JobControl<'static>> {
     let action = prop_oneof![
         Just(JobAction::Retry),
@@ -131,14 +165,13 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let beat = (job_ref(), any::<u32>(), bytes(), bytes()).prop_map(
         |(job, extend_ms, progress, checkpoint)| Heartbeat { job, extend_ms, progress, checkpoint },
     );
-    let control =
-        (text(), any::<bool>()).prop_map(|(queue, paused)| QueueControl { queue, paused });
     let ids = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>());
     let jobs = (vec((enqueue(), option::weighted(0.1, hold())), 0..30), vec(ack, 0..5));
     let results = (vec(fail, 0..5), vec(beat, 0..5));
     let refs =
         (vec(job_ref(), 0..4), vec(job_id(), 0..4), vec(job_id(), 0..4), vec(job_control(), 0..4));
-    let rest = (vec(control, 0..3), proptest::option::of(fetch()), vec(job_id(), 0..4), stats());
+    let rest =
+        (vec(queue_control(), 0..3), proptest::option::of(fetch()), vec(job_id(), 0..4), stats());
     (ids, jobs, results, refs, rest).prop_map(|(ids, jobs, results, refs, rest)| Request {
         session: SessionId(ids.0),
         number: ids.1,

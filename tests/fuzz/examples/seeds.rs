@@ -161,6 +161,7 @@ fn job(round: u64, key: &[u8]) -> Enqueue<'_> {
         key_ms: 0,
         unique: b"",
         unique_ms: 0,
+        limit_key: "",
         priority: (round % 3) as u8,
         max_retries: 3,
         backoff: BackoffKind::Fixed,

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jobbie_io::runtime::block_on;
 use jobbie_log::{Entry, EntryKind};
-use jobbie_proto::event::{Blob, FailOutcome, Group, codec};
+use jobbie_proto::event::{Blob, Class, EnqueuedJob, FailOutcome, Group, codec};
 use jobbie_proto::{Event, JobId, JobSeq, ShardId};
 use serde_json::{Map, Value, json};
 
@@ -109,19 +109,19 @@ impl Lines<'_> {
     fn of(&self, event: &Event) -> Vec<Fields> {
         match event {
             Event::Enqueued { class, first_job, jobs, .. } => {
-                let one = |nth: usize| {
-                    let seq = JobSeq(first_job.0 + nth as u64);
-                    let id =
-                        JobId::new(self.entry.time_us / 1000, ShardId(self.log.shard as u16), seq);
-                    let job = &jobs[nth];
-                    fields(json!({
-                        "event": "enqueued", "job": seq.0, "id": id.to_string(), "queue": class.queue,
-                        "priority": class.priority, "max_retries": class.max_retries,
-                        "due_us": job.due.0, "payload": self.blob(job.payload),
-                        "tags": self.blob(job.tags), "key": self.blob(job.key),
-                    }))
+                self.enqueued(class, *first_job, jobs)
+            }
+            Event::Limited(limited) => {
+                let lines = self.enqueued(&limited.class, limited.first_job, &limited.jobs);
+                let with = |(mut line, key): (Fields, &String)| {
+                    line.insert("limit_key".into(), key.as_str().into());
+                    line
                 };
-                (0..jobs.len()).map(one).collect()
+                lines.into_iter().zip(&limited.limit_keys).map(with).collect()
+            }
+            Event::LimitsOpened { queues } => {
+                let one = |queue| fields(json!({ "event": "limits_opened", "queue": queue }));
+                queues.iter().map(one).collect()
             }
             Event::Leased { deadline, lease_ms, jobs, .. } => {
                 let one = |job: &jobbie_proto::event::LeasedJob| {
@@ -188,6 +188,20 @@ impl Lines<'_> {
         }
     }
 
+    fn enqueued(&self, class: &Class, first_job: JobSeq, jobs: &[EnqueuedJob]) -> Vec<Fields> {
+        let one = |(nth, job): (u64, &EnqueuedJob)| {
+            let seq = first_job.plus(nth);
+            let id = JobId::new(self.entry.time_us / 1000, ShardId(self.log.shard as u16), seq);
+            fields(json!({
+                "event": "enqueued", "job": seq.0, "id": id.to_string(), "queue": class.queue,
+                "priority": class.priority, "max_retries": class.max_retries,
+                "due_us": job.due.0, "payload": self.blob(job.payload),
+                "tags": self.blob(job.tags), "key": self.blob(job.key),
+            }))
+        };
+        (0..).zip(jobs).map(one).collect()
+    }
+
     /// Events that take one sequence number.
     fn single(&self, event: &Event) -> Value {
         match event {
@@ -232,6 +246,18 @@ impl Lines<'_> {
             Event::Replaced { job, payload } => {
                 json!({ "event": "replaced", "job": job.0, "payload": self.blob(*payload) })
             }
+            Event::QueueDrained { queue } => json!({ "event": "queue_drained", "queue": queue }),
+            Event::QueueConfigured { queue, settings } => json!({
+                "event": "queue_configured", "queue": queue,
+                "concurrency": settings.concurrency,
+                "rate": settings.rate, "window_ms": settings.window_ms,
+                "key_concurrency": settings.key_concurrency,
+                "key_rate": settings.key_rate, "key_window_ms": settings.key_window_ms,
+                "fair": format!("{:?}", settings.fair).to_lowercase(),
+            }),
+            Event::KeyWeighed { queue, key, weight } => json!({
+                "event": "key_weighed", "queue": queue, "key": key, "weight": weight,
+            }),
             Event::QueuePaused { queue } => json!({ "event": "queue_paused", "queue": queue }),
             Event::QueueResumed { queue } => json!({ "event": "queue_resumed", "queue": queue }),
             Event::Ignored { job, token, late, code } => json!({

@@ -68,6 +68,7 @@ fn scribe() -> Scribe {
         key_ms: 0,
         unique: b"",
         unique_ms: 0,
+        limit_key: "",
         priority: 2,
         max_retries: 3,
         backoff: BackoffKind::None,

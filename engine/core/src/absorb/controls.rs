@@ -41,12 +41,14 @@ impl State {
         let event = self.controlled(Mark::Retried, job, &legal);
         if let Some(Special::Sleeper(_)) = self.jobs.handle(job.0).map(Handle::special) {
             let class = self.jobs.origin(job.0).class;
-            return self.wake(job.0, class);
+            return self.wake(job.0, class, event);
         }
         let detached = self.detach(job.0);
         let number = self.step_back(detached, event);
         let tracked = self.tracked.get_mut(number);
-        (tracked.attempt, tracked.lease_expiries) = (0, 0);
+        if !crate::mutant!(RetryKeepsAttempts) {
+            (tracked.attempt, tracked.lease_expiries) = (0, 0);
+        }
     }
 
     fn requeued(&mut self, job: JobSeq) {
@@ -62,7 +64,8 @@ impl State {
         let detached = self.detach(job.0);
         let number = self.track(detached, JobState::Held, until.0);
         self.tracked.get_mut(number).then = then;
-        self.set_expiry_timer(number, (until.0 > 0).then_some(until.0));
+        let ends = until.0 > 0 && !crate::mutant!(HoldNeverEnds);
+        self.set_expiry_timer(number, ends.then_some(until.0));
         self.side_mut(number).hold = EventSeq(event);
         self.digest.mix_all(&[until.0, then as u64]);
     }
@@ -102,9 +105,14 @@ impl State {
         job: JobSeq,
         change: impl FnOnce(&mut Class),
     ) -> crate::class::ClassId {
-        let mut class = (*self.classes.get(self.class_of(job.0)).class).clone();
+        let entry = self.classes.get(self.class_of(job.0));
+        let (mut class, limit_key) = ((*entry.class).clone(), entry.limit_key.clone());
         change(&mut class);
-        self.intern(&class)
+        let to = self.intern(&class, &limit_key);
+        if !limit_key.is_empty() {
+            self.ensure_lanes(self.classes.get(to).queue);
+        }
+        to
     }
 
     fn replaced(&mut self, job: JobSeq) {

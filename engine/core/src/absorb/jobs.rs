@@ -1,11 +1,11 @@
 //! Events that make jobs, move them through time, or end them without a worker.
 
-use jobbie_proto::event::{Class, EnqueuedJob, KeyTaken, UniqueKey};
+use jobbie_proto::event::{Class, EnqueuedJob, KeyTaken, LimitedJobs, UniqueKey};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{EventSeq, JobSeq};
 
 use super::Mark;
-use crate::class::hash_of;
+use crate::class::{ClassId, hash_of};
 use crate::jobs::{Handle, Origin, Special};
 use crate::keys::Key;
 use crate::state::State;
@@ -19,28 +19,56 @@ impl State {
         jobs: &[EnqueuedJob],
         keys: &[KeyTaken],
     ) {
+        let id = self.intern(class, "");
+        let words = [Mark::Enqueued as u64, hash_of(class, ""), first_job.0, jobs.len() as u64];
+        self.digest.mix_all(&words);
+        self.make(id, first_job, jobs);
+        self.take_keys(first_job, jobs.len(), keys);
+    }
+
+    /// Jobs with limit keys; their queue has lanes from now on.
+    pub(super) fn limited(&mut self, limited: &LimitedJobs) {
+        let LimitedJobs { class, first_job, jobs, keys, limit_keys } = limited;
+        assert_eq!(jobs.len(), limit_keys.len(), "a job without its limit key");
+        let mut known: Option<(&str, ClassId)> = None;
+        for (nth, (job, limit_key)) in (0..).zip(jobs.iter().zip(limit_keys)) {
+            let id = match known {
+                Some((key, id)) if key == limit_key => id,
+                _ => self.intern(class, limit_key),
+            };
+            known = Some((limit_key, id));
+            self.ensure_lanes(self.classes.get(id).queue);
+            let hash = self.classes.get(id).hash;
+            self.digest.mix_all(&[Mark::Limited as u64, hash, first_job.0 + nth]);
+            self.make(id, first_job.plus(nth), std::slice::from_ref(job));
+        }
+        self.take_keys(*first_job, jobs.len(), keys);
+    }
+
+    fn make(&mut self, class: ClassId, first_job: JobSeq, jobs: &[EnqueuedJob]) {
         assert_eq!(first_job.0, self.next_job, "job numbers are not consecutive");
-        let (count, created_ms) = (jobs.len() as u64, self.time().ms());
-        let id = self.intern(class);
-        self.digest.mix_all(&[Mark::Enqueued as u64, hash_of(class), first_job.0, count]);
-        let origin = Origin { event: self.next_event, created_ms, class: id };
-        self.create(first_job.0, count, origin);
+        let (event, count, created_ms) = (self.next_event, jobs.len() as u64, self.time().ms());
+        self.create(first_job.0, count, Origin { event, created_ms, class });
         self.next_event += count;
         self.next_job += count;
         let mut nth = 0;
         for run in jobs.chunk_by(|a, b| a.due.0 == 0 && b.due.0 == 0) {
-            let first = first_job.0 + nth;
+            let (first, position) = (first_job.0 + nth, event + nth);
             nth += run.len() as u64;
             if run[0].due.0 == 0 {
-                self.wait_fresh(first, run.len() as u64, id);
+                self.wait_fresh(first, run.len() as u64, class, position);
             } else {
-                self.sleep(first, id, run[0].due.0);
+                self.sleep(first, class, run[0].due.0);
                 self.digest.mix_all(&[first, run[0].due.0]);
             }
         }
+    }
+
+    fn take_keys(&mut self, first_job: JobSeq, count: usize, keys: &[KeyTaken]) {
+        let created_ms = self.time().ms();
         for key in keys {
+            assert!((key.nth as usize) < count, "a key of a job that was not enqueued");
             let job = first_job.0 + u64::from(key.nth);
-            assert!(job < self.next_job, "a key of a job that was not enqueued");
             let (hash, content, until) = (key.key_hash, key.content_hash, key.until.0);
             self.keys.take(Key { hash, content, until, job, created_ms }, self.time);
             self.digest.mix_all(&[job, hash as u64, (hash >> 64) as u64, content, until]);
@@ -64,7 +92,7 @@ impl State {
         match self.jobs.handle(job.0).map(Handle::special) {
             Some(Special::Sleeper(_)) => {
                 let class = self.jobs.origin(job.0).class;
-                self.wake(job.0, class);
+                self.wake(job.0, class, event);
             }
             Some(Special::Struct(number)) => {
                 let state = self.tracked.get(number).state;

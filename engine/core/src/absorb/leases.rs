@@ -49,6 +49,9 @@ impl State {
                 NONE => Side::default(),
                 side => *self.sides.get(side),
             };
+            if self.queues.get(self.classes.get(detached.class).queue).is_limited() {
+                self.count_lease(detached.class, job);
+            }
             let lease = self.begin_lease(number, deadline.0, lease_ms);
             self.hold(lease, owner);
             self.digest.mix(job);

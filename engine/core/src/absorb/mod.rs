@@ -6,9 +6,11 @@ mod leases;
 
 use std::rc::Rc;
 
-use jobbie_proto::event::{Asked, Event, Group, Late};
+use jobbie_proto::event::{Asked, Event, Group, Late, QueueSettings};
 use jobbie_proto::reply::{Enqueued, Failed};
 use jobbie_proto::{Code, Micros, Reply, SessionId};
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::session::Session;
 use crate::state::State;
@@ -48,6 +50,10 @@ enum Mark {
     Prioritized,
     Replaced,
     Purged,
+    Limited,
+    QueueConfigured,
+    KeyWeighed,
+    LimitsOpened,
 }
 
 impl State {
@@ -63,6 +69,7 @@ impl State {
         assert!(time.0 >= self.time, "log time runs backwards, {} to {time}", self.time);
         self.time = time.0;
         self.digest.mix_all(&[Mark::Group as u64, time.0, group.session.0, group.number]);
+        self.opened.clear();
         let mut reply = Reply::default();
         let next_job = self.next_job;
         for event in &group.events {
@@ -136,8 +143,21 @@ impl State {
                 jobs.iter().for_each(|job| self.deleted(*job));
                 reply.deletes.resize(reply.deletes.len() + jobs.len(), Code::Ok);
             }
-            Event::QueuePaused { queue } => self.set_paused(queue, true),
-            Event::QueueResumed { queue } => self.set_paused(queue, false),
+            Event::QueuePaused { queue } => self.set_paused(queue, true, false),
+            Event::QueueResumed { queue } => self.set_paused(queue, false, false),
+            Event::QueueDrained { queue } => self.set_paused(queue, true, true),
+            Event::QueueConfigured { queue, settings } => self.configured(queue, *settings),
+            Event::KeyWeighed { queue, key, weight } => self.weighed(queue, key, *weight),
+            Event::LimitsOpened { queues } => queues.iter().for_each(|queue| self.reopened(queue)),
+            Event::Limited(limited) => {
+                self.limited(limited);
+                reply.enqueued.push(Enqueued {
+                    code: Code::Ok,
+                    created_ms: self.time().ms(),
+                    first_job: limited.first_job,
+                    count: limited.jobs.len() as u32,
+                });
+            }
             Event::Ignored { job, token, late, code } => {
                 self.nothing(&[job.0, token.0, *late as u64, *code as u64]);
                 match late {
@@ -213,11 +233,44 @@ impl State {
         self.digest.mix_all(&[Mark::SessionClosed as u64, session.0]);
     }
 
-    fn set_paused(&mut self, queue: &str, paused: bool) {
+    fn set_paused(&mut self, queue: &str, paused: bool, draining: bool) {
         self.number_event();
         let at = self.queues.find_or_insert(queue);
-        self.queues.get_mut(at).paused = paused;
-        let hash = xxhash_rust::xxh3::xxh3_64(queue.as_bytes());
-        self.digest.mix_all(&[Mark::Queue as u64, hash, u64::from(paused)]);
+        let entry = self.queues.get_mut(at);
+        (entry.paused, entry.draining) = (paused, draining);
+        let how = u64::from(draining) << 1 | u64::from(paused);
+        self.digest.mix_all(&[Mark::Queue as u64, xxh3_64(queue.as_bytes()), how]);
+    }
+
+    fn configured(&mut self, queue: &str, settings: QueueSettings) {
+        self.number_event();
+        let at = self.queues.find_or_insert(queue);
+        self.configure(at, settings);
+        let QueueSettings { concurrency, rate, window_ms, .. } = settings;
+        let QueueSettings { key_concurrency, key_rate, key_window_ms, fair, .. } = settings;
+        let pair = |a: u32, b: u32| u64::from(a) << 32 | u64::from(b);
+        self.digest.mix_all(&[
+            Mark::QueueConfigured as u64,
+            xxh3_64(queue.as_bytes()),
+            pair(concurrency, rate),
+            pair(window_ms, key_concurrency),
+            pair(key_rate, key_window_ms),
+            fair as u64,
+        ]);
+    }
+
+    fn weighed(&mut self, queue: &str, key: &str, weight: u16) {
+        self.number_event();
+        let at = self.queues.find_or_insert(queue);
+        self.weigh(at, key, weight);
+        let hashes = [xxh3_64(queue.as_bytes()), xxh3_64(key.as_bytes())];
+        self.digest.mix_all(&[Mark::KeyWeighed as u64, hashes[0], hashes[1], u64::from(weight)]);
+    }
+
+    fn reopened(&mut self, queue: &str) {
+        self.number_event();
+        let at = self.queues.find(queue).expect("the windows of an unknown queue opened");
+        self.open_limits(at);
+        self.digest.mix_all(&[Mark::LimitsOpened as u64, xxh3_64(queue.as_bytes())]);
     }
 }

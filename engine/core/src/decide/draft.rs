@@ -45,6 +45,8 @@ pub(super) struct Draft<'a> {
     /// Only kept when the request also fetches.
     pub(super) arrivals: Option<Vec<Arrival<'a>>>,
     pub(super) paused: Vec<(&'a str, bool)>,
+    /// Active jobs that the request ended; only kept when it also fetches.
+    pub(super) ended: Vec<u64>,
 }
 
 type FixedState = std::hash::BuildHasherDefault<JobHasher>;
@@ -58,12 +60,27 @@ impl<'a> Draft<'a> {
             touched: can_touch_twice(request).then(HashMap::default),
             arrivals: request.fetch.is_some().then(Vec::new),
             paused: Vec::new(),
+            ended: Vec::new(),
         }
     }
 
     pub(super) fn touch(&mut self, job: u64, after: After) {
+        if self.arrivals.is_some() && !matches!(after, After::Until(_)) {
+            self.end(job);
+        }
         if let Some(touched) = &mut self.touched {
             touched.insert(job, after);
+        }
+    }
+
+    fn end(&mut self, job: u64) {
+        let was_active = match self.after(job) {
+            Some(After::Until(_)) => true,
+            Some(After::Gone | After::In(_)) => false,
+            None => job < self.state.next_job && self.state.job_state(job) == JobState::Active,
+        };
+        if was_active {
+            self.ended.push(job);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::hash::BuildHasherDefault;
 
 use hashbrown::HashMap;
-use jobbie_proto::event::{Blob, Class, EnqueuedJob, Event, KeyTaken, UniqueKey};
+use jobbie_proto::event::{Blob, Class, EnqueuedJob, Event, KeyTaken, LimitedJobs, UniqueKey};
 use jobbie_proto::limits::{KEY_MS_DEFAULT, UNIQUE_MS_DEFAULT};
 use jobbie_proto::request::{Enqueue, When};
 use jobbie_proto::{Code, JobSeq, Micros, Request};
@@ -53,6 +53,7 @@ impl<'a> Draft<'a> {
             let due = self.due(enqueue.when);
             if due.0 == 0
                 && hold.is_none()
+                && enqueue.limit_key.is_empty()
                 && let Some(arrivals) = &mut self.arrivals
             {
                 let (queue, tier) = (enqueue.queue, enqueue.priority);
@@ -142,19 +143,31 @@ impl<'a> Draft<'a> {
         left: usize,
         after: &mut Vec<Event>,
     ) -> (&mut Vec<EnqueuedJob>, &mut Vec<KeyTaken>) {
-        let continues = matches!(self.events.last(), Some(Event::Enqueued { .. }))
-            && before.is_some_and(|before| before.shares_class(enqueue));
+        let is_limited = !enqueue.limit_key.is_empty();
+        let continues = before.is_some_and(|before| before.shares_class(enqueue))
+            && match self.events.last() {
+                Some(Event::Enqueued { .. }) => !is_limited,
+                Some(Event::Limited(_)) => is_limited,
+                _ => false,
+            };
         if !continues {
             self.events.append(after);
-            self.events.push(Event::Enqueued {
-                class: class_of(enqueue),
-                first_job: job,
-                jobs: Vec::with_capacity(left.min(64)),
-                keys: Vec::new(),
+            let (class, first_job) = (class_of(enqueue), job);
+            let (jobs, keys) = (Vec::with_capacity(left.min(64)), Vec::new());
+            self.events.push(if is_limited {
+                let limit_keys = Vec::with_capacity(left.min(64));
+                let limited = LimitedJobs { class, first_job, jobs, keys, limit_keys };
+                Event::Limited(Box::new(limited))
+            } else {
+                Event::Enqueued { class, first_job, jobs, keys }
             });
         }
         match self.events.last_mut() {
             Some(Event::Enqueued { jobs, keys, .. }) => (jobs, keys),
+            Some(Event::Limited(limited)) => {
+                limited.limit_keys.push(enqueue.limit_key.to_owned());
+                (&mut limited.jobs, &mut limited.keys)
+            }
             _ => unreachable!("just pushed"),
         }
     }
@@ -227,10 +240,12 @@ fn content_hash(enqueue: &Enqueue<'_>) -> u64 {
     words.iter().for_each(|word| hasher.update(&word.to_le_bytes()));
     hasher.update(enqueue.payload);
     hasher.update(enqueue.tags);
-    // Keys that were taken before there were unique ones keep their hash.
-    if !enqueue.unique.is_empty() {
+    // Keys that were taken before there were unique and limit keys keep their hash.
+    if !enqueue.unique.is_empty() || !enqueue.limit_key.is_empty() {
+        hasher.update(&(enqueue.unique.len() as u64).to_le_bytes());
         hasher.update(enqueue.unique);
         hasher.update(&enqueue.unique_ms.to_le_bytes());
+        hasher.update(enqueue.limit_key.as_bytes());
     }
     hasher.digest()
 }

@@ -8,7 +8,10 @@ use jobbie_proto::{JobSeq, Micros, Request, SessionId};
 
 use super::BlobSink;
 use super::draft::{After, Draft};
-use crate::fifo::Item;
+use crate::fifo::{Fifo, Item};
+use crate::lanes::plan::{Ask, Candidate};
+use crate::lanes::{LaneId, Lanes, Waiting};
+use crate::queue::Queue;
 use crate::state::{Standing, State};
 
 /// Expired jobs that one fetch kills on its way; the timers kill the rest.
@@ -35,11 +38,19 @@ struct Found {
     leased: Vec<LeasedJob>,
     expired: Vec<JobSeq>,
     wanted: usize,
+    /// How many there may be when the queue now looked at is done with.
+    most: usize,
 }
 
 impl Found {
     fn is_full(&self) -> bool {
-        self.leased.len() >= self.wanted || self.expired.len() >= KILLS_MAX
+        self.leased.len() >= self.most || self.expired.len() >= KILLS_MAX
+    }
+
+    /// Another queue, which may give away `room` jobs.
+    fn turn_to(&mut self, room: u64) {
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        self.most = self.wanted.min(self.leased.len().saturating_add(room));
     }
 }
 
@@ -82,7 +93,18 @@ impl<'a> Draft<'a> {
     }
 
     fn take_from(&self, name: &str, found: &mut Found) {
-        let queue = self.state.queues.find(name).map(|at| self.state.queues.get(at));
+        let at = self.state.queues.find(name);
+        let queue = at.map(|at| self.state.queues.get(at));
+        let limited = queue.filter(|queue| queue.is_limited());
+        found.turn_to(limited.map_or(u64::MAX, |queue| {
+            let here = |job: &&u64| Some(self.state.queue_of(**job)) == at;
+            queue.room(self.now.0, self.ended.iter().filter(here).count() as u64)
+        }));
+        if let Some(queue) = limited
+            && let Some(lanes) = &queue.lanes
+        {
+            return self.take_from_lanes(queue, lanes, found);
+        }
         for tier in 0..jobbie_proto::limits::PRIORITY_TIERS {
             if let Some(queue) = queue {
                 let expires = queue.expiring > 0;
@@ -110,6 +132,57 @@ impl<'a> Draft<'a> {
                 }
             }
         }
+    }
+
+    /// Jobs that waited before the queue had lanes go before the others of their tier. New jobs of the same request wait
+    /// for the next.
+    fn take_from_lanes(&self, queue: &Queue, lanes: &Lanes, found: &mut Found) {
+        let ended: Vec<LaneId> =
+            self.ended.iter().filter_map(|job| self.lane_of(queue, *job)).collect();
+        let ask = Ask {
+            wanted: found.most - found.leased.len(),
+            expired_max: KILLS_MAX.saturating_sub(found.expired.len()),
+            ended: &ended,
+        };
+        let plan = lanes.plan(self.now.0, ask, |waiting| self.candidate(waiting));
+        // Beside older jobs it says more than is needed; timers kill the rest.
+        if queue.tiers.iter().all(Fifo::is_empty) {
+            found.expired.extend(plan.expired.iter().map(|pick| JobSeq(pick.waiting.job)));
+        }
+        let mut picks = plan.picks.iter().peekable();
+        for tier in 0..jobbie_proto::limits::PRIORITY_TIERS {
+            for item in queue.tiers[usize::from(tier)].iter() {
+                if found.is_full() {
+                    return;
+                }
+                self.take_item(item, queue.expiring > 0, found);
+            }
+            while found.leased.len() < found.most
+                && let Some(pick) = picks.next_if(|pick| pick.tier == tier)
+            {
+                let job = pick.waiting.job;
+                let attempt = match self.state.standing(job) {
+                    Standing::Tracked(tracked) => tracked.attempt + 1,
+                    Standing::Fresh => 1,
+                    Standing::Sleeping(_) => unreachable!("a sleeping job waits in no lane"),
+                };
+                found.leased.push(LeasedJob { job: JobSeq(job), attempt });
+            }
+        }
+    }
+
+    fn lane_of(&self, queue: &Queue, job: u64) -> Option<LaneId> {
+        let entry = self.state.classes.get(self.state.class_of(job));
+        let here = std::ptr::eq(self.state.queues.get(entry.queue), queue);
+        here.then(|| queue.lanes.as_ref()?.find(&entry.limit_key)).flatten()
+    }
+
+    fn candidate(&self, waiting: Waiting) -> Candidate {
+        if self.after(waiting.job).is_some() || !self.state.waits_at(waiting) {
+            return Candidate::Gone;
+        }
+        let expired = self.state.is_expired(waiting.job, self.now.0);
+        if expired { Candidate::Expired } else { Candidate::Waits }
     }
 
     #[inline]

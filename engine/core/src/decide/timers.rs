@@ -87,6 +87,13 @@ pub fn decide_timers(
     }
     push_purges(state, now.0, limit, &mut steps);
     let mut events = Vec::new();
+    // Each of them counts as one of the jobs, and comes before what may be leased by it.
+    let open = state.openings.iter().take_while(|(at, _)| *at <= now.0);
+    let names = open.map(|(_, queue)| state.queues.get(*queue).name.to_string());
+    let queues: Vec<_> = names.take(limit - steps.len()).collect();
+    if !queues.is_empty() {
+        events.push(Event::LimitsOpened { queues });
+    }
     for run in steps.chunk_by(|a, b| a.0 == b.0) {
         let jobs = || run.iter().map(|(_, job)| JobSeq(*job));
         events.push(match run[0].0 {

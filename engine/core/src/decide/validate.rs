@@ -3,15 +3,15 @@
 use std::hash::BuildHasherDefault;
 
 use hashbrown::HashMap;
-use jobbie_proto::event::HoldEnd;
+use jobbie_proto::event::{HoldEnd, QueueSettings};
 use jobbie_proto::limits::{
     ATTEMPTS_MAX, ERROR_BYTES_MAX, FETCH_COUNT_MAX, FETCH_QUEUES_MAX, FETCH_WAIT_MS_MAX,
-    KEY_BYTES_MAX, LEASE_MS_MAX, LEASE_MS_MIN, OPS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX,
-    PERIOD_MS_MAX, PRIORITY_TIERS, QUEUE_BYTES_MAX, QUEUES_MAX, RESULT_BYTES_MAX, TAGS_BYTES_MAX,
-    WORKER_BYTES_MAX,
+    KEY_BYTES_MAX, LEASE_MS_MAX, LEASE_MS_MIN, LIMIT_KEY_BYTES_MAX, OPS_PER_REQUEST_MAX,
+    PAYLOAD_BYTES_MAX, PERIOD_MS_MAX, PRIORITY_TIERS, QUEUE_BYTES_MAX, QUEUES_MAX, RATE_MAX,
+    RESULT_BYTES_MAX, TAGS_BYTES_MAX, WEIGHT_MAX, WINDOW_MS_MAX, WORKER_BYTES_MAX,
 };
 use jobbie_proto::placement::shard_of;
-use jobbie_proto::request::{Enqueue, Fetch, Hold, JobAction, Stats, When};
+use jobbie_proto::request::{Enqueue, Fetch, Hold, JobAction, QueueAction, Stats, When};
 use jobbie_proto::{Code, JobId, Request};
 
 use super::draft::JobHasher;
@@ -70,6 +70,7 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
     }
     holds(request)?;
     job_controls(state, request)?;
+    queue_controls(request)?;
     request.fetch.as_ref().map_or(Ok(()), check_fetch)
 }
 
@@ -129,6 +130,56 @@ fn job_controls(state: &State, request: &Request<'_>) -> Checked {
         check_action(&control.action, &field)?;
     }
     Ok(())
+}
+
+fn queue_controls(request: &Request<'_>) -> Checked {
+    for (at, control) in request.queue_controls.iter().enumerate() {
+        let field = |name: &str| format!("queue_controls[{at}].{name}");
+        let limits = match control.action {
+            QueueAction::Pause | QueueAction::Resume | QueueAction::Drain => continue,
+            QueueAction::Configure(settings) => check_settings(&settings, &field),
+            QueueAction::Weigh { key, weight } => check_weight(key, weight, &field),
+        };
+        limits?;
+        if request.fetch.is_some() {
+            let message = format!(
+                "{}: in one request with fetch, send them one after the other",
+                field("action")
+            );
+            return Err(Refusal { code: Code::Invalid, message });
+        }
+    }
+    Ok(())
+}
+
+fn check_settings(settings: &QueueSettings, field: Field<'_>) -> Checked {
+    let QueueSettings { rate, window_ms, key_rate, key_window_ms, .. } = *settings;
+    for (name, rate, window, window_ms) in [
+        ("rate", rate, "window_ms", window_ms),
+        ("key_rate", key_rate, "key_window_ms", key_window_ms),
+    ] {
+        at_most(rate.into(), RATE_MAX.into(), name, field)?;
+        at_most(window_ms.into(), WINDOW_MS_MAX.into(), window, field)?;
+        if (rate == 0) != (window_ms == 0) {
+            let (rate, window) = (field(name), field(window));
+            let message = format!("{rate} and {window}: a rate has a window, give both or neither");
+            return Err(Refusal { code: Code::Invalid, message });
+        }
+    }
+    Ok(())
+}
+
+fn check_weight(key: &str, weight: u16, field: Field<'_>) -> Checked {
+    if key.is_empty() {
+        let message = format!("{}: empty, at least 1 byte", field("key"));
+        return Err(Refusal { code: Code::Invalid, message });
+    }
+    bytes(key.as_bytes(), LIMIT_KEY_BYTES_MAX, "key", field)?;
+    if (1..=WEIGHT_MAX).contains(&weight) {
+        return Ok(());
+    }
+    let message = format!("{}: {weight}, not in 1..={WEIGHT_MAX}", field("weight"));
+    Err(Refusal { code: Code::Invalid, message })
 }
 
 fn check_action(action: &JobAction<'_>, field: Field<'_>) -> Checked {
@@ -268,6 +319,7 @@ fn check_enqueue(enqueue: &Enqueue<'_>, field: Field<'_>) -> Checked {
     bytes(enqueue.tags, TAGS_BYTES_MAX, "tags", field)?;
     bytes(enqueue.key, KEY_BYTES_MAX, "key", field)?;
     at_most(enqueue.key_ms, PERIOD_MS_MAX, "key_ms", field)?;
+    bytes(enqueue.limit_key.as_bytes(), LIMIT_KEY_BYTES_MAX, "limit_key", field)?;
     bytes(enqueue.unique, KEY_BYTES_MAX, "unique", field)?;
     at_most(enqueue.unique_ms, PERIOD_MS_MAX, "unique_ms", field)?;
     at_most(u64::from(enqueue.priority), u64::from(PRIORITY_TIERS) - 1, "priority", field)?;

@@ -4,7 +4,7 @@ use jobbie_proto::event::{
     Asked, BackoffKind, Class, CompletedJob, Event, ExtendedJob, FailOutcome, Late,
 };
 use jobbie_proto::reply::JobState;
-use jobbie_proto::request::{Ack, Fail, Heartbeat, JobRef, QueueControl};
+use jobbie_proto::request::{Ack, Fail, Heartbeat, JobRef, QueueAction, QueueControl};
 use jobbie_proto::{Code, JobId, SessionId};
 
 use super::BlobSink;
@@ -182,12 +182,19 @@ impl<'a> Draft<'a> {
     pub(super) fn queue_controls(&mut self, controls: &[QueueControl<'a>]) {
         for control in controls {
             let queue = control.queue.to_owned();
-            self.paused.push((control.queue, control.paused));
-            self.events.push(if control.paused {
-                Event::QueuePaused { queue }
-            } else {
-                Event::QueueResumed { queue }
-            });
+            let (event, paused) = match control.action {
+                QueueAction::Pause => (Event::QueuePaused { queue }, Some(true)),
+                QueueAction::Resume => (Event::QueueResumed { queue }, Some(false)),
+                QueueAction::Drain => (Event::QueueDrained { queue }, Some(true)),
+                QueueAction::Configure(settings) => {
+                    (Event::QueueConfigured { queue, settings }, None)
+                }
+                QueueAction::Weigh { key, weight } => {
+                    (Event::KeyWeighed { queue, key: key.to_owned(), weight }, None)
+                }
+            };
+            self.paused.extend(paused.map(|paused| (control.queue, paused)));
+            self.events.push(event);
         }
     }
 }

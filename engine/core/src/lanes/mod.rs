@@ -108,11 +108,6 @@ impl Lanes {
         self.by_key.as_ref()?.find(hash(key), is_it).map(LaneId)
     }
 
-    /// Active jobs of a lane.
-    pub(crate) fn active(&self, id: LaneId) -> u32 {
-        self.lanes.get(id.0).active
-    }
-
     /// Whether there is a job that may be given away.
     pub(crate) fn has_ready(&self) -> bool {
         self.index.has_ready()

@@ -5,11 +5,11 @@
 //! them.
 
 use super::fair::{Clock, Turn};
-use super::lane::Lane;
+use super::lane::{Lane, Standing};
 use super::settings::{Key, Limits};
-use super::window::Run;
+use super::window::{RateWindow, Run};
 use super::{LaneId, Lanes, Waiting};
-use crate::fifo::Item;
+use crate::fifo::{Cursor, Item};
 
 /// A lane without its waiting jobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,20 +32,50 @@ impl Lanes {
     pub(crate) fn lane_after(&self, last: Option<LaneId>) -> Option<(LaneId, Saved<'_>)> {
         let from = last.map_or(0, |id| id.0 + 1);
         let at = (from..self.lanes.slots() as u32).find(|&at| self.lanes.get(at).key.is_some())?;
-        let lane = self.lanes.get(at);
-        let saved = Saved {
+        Some((LaneId(at), self.saved(LaneId(at))))
+    }
+
+    /// A lane without its waiting jobs.
+    pub(crate) fn saved(&self, id: LaneId) -> Saved<'_> {
+        let lane = self.lanes.get(id.0);
+        Saved {
             key: Key { name: lane.key(), weight: lane.weight },
             active: lane.active,
             turn: lane.turn,
             cost_us: lane.cost_us,
             claims: lane.window.runs().collect(),
-        };
-        Some((LaneId(at), saved))
+        }
+    }
+
+    /// Whether nothing depends on a lane at `now`, so that it may have been forgotten already.
+    pub(crate) fn is_idle(&self, id: LaneId, now: u64) -> bool {
+        let lane = self.lanes.get(id.0);
+        let is_over = lane.turn.finish <= self.clock.now;
+        match lane.standing(&self.limits) {
+            Standing::Cooling(until) => until <= now && is_over,
+            Standing::Lingering(_) => is_over,
+            Standing::Held | Standing::Ready | Standing::Opening(_) => false,
+        }
+    }
+
+    /// When jobs of a lane were given out of late.
+    pub(crate) fn window(&self, id: LaneId) -> &RateWindow {
+        &self.lanes.get(id.0).window
+    }
+
+    /// Brings a claim back, after those before it.
+    pub(crate) fn restore_claim(&mut self, id: LaneId, run: Run) {
+        self.lanes.get_mut(id.0).window.claim(run.time_us, run.count);
+    }
+
+    /// The waiting job of a lane's tier at a cursor, which moves behind it.
+    pub(crate) fn waiting_at(&self, id: LaneId, tier: u8, cursor: &mut Cursor) -> Option<Waiting> {
+        self.lanes.get(id.0).next(usize::from(tier), cursor)
     }
 
     /// The waiting jobs of a lane's tier in order, among them some that no longer wait.
     pub(crate) fn waiting(&self, id: LaneId, tier: u8) -> impl Iterator<Item = Waiting> {
-        let (lane, mut cursor) = (self.lanes.get(id.0), crate::fifo::Cursor::START);
+        let (lane, mut cursor) = (self.lanes.get(id.0), Cursor::START);
         std::iter::from_fn(move || lane.next(usize::from(tier), &mut cursor))
     }
 

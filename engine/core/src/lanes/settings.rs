@@ -19,6 +19,11 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
+    /// Whether claims are counted.
+    pub(crate) fn has_rate(&self) -> bool {
+        self.rate().is_some()
+    }
+
     pub(super) fn rate(&self) -> Option<Rate> {
         let rate = Rate { claims: self.key_rate, window_us: self.key_window_us };
         (rate.claims > 0).then_some(rate)

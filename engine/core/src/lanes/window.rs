@@ -122,6 +122,11 @@ impl RateWindow {
         self.chunks = VecDeque::new();
     }
 
+    /// When the newest claim held was made.
+    pub(crate) fn newest_us(&self) -> Option<u64> {
+        self.newest().map(|run| run.time_us)
+    }
+
     fn newest(&self) -> Option<Run> {
         self.chunks.back()?.last().copied()
     }

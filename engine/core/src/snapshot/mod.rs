@@ -8,10 +8,11 @@
 //! [`Part`], then the version of the snapshot as u16, little-endian. Parts come in the order of the enum.
 
 mod read;
+mod read_lanes;
 mod v1;
 mod write;
 
-use jobbie_proto::event::{Class, HoldEnd};
+use jobbie_proto::event::{Class, HoldEnd, QueueSettings};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{EventSeq, Reply};
 use rkyv::{Archive, Deserialize, Serialize};
@@ -68,6 +69,66 @@ struct QueueRow {
     paused: bool,
     completed: u64,
     enqueued_total: u64,
+    draining: bool,
+    settings: QueueSettings,
+    weights: Vec<WeightRow>,
+    /// The clock of its lanes, when it has them.
+    lanes: Option<ClockRow>,
+}
+
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct WeightRow {
+    key: String,
+    weight: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct ClockRow {
+    now: u128,
+    finish_max: u128,
+    cost_us: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct ClassRow {
+    class: Class,
+    limit_key: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct LaneRow {
+    queue: u32,
+    key: String,
+    active: u32,
+    start: u128,
+    finish: u128,
+    cost_us: u64,
+}
+
+/// Jobs given out in one microsecond.
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct ClaimRow {
+    /// Whose: first all queues, then all lanes, by their order.
+    window: u32,
+    time: u64,
+    count: u32,
+}
+
+/// A job that waits in a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct LaneWaitingRow {
+    lane: u32,
+    tier: u8,
+    job: u64,
+    /// The event that put it there.
+    position: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct ChargeRow {
+    job: u64,
+    charged: u64,
+    since: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
@@ -145,6 +206,7 @@ struct JobsPart {
     tracked: Vec<TrackedRow>,
     uniques: Vec<UniqueRow>,
     payloads: Vec<PayloadRow>,
+    charges: Vec<ChargeRow>,
 }
 
 /// Waiting jobs, in order.
@@ -172,15 +234,21 @@ enum Part {
     /// By name.
     Queues(Vec<QueueRow>),
     /// By content.
-    Classes(Vec<Class>),
+    Classes(Vec<ClassRow>),
     /// By id.
     Sessions(Vec<SessionRow>),
     /// By session, then number.
     Replies(Vec<ReplyRow>),
     /// By number.
     Jobs(JobsPart),
+    /// By queue, then key.
+    Lanes(Vec<LaneRow>),
+    /// By window, then time.
+    Claims(Vec<ClaimRow>),
     /// By queue, tier, and order within.
     Waiting(Vec<WaitingRow>),
+    /// By lane, tier, and order within.
+    LaneWaiting(Vec<LaneWaitingRow>),
     /// By end, roughly, then by the order in which they were taken.
     Keys(Vec<KeyRow>),
     End,

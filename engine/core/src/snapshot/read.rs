@@ -2,30 +2,32 @@
 
 use std::rc::Rc;
 
-use jobbie_proto::event::{Class, HoldEnd};
-use jobbie_proto::limits::PRIORITY_TIERS;
+use jobbie_proto::event::HoldEnd;
+use jobbie_proto::limits::{LIMIT_KEY_BYTES_MAX, PRIORITY_TIERS, WEIGHT_MAX};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{Micros, ShardId};
 use rkyv::rancor::Error as RkyvError;
 
+use super::read_lanes::{RestoringLanes, rises};
 use super::{
-    Header, JobsPart, KeyRow, OWN_CLASS, Part, PayloadRow, QueueRow, RUN_MAX, ReplyRow,
-    RestoreError, SessionRow, SleeperRow, TRAILER_BYTES, TrackedRow, UniqueRow, VERSION,
-    WaitingRow, v1,
+    ChargeRow, ClaimRow, ClassRow, Header, JobsPart, KeyRow, LaneWaitingRow, OWN_CLASS, Part,
+    PayloadRow, QueueRow, RUN_MAX, ReplyRow, RestoreError, SessionRow, SleeperRow, TRAILER_BYTES,
+    TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow, v1,
 };
 use crate::class::ClassId;
 use crate::digest::Digest;
 use crate::fifo::Item;
 use crate::jobs::Origin;
 use crate::keys::Key;
+use crate::lanes::Waiting;
 use crate::session::Session;
-use crate::state::State;
+use crate::state::{Charge, State};
 use crate::tracked::Side;
 use crate::unique::Unique;
 
-type Checked<T = ()> = Result<T, &'static str>;
+pub(super) type Checked<T = ()> = Result<T, &'static str>;
 
-fn require(holds: bool, message: &'static str) -> Checked {
+pub(super) fn require(holds: bool, message: &'static str) -> Checked {
     holds.then_some(()).ok_or(message)
 }
 
@@ -92,6 +94,7 @@ struct Restoring {
     totals: Vec<u64>,
     classes: Vec<ClassId>,
     leases: Vec<HeldLease>,
+    lanes: RestoringLanes,
     /// The order of parts seen so far.
     rank: u8,
     /// Jobs are above this.
@@ -120,6 +123,7 @@ impl Restoring {
             totals: Vec::new(),
             classes: Vec::new(),
             leases: Vec::new(),
+            lanes: RestoringLanes::default(),
             rank: 0,
             last_job: 0,
             pending: 0,
@@ -136,9 +140,12 @@ impl Restoring {
             Part::Sessions(_) => 3,
             Part::Replies(_) => 4,
             Part::Jobs(_) => 5,
-            Part::Waiting(_) => 6,
-            Part::Keys(_) => 7,
-            Part::End => 8,
+            Part::Lanes(_) => 6,
+            Part::Claims(_) => 7,
+            Part::Waiting(_) => 8,
+            Part::LaneWaiting(_) => 9,
+            Part::Keys(_) => 10,
+            Part::End => 11,
         };
         require(rank >= self.rank && !self.ended, "parts out of order")?;
         self.rank = rank;
@@ -149,7 +156,10 @@ impl Restoring {
             Part::Sessions(rows) => rows.into_iter().try_for_each(|row| self.session(&row)),
             Part::Replies(rows) => rows.into_iter().try_for_each(|row| self.reply(row)),
             Part::Jobs(part) => self.jobs(&part),
+            Part::Lanes(rows) => rows.iter().try_for_each(|row| self.lanes.lane(&self.state, row)),
+            Part::Claims(rows) => rows.into_iter().try_for_each(|row| self.claim(row)),
             Part::Waiting(rows) => rows.into_iter().try_for_each(|row| self.waiting(row)),
+            Part::LaneWaiting(rows) => rows.into_iter().try_for_each(|row| self.lane_waiting(row)),
             Part::Keys(rows) => rows.into_iter().try_for_each(|row| self.key(row)),
             Part::End => self.end(),
         }
@@ -159,18 +169,27 @@ impl Restoring {
         require(self.state.queues.find(&row.name).is_none(), "a queue comes twice")?;
         let at = self.state.queues.find_or_insert(&row.name);
         let queue = self.state.queues.get_mut(at);
-        queue.paused = row.paused;
+        (queue.paused, queue.draining) = (row.paused, row.draining);
+        queue.settings = row.settings;
+        for WeightRow { key, weight } in &row.weights {
+            let sound = !key.is_empty() && key.len() <= LIMIT_KEY_BYTES_MAX;
+            require(sound && (2..=WEIGHT_MAX).contains(weight), "a weight out of range")?;
+            let known = queue.weights.insert(key.as_str().into(), *weight);
+            require(known.is_none(), "a key has two weights")?;
+        }
+        self.lanes.queue(at, row.lanes, queue.lane_limits())?;
         queue.jobs[JobState::Completed as usize] = row.completed;
         self.queues.push(at);
         self.totals.push(row.enqueued_total);
         Ok(())
     }
 
-    fn class(&mut self, class: &Class) -> Checked {
+    fn class(&mut self, ClassRow { class, limit_key }: &ClassRow) -> Checked {
+        require(limit_key.len() <= LIMIT_KEY_BYTES_MAX, "a limit key is too long")?;
         require(class.priority < PRIORITY_TIERS, "priority out of range")?;
         require(self.state.queues.find(&class.queue).is_some(), "a class of an unknown queue")?;
         let before = self.state.classes.len();
-        self.classes.push(self.state.intern(class));
+        self.classes.push(self.state.intern(class, limit_key));
         require(self.state.classes.len() > before, "a class comes twice")
     }
 
@@ -212,7 +231,53 @@ impl Restoring {
         part.sleepers.iter().try_for_each(|row| self.sleeper(*row))?;
         part.tracked.iter().try_for_each(|row| self.tracked(row))?;
         part.uniques.iter().try_for_each(|row| self.unique(*row))?;
-        part.payloads.iter().try_for_each(|row| self.payload(*row))
+        part.payloads.iter().try_for_each(|row| self.payload(*row))?;
+        part.charges.iter().try_for_each(|row| self.charge(*row))
+    }
+
+    fn charge(&mut self, row: ChargeRow) -> Checked {
+        let known = self.state.jobs.contains(row.job);
+        require(
+            known && self.state.job_state(row.job) == JobState::Active,
+            "an idle job's charge",
+        )?;
+        require(row.since <= self.state.time && row.charged > 0, "a charge out of range")?;
+        require(self.state.charges.get(row.job).is_none(), "a job has two charges")?;
+        let charge = Charge { charged: row.charged, since: row.since };
+        self.state.charges.insert(row.job, charge);
+        Ok(())
+    }
+
+    fn claim(&mut self, row: ClaimRow) -> Checked {
+        require(row.time <= self.state.time && row.count > 0, "a claim out of range")?;
+        match (row.window as usize).checked_sub(self.queues.len()) {
+            Some(lane) => self.lanes.claim(lane, row),
+            None => {
+                let queue = self.state.queues.get_mut(self.queues[row.window as usize]);
+                require(queue.rate().is_some(), "a claim of a queue without a rate")?;
+                require(rises(&queue.window, row.time), "claims out of order")?;
+                queue.window.claim(row.time, row.count);
+                Ok(())
+            }
+        }
+    }
+
+    fn lane_waiting(&mut self, row: LaneWaitingRow) -> Checked {
+        require(row.tier < PRIORITY_TIERS, "an unknown tier")?;
+        require(self.state.jobs.contains(row.job), "an unknown job waits")?;
+        let waiting = Waiting { job: row.job, position: row.position };
+        require(self.state.waits_at(waiting), "a job waits elsewhere than in its lane")?;
+        require((1..self.state.next_event).contains(&row.position), "a job is ahead of its event")?;
+        let entry = self.state.classes.get(self.state.class_of(row.job));
+        let (queue, key) = (entry.queue, entry.limit_key.clone());
+        require(entry.class.priority == row.tier, "a job waits in another queue")?;
+        let is_fresh = self.state.number_of(row.job).is_none();
+        let left = if is_fresh { &mut self.fresh } else { &mut self.pending };
+        *left = left.checked_sub(1).ok_or("a job waits twice")?;
+        if is_fresh {
+            self.state.queues.get_mut(queue).jobs[JobState::Pending as usize] += 1;
+        }
+        self.lanes.waiting(row, queue, &key)
     }
 
     fn has_ended(&self, job: u64) -> bool {
@@ -323,7 +388,8 @@ impl Restoring {
             (row.first..end).try_for_each(|job| self.require_fresh(job))?;
             let class = self.state.jobs.origin(row.first).class;
             self.fresh -= row.count;
-            self.state.wait_fresh(row.first, row.count, class);
+            // No queue has lanes yet, so that nothing depends on the position.
+            self.state.wait_fresh(row.first, row.count, class, 0);
             return Ok(());
         }
         let number =
@@ -368,6 +434,7 @@ impl Restoring {
         require(self.pending == 0 && self.fresh == 0, "a pending job waits nowhere")?;
         self.state.sort_ended();
         self.all_leases()?;
+        std::mem::take(&mut self.lanes).install(&mut self.state)?;
         for (&at, &total) in self.queues.iter().zip(&self.totals) {
             self.state.queues.get_mut(at).enqueued_total = total;
         }

@@ -67,7 +67,16 @@ impl Parts {
     }
 
     fn restore(&self) -> Result<State, RestoreError> {
-        let queue = QueueRow { name: "q".into(), paused: false, completed: 0, enqueued_total: 3 };
+        let queue = QueueRow {
+            name: "q".into(),
+            paused: false,
+            completed: 0,
+            enqueued_total: 3,
+            draining: false,
+            settings: jobbie_proto::event::QueueSettings::default(),
+            weights: Vec::new(),
+            lanes: None,
+        };
         let class = Class {
             queue: "q".into(),
             priority: 1,
@@ -80,7 +89,7 @@ impl Parts {
         let parts = [
             Part::Header(self.header),
             Part::Queues(vec![queue]),
-            Part::Classes(vec![class]),
+            Part::Classes(vec![ClassRow { class, limit_key: String::new() }]),
             Part::Jobs(self.jobs.clone()),
             Part::Waiting(self.waiting.clone()),
             Part::End,
@@ -123,9 +132,11 @@ fn contradictions_are_refused() {
 fn rows_have_the_documented_sizes() {
     macro_rules! sizes { ($($row:ty),*) => { [$(size_of::<rkyv::Archived<$row>>()),*] } }
     let rows = sizes!(Header, QueueRow, SessionRow, ReplyRow, JobRun, SleeperRow, TrackedRow);
-    assert_eq!(rows, [36, 25, 32, 89, 36, 16, 88]);
-    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [40, 21, 48, 41]);
-    assert_eq!(sizes!(UniqueRow, PayloadRow), [32, 16]);
+    assert_eq!(rows, [36, 100, 32, 89, 36, 16, 88]);
+    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [48, 21, 48, 49]);
+    assert_eq!(sizes!(UniqueRow, PayloadRow, ChargeRow), [32, 16, 24]);
+    let lanes = sizes!(WeightRow, ClockRow, ClassRow, LaneRow, ClaimRow, LaneWaitingRow);
+    assert_eq!(lanes, [10, 40, 38, 56, 16, 21]);
     use jobbie_proto::reply::{Enqueued, Failed, Lease};
     assert_eq!(sizes!(Enqueued, Failed, Lease, Reply), [21, 13, 72, 73]);
 }

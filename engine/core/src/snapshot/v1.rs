@@ -1,14 +1,22 @@
 //! Parts as version 1 wrote them. They are read for ever.
 
-use jobbie_proto::event::{Class, HoldEnd};
+use jobbie_proto::event::{Class, HoldEnd, QueueSettings};
 use jobbie_proto::reply::{Enqueued, Failed, JobState};
 use jobbie_proto::{Code, EventSeq, JobSeq, LeaseToken, Micros};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::{
-    Header, JobRun, JobsPart, KeyRow, OWN_CLASS, QueueRow, ReplyRow, SessionRow, SleeperRow,
-    TrackedRow, WaitingRow,
+    ClassRow, Header, JobRun, JobsPart, KeyRow, OWN_CLASS, QueueRow, ReplyRow, SessionRow,
+    SleeperRow, TrackedRow, WaitingRow,
 };
+
+#[derive(Archive, Serialize, Deserialize)]
+pub(super) struct OldQueueRow {
+    name: String,
+    paused: bool,
+    completed: u64,
+    enqueued_total: u64,
+}
 
 #[derive(Clone, Copy, Archive, Serialize, Deserialize)]
 struct Lease {
@@ -67,7 +75,7 @@ pub(super) struct OldJobsPart {
 #[derive(Archive, Serialize, Deserialize)]
 pub(super) enum Part {
     Header(Header),
-    Queues(Vec<QueueRow>),
+    Queues(Vec<OldQueueRow>),
     Classes(Vec<Class>),
     Sessions(Vec<SessionRow>),
     Replies(Vec<OldReplyRow>),
@@ -75,6 +83,21 @@ pub(super) enum Part {
     Waiting(Vec<WaitingRow>),
     Keys(Vec<KeyRow>),
     End,
+}
+
+impl From<OldQueueRow> for QueueRow {
+    fn from(OldQueueRow { name, paused, completed, enqueued_total }: OldQueueRow) -> Self {
+        Self {
+            name,
+            paused,
+            completed,
+            enqueued_total,
+            draining: false,
+            settings: QueueSettings::default(),
+            weights: Vec::new(),
+            lanes: None,
+        }
+    }
 }
 
 impl From<Lease> for jobbie_proto::reply::Lease {
@@ -138,8 +161,11 @@ impl From<Part> for super::Part {
     fn from(old: Part) -> Self {
         match old {
             Part::Header(header) => Self::Header(header),
-            Part::Queues(rows) => Self::Queues(rows),
-            Part::Classes(rows) => Self::Classes(rows),
+            Part::Queues(rows) => Self::Queues(rows.into_iter().map(Into::into).collect()),
+            Part::Classes(rows) => {
+                let row = |class| ClassRow { class, limit_key: String::new() };
+                Self::Classes(rows.into_iter().map(row).collect())
+            }
             Part::Sessions(rows) => Self::Sessions(rows),
             Part::Replies(rows) => Self::Replies(rows.into_iter().map(Into::into).collect()),
             Part::Jobs(OldJobsPart { runs, sleepers, tracked }) => {
@@ -162,7 +188,7 @@ mod tests {
     fn r24_rows_have_the_sizes_of_version_1() {
         macro_rules! sizes { ($($row:ty),*) => { [$(size_of::<rkyv::Archived<$row>>()),*] } }
         assert_eq!(sizes!(OldReplyRow, OldTrackedRow, OldJobsPart, Part), [81, 67, 24, 37]);
-        assert_eq!(sizes!(Lease, Reply, Header, QueueRow, SessionRow), [56, 65, 36, 25, 32]);
+        assert_eq!(sizes!(Lease, Reply, Header, OldQueueRow, SessionRow), [56, 65, 36, 25, 32]);
         assert_eq!(sizes!(JobRun, SleeperRow, WaitingRow, KeyRow), [36, 16, 21, 48]);
     }
 }

@@ -1,18 +1,24 @@
 //! A state to chunks, one at a time.
 
 use jobbie_proto::EventSeq;
+use jobbie_proto::limits::PRIORITY_TIERS;
 use jobbie_proto::reply::JobState;
 use rkyv::rancor::Error as RkyvError;
 
 use super::{
-    Header, JobRun, JobsPart, KeyRow, OWN_CLASS, Part, PayloadRow, QueueRow, RUN_MAX, ReplyRow,
-    SessionRow, SleeperRow, TrackedRow, UniqueRow, VERSION, WaitingRow,
+    ChargeRow, ClaimRow, ClassRow, ClockRow, Header, JobRun, JobsPart, KeyRow, LaneRow,
+    LaneWaitingRow, OWN_CLASS, Part, PayloadRow, QueueRow, RUN_MAX, ReplyRow, SessionRow,
+    SleeperRow, TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow,
 };
-use crate::class::ClassId;
+use crate::class::{ClassEntry, ClassId};
 use crate::fifo::{Cursor, Item};
 use crate::jobs::Special;
+use crate::lanes::fair::Clock;
+use crate::lanes::saved::Saved;
+use crate::lanes::{LaneId, Lanes, Waiting};
+use crate::queue::Queue;
 use crate::slab::NONE;
-use crate::state::State;
+use crate::state::{Charge, State};
 use crate::unique::Unique;
 
 /// Rows of one chunk, so that it stays below 256 KiB and takes well under a millisecond.
@@ -32,8 +38,13 @@ enum Stage {
     /// Session, and reply within it.
     Replies(usize, usize),
     Jobs(u64),
+    Lanes(usize),
+    /// Window, and run within it.
+    Claims(usize, usize),
     /// Queue, tier, item, and member within it.
     Waiting(usize, usize, Cursor, u64),
+    /// Lane, tier, and job within it.
+    LaneWaiting(usize, u8, Cursor),
     Keys(Option<crate::keys::Cursor>),
     End,
     Done,
@@ -49,6 +60,8 @@ pub struct Snapshot {
     /// Place in `classes`, by number.
     class_rank: Vec<u32>,
     sessions: Vec<u32>,
+    /// With the place of their queue in `queues`.
+    lanes: Vec<(u32, LaneId)>,
 }
 
 impl State {
@@ -62,6 +75,7 @@ impl State {
             classes: Vec::new(),
             class_rank: Vec::new(),
             sessions: Vec::new(),
+            lanes: Vec::new(),
         }
     }
 }
@@ -78,9 +92,12 @@ impl Iterator for Snapshot {
                 Stage::Sessions(from) => self.sessions(from),
                 Stage::Replies(session, reply) => self.replies(session, reply),
                 Stage::Jobs(from) => self.jobs(from),
+                Stage::Lanes(from) => self.lanes(from),
+                Stage::Claims(window, run) => self.claims(window, run),
                 Stage::Waiting(queue, tier, item, member) => {
                     self.waiting(queue, tier, item, member)
                 }
+                Stage::LaneWaiting(lane, tier, job) => self.lane_waiting(lane, tier, job),
                 Stage::Keys(cursor) => self.keys(cursor),
                 Stage::End => (Some(Part::End), Stage::Done),
                 Stage::Done => return None,
@@ -98,6 +115,26 @@ pub(super) fn encode(part: &Part) -> Vec<u8> {
     let mut bytes = bytes.into_vec();
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes
+}
+
+fn queue_row(queue: &Queue) -> QueueRow {
+    let weight = |(key, weight): (&std::rc::Rc<str>, &u16)| WeightRow {
+        key: key.to_string(),
+        weight: *weight,
+    };
+    QueueRow {
+        name: queue.name.to_string(),
+        paused: queue.paused,
+        completed: queue.jobs[JobState::Completed as usize],
+        enqueued_total: queue.enqueued_total,
+        draining: queue.draining,
+        settings: queue.settings,
+        weights: queue.weights.iter().map(weight).collect(),
+        lanes: queue.lanes.as_ref().map(|lanes| {
+            let Clock { now, finish_max, cost_us } = lanes.clock();
+            ClockRow { now, finish_max, cost_us }
+        }),
+    }
 }
 
 type Step = (Option<Part>, Stage);
@@ -118,6 +155,14 @@ impl Snapshot {
             self.class_rank[class.0 as usize] = rank;
         }
         self.sessions = state.sessions.sorted();
+        for (rank, &at) in (0..).zip(&self.queues) {
+            let Some(lanes) = &state.queues.get(at).lanes else { continue };
+            let next = |(id, _): &(LaneId, Saved<'_>)| lanes.lane_after(Some(*id));
+            let mut all: Vec<_> = std::iter::successors(lanes.lane_after(None), next).collect();
+            all.retain(|(id, _)| !lanes.is_idle(*id, state.time));
+            all.sort_unstable_by(|a, b| a.1.key.name.cmp(b.1.key.name));
+            self.lanes.extend(all.into_iter().map(|(id, _)| (rank, id)));
+        }
         let header = Header {
             shard: state.shard.0,
             shards: state.shards,
@@ -133,13 +178,8 @@ impl Snapshot {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for &at in &self.queues[from..] {
             let queue = self.state.queues.get(at);
-            bytes += queue.name.len();
-            rows.push(QueueRow {
-                name: queue.name.to_string(),
-                paused: queue.paused,
-                completed: queue.jobs[JobState::Completed as usize],
-                enqueued_total: queue.enqueued_total,
-            });
+            rows.push(queue_row(queue));
+            bytes += queue.name.len() + 40 * queue.weights.len();
             if rows.len() == ROWS || bytes > BYTES {
                 let next = Stage::Queues(from + rows.len());
                 return (Some(Part::Queues(rows)), next);
@@ -151,9 +191,9 @@ impl Snapshot {
     fn classes(&self, from: usize) -> Step {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for &id in &self.classes[from..] {
-            let class = &self.state.classes.get(id).class;
-            bytes += class.queue.len();
-            rows.push((**class).clone());
+            let ClassEntry { class, limit_key, .. } = self.state.classes.get(id);
+            bytes += class.queue.len() + limit_key.len();
+            rows.push(ClassRow { class: (**class).clone(), limit_key: limit_key.to_string() });
             if rows.len() == ROWS || bytes > BYTES {
                 let next = Stage::Classes(from + rows.len());
                 return (Some(Part::Classes(rows)), next);
@@ -211,7 +251,8 @@ impl Snapshot {
                 + 3 * part.tracked.len()
                 + part.sleepers.len()
                 + part.uniques.len()
-                + part.payloads.len();
+                + part.payloads.len()
+                + part.charges.len();
             if looked_at == JOBS_LOOKED_AT || rows >= ROWS {
                 return (Some(Part::Jobs(part)), Stage::Jobs(job));
             }
@@ -220,7 +261,81 @@ impl Snapshot {
             next = state.jobs.next(job + 1, state.next_job, false);
         }
         let part = (!part.runs.is_empty()).then_some(Part::Jobs(part));
-        (part, Stage::Waiting(0, 0, Cursor::START, 0))
+        (part, Stage::Lanes(0))
+    }
+
+    fn lanes_of(&self, queue: u32) -> &Lanes {
+        let queue = self.state.queues.get(self.queues[queue as usize]);
+        queue.lanes.as_ref().expect("the queue has lanes")
+    }
+
+    fn lanes(&self, from: usize) -> Step {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for &(queue, id) in &self.lanes[from..] {
+            let saved = self.lanes_of(queue).saved(id);
+            bytes += saved.key.name.len();
+            rows.push(LaneRow {
+                queue,
+                key: saved.key.name.to_owned(),
+                active: saved.active,
+                start: saved.turn.start,
+                finish: saved.turn.finish,
+                cost_us: saved.cost_us,
+            });
+            if rows.len() == ROWS || bytes > BYTES {
+                let next = Stage::Lanes(from + rows.len());
+                return (Some(Part::Lanes(rows)), next);
+            }
+        }
+        (list(rows, Part::Lanes), Stage::Claims(0, 0))
+    }
+
+    fn claims(&self, from: usize, run: usize) -> Step {
+        let mut rows = Vec::new();
+        let mut skip = run;
+        for window in from..self.queues.len() + self.lanes.len() {
+            let claims = match window.checked_sub(self.queues.len()) {
+                None => &self.state.queues.get(self.queues[window]).window,
+                Some(lane) => {
+                    let (queue, id) = self.lanes[lane];
+                    self.lanes_of(queue).window(id)
+                }
+            };
+            for (nth, run) in claims.runs().enumerate().skip(skip) {
+                if rows.len() == ROWS {
+                    return (Some(Part::Claims(rows)), Stage::Claims(window, nth));
+                }
+                let (time, count) = (run.time_us, run.count);
+                rows.push(ClaimRow { window: window as u32, time, count });
+            }
+            skip = 0;
+        }
+        (list(rows, Part::Claims), Stage::Waiting(0, 0, Cursor::START, 0))
+    }
+
+    fn lane_waiting(&self, from: usize, mut tier: u8, mut at: Cursor) -> Step {
+        let mut rows = Vec::new();
+        for lane in from..self.lanes.len() {
+            let (queue, id) = self.lanes[lane];
+            let lanes = self.lanes_of(queue);
+            while tier < PRIORITY_TIERS {
+                let before = at;
+                let Some(waiting) = lanes.waiting_at(id, tier, &mut at) else {
+                    (tier, at) = (tier + 1, Cursor::START);
+                    continue;
+                };
+                if rows.len() == ROWS {
+                    let next = Stage::LaneWaiting(lane, tier, before);
+                    return (Some(Part::LaneWaiting(rows)), next);
+                }
+                if self.state.waits_at(waiting) {
+                    let Waiting { job, position } = waiting;
+                    rows.push(LaneWaitingRow { lane: lane as u32, tier, job, position });
+                }
+            }
+            tier = 0;
+        }
+        (list(rows, Part::LaneWaiting), Stage::Keys(None))
     }
 
     fn add_job(&self, job: u64, part: &mut JobsPart) {
@@ -257,6 +372,9 @@ impl Snapshot {
         }
         if let Some(event) = state.payloads.get(job) {
             part.payloads.push(PayloadRow { job, event: EventSeq(*event) });
+        }
+        if let Some(&Charge { charged, since }) = state.charges.get(job) {
+            part.charges.push(ChargeRow { job, charged, since });
         }
     }
 
@@ -330,7 +448,7 @@ impl Snapshot {
             member = offset + 1;
             looked_at += 1;
         }
-        (list(rows, Part::Waiting), Stage::Keys(None))
+        (list(rows, Part::Waiting), Stage::LaneWaiting(0, 0, Cursor::START))
     }
 
     fn keys(&self, cursor: Option<crate::keys::Cursor>) -> Step {

@@ -1,9 +1,12 @@
 //! What a shard knows, and the few moves that every event is made of.
 
+mod limited;
 mod moves;
 
 use std::rc::Rc;
 
+use imbl::GenericOrdSet;
+use imbl::shared_ptr::RcK;
 use jobbie_proto::limits::RETENTION_MS;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, Micros, Reply, SessionId, ShardId};
@@ -14,12 +17,14 @@ use crate::fifo::{Fifo, Item};
 use crate::heap::{Heap, Owner};
 use crate::jobs::{Handle, Jobs, Origin, Special};
 use crate::keys::Keys;
+use crate::lanes::Lanes;
 use crate::leases::Leases;
 use crate::queue::Queues;
 use crate::session::Sessions;
 use crate::sidetable::SideTable;
 use crate::tracked::{Sides, Tracked, TrackedJobs};
 use crate::unique::Uniques;
+pub(crate) use limited::Charge;
 
 /// One shard: the fold of [`State::absorb`] over its log.
 ///
@@ -46,6 +51,12 @@ pub struct State {
     pub(crate) uniques: Uniques,
     /// Events with payloads that replace those the jobs were enqueued with.
     pub(crate) payloads: SideTable<u64>,
+    /// Of active jobs whose limit keys share the time of workers.
+    pub(crate) charges: SideTable<Charge>,
+    /// Queues with windows that open, by the time they do.
+    pub(crate) openings: GenericOrdSet<(u64, u32), RcK>,
+    /// Not part of the state: queues that may hand out jobs again by what the last group did.
+    pub(crate) opened: Vec<u32>,
     /// Dead and cancelled jobs in the order in which they ended. The first, if any, is still there.
     pub(crate) ended: Fifo,
 }
@@ -88,7 +99,8 @@ pub(crate) enum Standing<'a> {
 /// When a job that has ended is forgotten.
 pub(crate) fn purge_at(ended: Item) -> u64 {
     let Item::Single { position: at, .. } = ended else { unreachable!("jobs end one by one") };
-    Micros(at).plus_ms(RETENTION_MS).0
+    let early_ms = if crate::mutant!(PurgedEarly) { 1000 } else { 0 };
+    Micros(at).plus_ms(RETENTION_MS - early_ms).0
 }
 
 impl PartialEq for Tracked {
@@ -125,6 +137,9 @@ impl State {
             keys: Keys::new(),
             uniques: Uniques::new(),
             payloads: SideTable::new(),
+            charges: SideTable::new(),
+            openings: GenericOrdSet::new(),
+            opened: Vec::new(),
             ended: Fifo::default(),
         }
     }
@@ -163,7 +178,8 @@ impl State {
     #[must_use]
     pub fn next_timer(&self) -> Option<Micros> {
         let timer = self.timers.first().map(|timer| timer.due);
-        let others = [self.leases.first_deadline(), self.first_purge()];
+        let opening = self.openings.get_min().map(|(at, _)| *at);
+        let others = [self.leases.first_deadline(), self.first_purge(), opening];
         timer.into_iter().chain(others.into_iter().flatten()).min().map(Micros)
     }
 
@@ -214,11 +230,15 @@ impl State {
         self.sessions.find(session.0).is_some()
     }
 
-    /// Jobs of a queue that wait to be fetched; 0 when it is paused.
+    /// Whether a queue may have a job to be fetched at `now`.
     #[must_use]
-    pub fn fetchable(&self, queue: &str) -> u64 {
-        let queue = self.queues.find(queue).map(|at| self.queues.get(at));
-        queue.filter(|queue| !queue.paused).map_or(0, |queue| queue.pending())
+    pub fn is_fetchable(&self, queue: &str, now: Micros) -> bool {
+        let Some(queue) = self.queues.find(queue).map(|at| self.queues.get(at)) else {
+            return false;
+        };
+        let waits = queue.pending() > 0 && !queue.paused;
+        let ready = |lanes: &Lanes| lanes.has_ready() || queue.tiers.iter().any(|t| !t.is_empty());
+        waits && queue.room(now.0, 0) > 0 && queue.lanes.as_deref().is_none_or(ready)
     }
 
     /// The number of a job of this shard that is in memory.
@@ -271,6 +291,10 @@ impl State {
             Some(Special::Struct(number)) => self.tracked.get(number).class,
             _ => self.jobs.origin(job).class,
         }
+    }
+
+    pub(crate) fn queue_of(&self, job: u64) -> u32 {
+        self.classes.get(self.class_of(job)).queue
     }
 
     /// When a job dies unless finished, in microseconds; `None` is never.

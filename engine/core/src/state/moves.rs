@@ -9,6 +9,7 @@ use crate::class::{ClassId, hash_of};
 use crate::fifo::Item;
 use crate::heap::Timer;
 use crate::jobs::{Handle, Origin, Special};
+use crate::lanes::Waiting;
 use crate::slab::NONE;
 use crate::tracked::{Side, Tracked};
 
@@ -59,14 +60,14 @@ impl State {
     }
 
     /// The class with this content, made if needed.
-    pub(crate) fn intern(&mut self, class: &Class) -> ClassId {
-        let hash = hash_of(class);
-        if let Some(id) = self.classes.find(class, hash) {
+    pub(crate) fn intern(&mut self, class: &Class, limit_key: &str) -> ClassId {
+        let hash = hash_of(class, limit_key);
+        if let Some(id) = self.classes.find(class, limit_key, hash) {
             self.classes.revive(id);
             return id;
         }
         let queue = self.queues.find_or_insert(&class.queue);
-        self.classes.insert(class, hash, queue)
+        self.classes.insert(class, limit_key, hash, queue)
     }
 
     /// New jobs, untouched, in memory but not yet waiting anywhere.
@@ -89,13 +90,24 @@ impl State {
         queue.expiring += if expires { count } else { 0 };
     }
 
-    /// Untouched jobs wait from now on.
-    pub(crate) fn wait_fresh(&mut self, first: u64, count: u64, class: ClassId) {
+    /// Untouched jobs wait from now on, put there by consecutive events from `position` on.
+    pub(crate) fn wait_fresh(&mut self, first: u64, count: u64, class: ClassId, position: u64) {
         let entry = self.classes.get(class);
         let tier = usize::from(entry.class.priority);
-        let queue = self.queues.get_mut(entry.queue);
-        queue.tiers[tier].push_run(first, count);
+        let at = entry.queue;
+        let queue = self.queues.get_mut(at);
         queue.jobs[JobState::Pending as usize] += count;
+        if queue.lanes.is_none() {
+            queue.tiers[tier].push_run(first, count);
+            if queue.settings.rate > 0 {
+                self.note_opening(at);
+            }
+            return;
+        }
+        for nth in 0..count {
+            let waiting = Waiting { job: first + nth, position: position + nth };
+            self.wait_in_lane(class, waiting);
+        }
     }
 
     /// An untouched job waits for its time.
@@ -106,14 +118,14 @@ impl State {
     }
 
     /// A sleeping job wakes: it is fresh again, and waits.
-    pub(crate) fn wake(&mut self, job: u64, class: ClassId) {
+    pub(crate) fn wake(&mut self, job: u64, class: ClassId, event: u64) {
         let Some(Special::Sleeper(at)) = self.jobs.handle(job).map(Handle::special) else {
             unreachable!("the job does not sleep");
         };
         self.jobs.clear_handle(job);
         self.timer_remove(at);
         self.count(class, JobState::Scheduled, -1);
-        self.wait_fresh(job, 1, class);
+        self.wait_fresh(job, 1, class, event);
     }
 
     /// Takes a job in memory away from whatever holds it. What follows must be
@@ -143,6 +155,9 @@ impl State {
         let timer = std::mem::replace(&mut tracked.timer, NONE);
         if was == JobState::Active {
             self.end_lease(timer);
+            if self.queues.get(self.classes.get(class).queue).is_limited() {
+                self.count_end(class, job);
+            }
         } else if timer != NONE {
             self.timer_remove(timer);
         }
@@ -184,7 +199,9 @@ impl State {
         self.recount(detached, Some(state));
         if matches!(state, JobState::Dead | JobState::Cancelled) {
             self.ended.push(Item::Single { job, position: mark });
-            self.uniques.release(job);
+            if !crate::mutant!(UniqueKeptByTheDead) {
+                self.uniques.release(job);
+            }
         }
         number
     }
@@ -224,6 +241,10 @@ impl State {
         let number = self.track_sleeper(job);
         let tracked = self.tracked.get(number);
         let (from, state) = (tracked.class, tracked.state);
+        if state == JobState::Active {
+            self.count_end(from, job);
+            self.count_adopted(to);
+        }
         self.count(from, state, -1);
         self.count(to, state, 1);
         if from != to {
@@ -318,9 +339,16 @@ impl State {
         let (job, class) = (detached.job, detached.to);
         let number = self.track(detached, JobState::Pending, event);
         let entry = self.classes.get(class);
-        let tier = usize::from(entry.class.priority);
-        let queue = self.queues.get_mut(entry.queue);
-        queue.tiers[tier].push(Item::Single { job, position: event });
+        let (at, tier) = (entry.queue, usize::from(entry.class.priority));
+        let queue = self.queues.get_mut(at);
+        if queue.lanes.is_some() {
+            self.wait_in_lane(class, Waiting { job, position: event });
+        } else {
+            queue.tiers[tier].push(Item::Single { job, position: event });
+            if queue.settings.rate > 0 {
+                self.note_opening(at);
+            }
+        }
         self.set_expiry_timer(number, None);
         number
     }
@@ -412,6 +440,11 @@ impl State {
         };
         if front == Some(detached.job) {
             self.trim_queue(queue, tier);
+        }
+        if self.has_lanes(queue) {
+            self.trim_lane(detached.class);
+        } else if self.queues.get(queue).opening > 0 {
+            self.note_opening(queue);
         }
         if detached.number == NONE {
             self.trim_expiring(detached.class);

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use jobbie_core::{
     Decision, Snapshot, State, decide, decide_close_session, decide_open_session, decide_timers,
 };
-use jobbie_proto::event::{BackoffKind, Group, HoldEnd};
+use jobbie_proto::event::{BackoffKind, Group, HoldEnd, QueueSettings, Sharing};
 use jobbie_proto::request::{
     Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, Hold, JobAction, JobControl, JobRef,
-    QueueControl, When,
+    QueueAction, QueueControl, When,
 };
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
 use proptest::prelude::*;
@@ -18,6 +18,7 @@ use crate::naive::{Naive, Outcome};
 const QUEUES: [&str; 3] = ["a", "b/c", "größe"];
 const PAYLOADS: [&[u8]; 2] = [b"payload", b""];
 const UNIQUES: [&[u8]; 6] = [b"", b"", b"", b"", b"u1", b"u2"];
+const LIMIT_KEYS: [&str; 5] = ["", "", "", "ann", "bob"];
 const KEYS: [&[u8]; 4] = [b"", b"", b"k1", b"k2"];
 
 /// One operation; jobs are named by how recently they were made.
@@ -40,6 +41,7 @@ pub(crate) enum Op {
 pub(crate) enum Step {
     Request { client: u8, ops: Vec<Op>, confirm: bool },
     Control { client: u8, jobs: Vec<(usize, u8, u8)> },
+    Configure { client: u8, queue: usize, limits: [u8; 4] },
     Repeat { client: u8, back: u64 },
     Advance { us: u64 },
     Timers { limit: usize },
@@ -80,6 +82,8 @@ pub(crate) fn steps(len: usize) -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(client, ops, confirm)| Step::Request { client, ops, confirm }),
         6 => (0..3_u8, prop::collection::vec((0..12_usize, 0..8_u8, any::<u8>()), 1..4))
             .prop_map(|(client, jobs)| Step::Control { client, jobs }),
+        2 => (0..3_u8, 0..3_usize, any::<[u8; 4]>())
+            .prop_map(|(client, queue, limits)| Step::Configure { client, queue, limits }),
         1 => (0..3_u8, 0..4_u64).prop_map(|(client, back)| Step::Repeat { client, back }),
         4 => prop_oneof![0..2_000_u32, 100_000..2_000_000_u32]
             .prop_map(|us| Step::Advance { us: us.into() }),
@@ -114,6 +118,7 @@ pub(crate) struct Driver {
     jobs: Vec<JobId>,
     tokens: BTreeMap<u64, Vec<LeaseToken>>,
     held: Option<Held>,
+    has_rates: bool,
 }
 
 fn chunks(state: &State) -> Vec<Vec<u8>> {
@@ -131,6 +136,7 @@ pub(crate) fn run(steps: &[Step]) {
         jobs: Vec::new(),
         tokens: BTreeMap::new(),
         held: None,
+        has_rates: false,
     };
     for step in steps {
         driver.step(step);
@@ -144,6 +150,7 @@ impl Driver {
         match step {
             Step::Request { client, ops, confirm } => self.request(*client, ops, *confirm),
             Step::Control { client, jobs } => self.control(*client, jobs),
+            Step::Configure { client, queue, limits } => self.configure(*client, *queue, *limits),
             Step::Repeat { client, back } => self.repeat(*client, *back),
             Step::Advance { us } => self.now.0 += us,
             Step::Timers { limit } => self.timers(*limit),
@@ -210,7 +217,9 @@ impl Driver {
     fn add(&self, op: &Op, request: &mut Request<'static>) {
         match *op {
             Op::Enqueue { queue, options, key, unique, times, hold } => {
-                let enqueue = Enqueue { unique: UNIQUES[unique], ..enqueue(queue, options, key) };
+                let limit_key = LIMIT_KEYS[usize::from(options) % LIMIT_KEYS.len()];
+                let like = enqueue(queue, options, key);
+                let enqueue = Enqueue { unique: UNIQUES[unique], limit_key, ..like };
                 if let Some(hold) = hold {
                     let (enqueue, hold) = (request.enqueues.len() as u32, make_hold(hold));
                     request.holds.push(EnqueueHold { enqueue, hold });
@@ -234,7 +243,8 @@ impl Driver {
             Op::Cancel { job } => request.cancels.push(self.job(job, 0).job),
             Op::Delete { job } => request.deletes.push(self.job(job, 0).job),
             Op::Pause { queue, paused } => {
-                request.queue_controls.push(QueueControl { queue: QUEUES[queue], paused });
+                let action = if paused { QueueAction::Pause } else { QueueAction::Resume };
+                request.queue_controls.push(QueueControl { queue: QUEUES[queue], action });
             }
             Op::Fetch { ref queues, count, lease_ms, wait } => {
                 request.fetch = Some(Fetch {
@@ -266,7 +276,32 @@ impl Driver {
         self.perform(&request);
     }
 
+    fn configure(&mut self, client: u8, queue: usize, [a, b, c, d]: [u8; 4]) {
+        self.model.now = self.now.0;
+        let few = |n: u8| if n < 128 { 0 } else { 1 + u32::from(n % 4) };
+        let window = |rate: u32| if rate == 0 { 0 } else { 400 };
+        let (rate, key_rate) = (few(b), few(d));
+        let settings = QueueSettings {
+            concurrency: few(a),
+            rate,
+            window_ms: window(rate),
+            key_concurrency: few(c),
+            key_rate,
+            key_window_ms: 2 * window(key_rate),
+            fair: Sharing::None,
+        };
+        self.has_rates |= rate > 0 || key_rate > 0;
+        let mut request = self.build(client, &[], false);
+        let action = QueueAction::Configure(settings);
+        request.queue_controls = vec![QueueControl { queue: QUEUES[queue], action }];
+        self.perform(&request);
+    }
+
     fn perform(&mut self, request: &Request<'_>) {
+        if self.has_rates {
+            // As a shard does before it decides anything: windows open by that.
+            self.timers(1000);
+        }
         let expected = self.model.request(request);
         let mut blob = Vec::new();
         let decision = decide(&self.state, self.now, request, &mut blob);
@@ -380,9 +415,19 @@ impl Driver {
             jobs[5] = *completed;
             assert_eq!((&queue.queue, queue.paused, queue.jobs), (name, *paused, jobs), "r10");
             assert_eq!(queue.enqueued_total, *enqueued, "enqueued");
+            let settings = model.settings.get(name).copied().unwrap_or_default();
+            assert_eq!(queue.settings, settings, "settings");
+            assert_eq!(queue.draining, model.draining.contains(name), "draining");
         }
         let due = model.jobs.values().filter_map(|job| Naive::due(&job.view)).min();
-        assert_eq!(state.next_timer().map(|due| due.0), due, "next timer");
+        // Windows that open are timers too.
+        let next = state.next_timer().map(|due| due.0);
+        if self.has_rates {
+            assert!(next.is_some() || due.is_none(), "next timer");
+            assert!(due.is_none_or(|due| next.is_some_and(|next| next <= due)), "next timer");
+        } else {
+            assert_eq!(next, due, "next timer");
+        }
         let oldest = model.jobs.values().map(|job| job.view.record.0).min();
         let oldest = oldest.unwrap_or(model.next_event);
         assert_eq!(state.oldest_needed_event().0, oldest, "oldest needed event");
@@ -435,6 +480,7 @@ fn enqueue(queue: usize, options: u8, key: usize) -> Enqueue<'static> {
         key_ms: 1500,
         unique: b"",
         unique_ms: 1200,
+        limit_key: "",
         priority: if bit(1) { 0 } else { 2 },
         max_retries: if bit(2) { 3 } else { 1 },
         backoff: BackoffKind::from_u8(options >> 3 & 3).expect("two bits"),

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jobbie_proto::event::{BackoffKind, Class, Event, HoldEnd};
+use jobbie_proto::event::{BackoffKind, Class, Event, HoldEnd, QueueSettings};
 use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, Lease};
-use jobbie_proto::request::{Enqueue, Fetch, Hold, JobAction, JobRef, When};
+use jobbie_proto::request::{
+    Enqueue, Fetch, Hold, JobAction, JobRef, QueueAction, QueueControl, When,
+};
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request, ShardId};
 
 #[derive(Clone, Debug)]
@@ -32,7 +34,7 @@ pub(crate) struct Session {
     pub(crate) replies: BTreeMap<u64, Reply>,
 }
 
-type Content = (Vec<u8>, Vec<u8>, u64, Class, When, Vec<u8>);
+type Content = (Vec<u8>, Vec<u8>, u64, Class, When, Vec<u8>, String);
 
 #[derive(Clone, Debug)]
 struct Key {
@@ -54,6 +56,12 @@ pub(crate) struct Naive {
     /// Paused, completed, enqueued.
     pub(crate) queues: BTreeMap<String, (bool, u64, u64)>,
     keys: BTreeMap<(String, Vec<u8>), Key>,
+    pub(crate) settings: BTreeMap<String, QueueSettings>,
+    pub(crate) draining: BTreeSet<String>,
+    /// When jobs were given out, by queue, and by queue and limit key.
+    claims: BTreeMap<(String, Option<String>), Vec<u64>>,
+    /// Since when a queue has lanes: those who arrived before go first.
+    lanes: BTreeMap<String, u64>,
     /// Job and end, by queue and unique key.
     uniques: BTreeMap<(String, Vec<u8>), (u64, u64)>,
     pub(crate) sessions: BTreeMap<u64, Session>,
@@ -66,6 +74,14 @@ pub(crate) enum Outcome {
     Nothing,
     Wait,
     Refuse(Code),
+}
+
+/// The rate of a queue, or of its keys.
+fn rate_of(settings: &QueueSettings, key: &Option<String>) -> (u32, u32) {
+    match key {
+        None => (settings.rate, settings.window_ms),
+        Some(_) => (settings.key_rate, settings.key_window_ms),
+    }
 }
 
 impl Naive {
@@ -113,6 +129,7 @@ impl Naive {
         self.run = None;
         let mut reply = Reply::default();
         let mut after = Vec::new();
+        let (arrived, laned) = (self.arrivals, self.lanes.clone());
         for (at, enqueue) in request.enqueues.iter().enumerate() {
             let hold = request.holds.iter().find(|hold| hold.enqueue as usize == at);
             self.enqueue(enqueue, hold.map(|hold| &hold.hold), &mut after, &mut reply);
@@ -172,10 +189,10 @@ impl Naive {
         }
         for control in &request.queue_controls {
             self.event();
-            self.queues.entry(control.queue.into()).or_default().0 = control.paused;
+            self.queue_control(control);
         }
         if let Some(fetch) = &request.fetch {
-            self.fetch(request.session.0, fetch, &mut reply);
+            self.fetch(request.session.0, fetch, arrived, &laned, &mut reply);
         }
         if self.next_event == before {
             let waits = request.fetch.as_ref().is_some_and(|fetch| fetch.wait_ms > 0);
@@ -191,6 +208,66 @@ impl Naive {
     /// A job as the client names it.
     pub(crate) fn find(&self, id: JobId) -> Option<&Job> {
         self.jobs.get(&id.seq().0).filter(|job| job.view.id == id)
+    }
+
+    fn queue_control(&mut self, control: &QueueControl<'_>) {
+        let name = control.queue.to_owned();
+        let queue = self.queues.entry(name.clone()).or_default();
+        match control.action {
+            QueueAction::Pause | QueueAction::Resume => {
+                queue.0 = control.action == QueueAction::Pause;
+                self.draining.remove(&name);
+            }
+            QueueAction::Drain => {
+                queue.0 = true;
+                self.draining.insert(name);
+            }
+            QueueAction::Configure(settings) => {
+                let old = self.settings.insert(name.clone(), settings).unwrap_or_default();
+                let now = self.now;
+                for ((queue, key), claims) in &mut self.claims {
+                    if *queue != name {
+                        continue;
+                    }
+                    // A claim that has left its window does not come back into a longer one.
+                    for (rate, window_ms) in [rate_of(&old, key), rate_of(&settings, key)] {
+                        let counts = rate > 0 && window_ms > 0;
+                        claims.retain(|at| counts && *at + u64::from(window_ms) * 1000 > now);
+                    }
+                }
+            }
+            QueueAction::Weigh { .. } => {}
+        }
+    }
+
+    /// How many more jobs may be given out, of a queue or of one of its keys.
+    fn room(&self, queue: &str, key: Option<&str>) -> usize {
+        let settings = self.settings.get(queue).copied().unwrap_or_default();
+        let concurrency =
+            if key.is_some() { settings.key_concurrency } else { settings.concurrency };
+        let active = self.jobs.values().filter(|job| {
+            let here = job.view.class.queue == queue && job.view.state == JobState::Active;
+            here && key.is_none_or(|key| job.view.limit_key == key)
+        });
+        let slots = match concurrency {
+            0 => usize::MAX,
+            most => (most as usize).saturating_sub(active.count()),
+        };
+        let of = (queue.to_owned(), key.map(str::to_owned));
+        let (rate, window_ms) = rate_of(&settings, &of.1);
+        if rate == 0 {
+            return slots;
+        }
+        let counts = |at: &&u64| **at + u64::from(window_ms) * 1000 > self.now;
+        let counted = self.claims.get(&of).map_or(0, |all| all.iter().filter(counts).count());
+        slots.min((rate as usize).saturating_sub(counted))
+    }
+
+    fn claim(&mut self, queue: &str, key: Option<String>) {
+        let settings = self.settings.get(queue).copied().unwrap_or_default();
+        if rate_of(&settings, &key).0 > 0 {
+            self.claims.entry((queue.to_owned(), key)).or_default().push(self.now);
+        }
     }
 
     /// What follows a run of new jobs: it is about their keys and holds.
@@ -241,6 +318,7 @@ impl Naive {
             class.clone(),
             enqueue.when,
             enqueue.unique.to_vec(),
+            enqueue.limit_key.to_owned(),
         );
         let key = (enqueue.queue.to_owned(), enqueue.key.to_vec());
         let taken = self.keys.get(&key).filter(|key| key.until > self.now).cloned();
@@ -248,7 +326,10 @@ impl Naive {
         let owner = self.uniques.get(&unique).filter(|(_, until)| *until > self.now).copied();
         // A run of jobs is ended by whatever is no job of its class.
         let class_before = self.jobs.get(&(self.next_job - 1)).map(|job| job.original.clone());
+        let keyed_before =
+            self.jobs.get(&(self.next_job - 1)).map(|job| !job.view.limit_key.is_empty());
         let continues = class_before.as_ref() == Some(&class)
+            && keyed_before == Some(!enqueue.limit_key.is_empty())
             && self.run == Some(self.next_job - 1)
             && taken.is_none()
             && owner.is_none();
@@ -304,11 +385,15 @@ impl Naive {
             0 => 0,
             ms => (created_ms + ms) * 1000,
         };
+        if !enqueue.limit_key.is_empty() {
+            self.lanes.entry(enqueue.queue.into()).or_insert(self.arrivals);
+        }
         self.arrivals += 1;
         let view = JobView {
             id: JobId::new(created_ms, ShardId(0), JobSeq(job)),
             state: if due == 0 { JobState::Pending } else { JobState::Scheduled },
             class,
+            limit_key: enqueue.limit_key.into(),
             attempt: 0,
             token: LeaseToken(0),
             due: Micros(due),
@@ -462,6 +547,9 @@ impl Naive {
                 self.jobs.get_mut(&seq).expect("it was found").view.last_error = event;
             }
             JobAction::Move { queue } => {
+                if !self.jobs[&seq].view.limit_key.is_empty() {
+                    self.lanes.entry(queue.into()).or_insert(self.arrivals);
+                }
                 now_waits(self);
                 self.queues.entry(queue.into()).or_default();
                 let job = self.jobs.get_mut(&seq).expect("it was found");
@@ -488,7 +576,14 @@ impl Naive {
         Code::Ok
     }
 
-    fn fetch(&mut self, session: u64, fetch: &Fetch<'_>, reply: &mut Reply) {
+    fn fetch(
+        &mut self,
+        session: u64,
+        fetch: &Fetch<'_>,
+        arrived: u64,
+        laned: &BTreeMap<String, u64>,
+        reply: &mut Reply,
+    ) {
         let (mut leased, mut expired) = (Vec::new(), Vec::new());
         for (at, queue) in fetch.queues.iter().enumerate() {
             let paused = self.queues.get(*queue).is_none_or(|queue| queue.0);
@@ -503,13 +598,31 @@ impl Naive {
                 .map(|(seq, job)| (job.view.class.priority, job.arrival, *seq))
                 .collect();
             waiting.sort_unstable();
-            for (_, _, job) in waiting {
-                if leased.len() == fetch.count as usize {
+            let most = leased.len().saturating_add(self.room(queue, None));
+            let most = most.min(fetch.count as usize);
+            let lanes = laned.get(*queue);
+            let has_older = lanes.is_some_and(|since| waiting.iter().any(|w| w.1 <= *since));
+            let mut given: BTreeMap<&str, usize> = BTreeMap::new();
+            for (_, arrival, job) in waiting {
+                if leased.len() == most {
                     break;
                 }
-                let expire_at = self.jobs[&job].view.expire_at.0;
-                let dies = expire_at > 0 && expire_at <= self.now;
-                if dies { expired.push(job) } else { leased.push(job) }
+                let view = &self.jobs[&job].view;
+                let key = &*view.limit_key;
+                // New jobs wait for the next request, where there are lanes.
+                let is_new = arrival > arrived && (lanes.is_some() || !key.is_empty());
+                let blocked = !key.is_empty()
+                    && self.room(queue, Some(key)) <= given.get(key).copied().unwrap_or(0);
+                if is_new || blocked {
+                    continue;
+                }
+                let dies = view.expire_at.0 > 0 && view.expire_at.0 <= self.now;
+                if !dies {
+                    *given.entry(key).or_default() += 1;
+                    leased.push(job);
+                } else if !has_older || lanes.is_some_and(|since| arrival <= *since) {
+                    expired.push(job);
+                }
             }
         }
         if leased.is_empty() {
@@ -520,6 +633,14 @@ impl Naive {
         }
         for job in leased {
             let token = LeaseToken(self.event());
+            let (queue, key) = {
+                let view = &self.jobs[&job].view;
+                (view.class.queue.clone(), view.limit_key.clone())
+            };
+            self.claim(&queue, None);
+            if !key.is_empty() {
+                self.claim(&queue, Some(key));
+            }
             let deadline = Micros(self.now + u64::from(fetch.lease_ms) * 1000);
             let job = self.jobs.get_mut(&job).expect("it waits");
             job.view.state = JobState::Active;
@@ -601,6 +722,9 @@ impl Naive {
                     self.event();
                     self.check_hold(job.0, HoldEnd::Cancel);
                     self.end(job.0, JobState::Cancelled);
+                }),
+                Event::LimitsOpened { queues } => queues.iter().for_each(|_| {
+                    self.event();
                 }),
                 Event::Purged { jobs } => jobs.iter().for_each(|job| {
                     self.event();

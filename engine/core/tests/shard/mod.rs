@@ -122,6 +122,7 @@ pub(crate) fn enqueue(queue: &str) -> Enqueue<'_> {
         key_ms: 0,
         unique: b"",
         unique_ms: 0,
+        limit_key: "",
         priority: 2,
         max_retries: 2,
         backoff: BackoffKind::Fixed,

@@ -3,8 +3,8 @@
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{
-    Ack, EnqueueHold, Fail, Fetch, Heartbeat, Hold, JobAction, JobControl, JobRef, QueueControl,
-    Stats,
+    Ack, EnqueueHold, Fail, Fetch, Heartbeat, Hold, JobAction, JobControl, JobRef, QueueAction,
+    QueueControl, Stats,
 };
 use jobbie_proto::wire::Subscribe;
 use jobbie_proto::{JobId, LeaseToken, Request};
@@ -78,7 +78,7 @@ impl Client {
     fn drain(&mut self) {
         if self.rng.below(8) == 0 {
             let queues = self.queues.clone();
-            let resume = |queue| QueueControl { queue, paused: false };
+            let resume = |queue| QueueControl { queue, action: QueueAction::Resume };
             let queue_controls = queues.iter().map(|queue| resume(queue.as_str())).collect();
             return self.submit(Request { queue_controls, ..Request::default() });
         }
@@ -327,7 +327,8 @@ impl Client {
                 let at = self.rng.below(self.queues.len() as u64) as usize;
                 let queue = self.queues[at].clone();
                 let paused = self.rng.below(3) == 0;
-                let queue_controls = vec![QueueControl { queue: &queue, paused }];
+                let action = if paused { QueueAction::Pause } else { QueueAction::Resume };
+                let queue_controls = vec![QueueControl { queue: &queue, action }];
                 self.submit(Request { queue_controls, ..Request::default() });
             }
         }

@@ -29,6 +29,7 @@ impl Order {
             key_ms: self.key_ms,
             unique: &self.unique,
             unique_ms: 2000,
+            limit_key: "",
             priority: self.priority,
             max_retries: self.max_retries,
             backoff: self.backoff,

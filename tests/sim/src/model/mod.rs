@@ -99,13 +99,14 @@ pub(crate) struct Key {
 }
 
 /// Everything about an enqueue that two equal ones share.
-pub(crate) type Content = (Vec<u8>, Vec<u8>, u64, Class, When, Vec<u8>);
+pub(crate) type Content = (Vec<u8>, Vec<u8>, u64, Class, When, Vec<u8>, String);
 
 /// What a client asked for, but the key itself.
 pub(crate) fn content_of(enqueue: &Enqueue<'_>) -> Content {
     let (payload, tags) = (enqueue.payload.to_vec(), enqueue.tags.to_vec());
     let unique = enqueue.unique.to_vec();
-    (payload, tags, enqueue.key_ms, class_of(enqueue), enqueue.when, unique)
+    let limit_key = enqueue.limit_key.to_owned();
+    (payload, tags, enqueue.key_ms, class_of(enqueue), enqueue.when, unique, limit_key)
 }
 
 fn class_of(enqueue: &Enqueue<'_>) -> Class {

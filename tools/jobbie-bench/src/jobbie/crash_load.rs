@@ -262,6 +262,7 @@ fn one<'a>(queue: &'a str, key: &'a String, payload: &'a String) -> Enqueue<'a> 
         key_ms: limits::KEY_MS_DEFAULT,
         unique: b"",
         unique_ms: 0,
+        limit_key: "",
         priority: limits::PRIORITY_DEFAULT,
         max_retries: limits::ATTEMPTS_MAX,
         backoff: BackoffKind::None,

@@ -73,6 +73,14 @@ pub(crate) enum Command {
     Pause(QueueArgs),
     /// Hand out a queue's jobs again
     Resume(QueueArgs),
+    /// Stop handing out a queue's jobs, until none is active
+    Drain(QueueArgs),
+    /// List what limits queues
+    Limits(QueuesArgs),
+    /// Change what limits a queue; what is not named stays as it is
+    Limit(LimitArgs),
+    /// Give a limit key of a queue another share
+    Weigh(WeighArgs),
     /// Show the server's shards
     Status(StatusArgs),
     /// Print the version
@@ -206,6 +214,9 @@ pub(crate) struct EnqueueArgs {
     /// How long the unique key is held at most, in milliseconds
     #[arg(long, default_value_t = limits::UNIQUE_MS_DEFAULT, value_name = "MS")]
     pub(crate) unique_ms: u64,
+    /// Who the job is for, such as a tenant; the queue may limit the jobs of each and share fairly between them
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) limit_key: String,
     /// Let the job wait for a human first, for this reason
     #[arg(long, value_name = "REASON")]
     pub(crate) hold: Option<String>,
@@ -378,6 +389,61 @@ pub(crate) struct QueueArgs {
     /// Queue
     #[arg(value_parser = queue_name)]
     pub(crate) queue: String,
+}
+
+/// What limit keys share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Fair {
+    /// Nothing: jobs are served in the order in which they came
+    None,
+    /// Jobs served
+    Jobs,
+    /// The time for which workers have their jobs
+    WorkerTime,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Queue
+    #[arg(value_parser = queue_name)]
+    pub(crate) queue: String,
+    /// Jobs that workers may have at a time; 0 is no limit
+    #[arg(long, value_name = "N")]
+    pub(crate) concurrency: Option<u32>,
+    /// Jobs that may be given out within any window; 0 is no limit
+    #[arg(long, value_name = "N", requires = "window_ms")]
+    pub(crate) rate: Option<u32>,
+    /// Length of that window, in milliseconds
+    #[arg(long, value_name = "MS", requires = "rate")]
+    pub(crate) window_ms: Option<u32>,
+    /// Jobs of one limit key that workers may have at a time; 0 is no limit
+    #[arg(long, value_name = "N")]
+    pub(crate) key_concurrency: Option<u32>,
+    /// Jobs of one limit key that may be given out within any window of it; 0 is no limit
+    #[arg(long, value_name = "N", requires = "key_window_ms")]
+    pub(crate) key_rate: Option<u32>,
+    /// Length of that window, in milliseconds
+    #[arg(long, value_name = "MS", requires = "key_rate")]
+    pub(crate) key_window_ms: Option<u32>,
+    /// What limit keys share equally, each by its weight
+    #[arg(long, value_enum)]
+    pub(crate) fair: Option<Fair>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WeighArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Queue
+    #[arg(value_parser = queue_name)]
+    pub(crate) queue: String,
+    /// Limit key
+    pub(crate) key: String,
+    /// Its share beside others, which have 1 unless told otherwise
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=i64::from(limits::WEIGHT_MAX)))]
+    pub(crate) weight: u16,
 }
 
 #[derive(Debug, Args)]

@@ -25,6 +25,7 @@ pub(super) fn enqueue(args: &EnqueueArgs) -> Result<Exit, CallError> {
         key_ms: args.key_ms,
         unique: args.unique_key.as_bytes(),
         unique_ms: args.unique_ms,
+        limit_key: &args.limit_key,
         priority: args.priority,
         max_retries: args.max_retries,
         backoff: match args.backoff {
@@ -211,6 +212,7 @@ fn view(lookup: &Lookup<'_>) -> Option<Value> {
         "job": lookup.job.to_string(),
         "state": of.state.name(),
         "queue": of.queue,
+        "limit_key": some_bytes(bytes.limit_key.as_bytes()),
         "created_ms": lookup.job.created_ms(),
         "priority": of.priority,
         "attempt": of.attempt,

@@ -2,9 +2,12 @@
 
 mod controls;
 mod jobs;
+mod limits;
 mod queues;
 
 use std::io::Read;
+
+use jobbie_proto::request::QueueAction;
 
 use crate::args::Command;
 use crate::call::CallError;
@@ -29,8 +32,12 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Prioritize(args) => controls::prioritize(&args),
         Command::Replace(args) => controls::replace(&args),
         Command::Queues(args) => queues::list(&args),
-        Command::Pause(args) => queues::control(&args, true),
-        Command::Resume(args) => queues::control(&args, false),
+        Command::Pause(args) => queues::control(&args, QueueAction::Pause),
+        Command::Resume(args) => queues::control(&args, QueueAction::Resume),
+        Command::Drain(args) => queues::control(&args, QueueAction::Drain),
+        Command::Limits(args) => limits::list(&args),
+        Command::Limit(args) => limits::change(&args),
+        Command::Weigh(args) => limits::weigh(&args),
         Command::Status(args) => queues::status(&args),
         Command::Server(_) | Command::Version => unreachable!("they ask no server"),
     }

@@ -2,7 +2,7 @@
 
 use jobbie_proto::Request;
 use jobbie_proto::reply::{JobState, QueueStats};
-use jobbie_proto::request::{QueueControl, Stats};
+use jobbie_proto::request::{QueueAction, QueueControl, Stats};
 use serde_json::Value;
 
 use super::print_failed;
@@ -11,7 +11,8 @@ use crate::call::{CallError, Server};
 use crate::exit::Exit;
 use crate::output::Rows;
 
-pub(super) fn list(args: &QueuesArgs) -> Result<Exit, CallError> {
+/// Every queue whose name begins as told, by name.
+pub(super) fn found(args: &QueuesArgs) -> Result<Vec<QueueStats>, CallError> {
     let mut server = Server::connect(&args.client, None)?;
     let mut found: Vec<QueueStats> = Vec::new();
     for shard in server.shards() {
@@ -30,6 +31,11 @@ pub(super) fn list(args: &QueuesArgs) -> Result<Exit, CallError> {
         }
     }
     found.sort_by(|a, b| a.queue.cmp(&b.queue));
+    Ok(found)
+}
+
+pub(super) fn list(args: &QueuesArgs) -> Result<Exit, CallError> {
+    let found = found(args)?;
     let mut rows = Rows::new(&[
         "queue",
         "pending",
@@ -63,16 +69,26 @@ pub(super) fn list(args: &QueuesArgs) -> Result<Exit, CallError> {
     Ok(Exit::Done)
 }
 
-pub(super) fn control(args: &QueueArgs, paused: bool) -> Result<Exit, CallError> {
+pub(super) fn control(args: &QueueArgs, action: QueueAction<'_>) -> Result<Exit, CallError> {
     let mut server = Server::connect(&args.client, None)?;
-    let shard = server.shard_of(&args.queue);
-    let queue_controls = vec![QueueControl { queue: &args.queue, paused }];
-    let mut request = Request { queue_controls, ..Request::default() };
-    server.call(shard, &mut request, |_| {})?;
+    act(&mut server, &args.queue, action)?;
+    let paused = action != QueueAction::Resume;
     let mut rows = Rows::new(&["queue", "paused"]);
     rows.push(vec![args.queue.as_str().into(), paused.into()]);
     rows.print(args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
+}
+
+/// Does something to a queue.
+pub(super) fn act(
+    server: &mut Server,
+    queue: &str,
+    action: QueueAction<'_>,
+) -> Result<(), CallError> {
+    let shard = server.shard_of(queue);
+    let queue_controls = vec![QueueControl { queue, action }];
+    let mut request = Request { queue_controls, ..Request::default() };
+    server.call(shard, &mut request, |_| {})
 }
 
 pub(super) fn status(args: &StatusArgs) -> Result<Exit, CallError> {

@@ -15,7 +15,7 @@ fn a_clone_and_a_snapshot_hold_the_same_lanes() {
             (0..50).for_each(|_| world.step());
             let (copy, places) = (world.lanes.clone(), world.places.clone());
             let active: Vec<_> = (0..KEYS.len())
-                .map(|key| copy.find(KEYS[key]).map_or(0, |id| copy.active(id)))
+                .map(|key| copy.find(KEYS[key]).map_or(0, |id| copy.saved(id).active))
                 .collect();
             let before = describe(&copy, &places);
             (0..20).for_each(|_| world.step());

@@ -67,7 +67,7 @@ fn an_end_makes_room_and_is_seen_before_it_is_absorbed() {
     assert_eq!(take(&mut lanes, 0, 5), [2]);
     // A job that came from elsewhere takes a slot as well, and nobody is interrupted.
     lanes.adopt(0, key("a"));
-    assert_eq!((lanes.active(id), lanes.end(0, id), lanes.end(0, id)), (2, false, true));
+    assert_eq!((lanes.saved(id).active, lanes.end(0, id), lanes.end(0, id)), (2, false, true));
 }
 
 #[test]
