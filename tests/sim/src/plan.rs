@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) connection_nanos: u64,
     pub(crate) snapshot_log_bytes: u64,
     pub(crate) payload_bytes_max: u64,
+    /// Whether jobs have limit keys and queues have limits.
+    pub(crate) limits: bool,
     pub(crate) check_every: u64,
     pub(crate) log: LogConfig,
     pub(crate) disk: DiskConfig,
@@ -72,6 +74,7 @@ impl Plan {
             snapshot_log_bytes: 16 << 10 << rng.below(6),
             payload_bytes_max: [40, 160, 640, 2560, 10_240, 24_000][rng.below(6) as usize],
             check_every: 1 + rng.below(4),
+            limits: rng.coin(),
             log,
             disk,
         }

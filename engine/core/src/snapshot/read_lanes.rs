@@ -49,7 +49,8 @@ impl RestoringLanes {
         require(lanes.find(&row.key).is_none(), "two lanes of one key")?;
         let (turn, clock) = (Turn { start: row.start, finish: row.finish }, lanes.clock());
         let shares = lanes.limits().fair.is_some();
-        require(turn.start <= turn.finish && turn.finish <= clock.finish_max, "a lane is ahead")?;
+        let entered = turn.start <= turn.finish.max(clock.now);
+        require(entered && turn.finish <= clock.finish_max, "a lane is ahead of the clock")?;
         require(shares || turn == Turn::default(), "a turn of lanes that share nothing")?;
         let id = lanes.restore_lane(&Saved {
             key: state.queues.get(*at).key(&row.key),

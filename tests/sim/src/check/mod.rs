@@ -1,5 +1,6 @@
 //! The promises, one a file. A broken one ends the run.
 
+pub(crate) mod limits;
 pub(crate) mod r01_answers;
 pub(crate) mod r03_order;
 pub(crate) mod r04_prefix;

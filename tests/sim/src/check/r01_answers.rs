@@ -87,8 +87,8 @@ pub(crate) fn leases(model: &Model, session: u64, leases: &[LeasedJob<'_>]) {
             violated!("r12", "lease {token} was announced with another end than it has");
         }
         let job = model.job(seq);
-        if (lease.payload, lease.tags) != (&job.payload[..], &job.tags[..])
-            || lease.queue != job.class.queue
+        if (lease.payload, lease.tags) != (&granted.payload[..], &job.tags[..])
+            || lease.queue != granted.queue
         {
             violated!("r01", "job {seq} was handed over with another content than it was given");
         }

@@ -50,13 +50,13 @@ fn compare_job(model: &Model, state: &State, seq: u64) {
     };
     let due = match job.state {
         JobState::Active => job.deadline,
-        JobState::Scheduled | JobState::Retrying => job.due,
+        JobState::Scheduled | JobState::Retrying | JobState::Held => job.due,
         _ => 0,
     };
     let token = if job.state == JobState::Active { job.token } else { 0 };
     let found = (view.state, view.attempt, view.token.0, view.due.0, view.expire_at.0);
     let expected = (job.state, job.attempt, token, due, job.expire_at.unwrap_or(0));
-    if found != expected || view.class != job.class {
+    if found != expected || view.class != job.class || *view.limit_key != *job.limit_key {
         violated!("r10", "job {seq} is {found:?}, should be {expected:?}");
     }
 }

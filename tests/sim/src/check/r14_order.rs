@@ -2,7 +2,7 @@
 
 use jobbie_proto::reply::JobState;
 
-use super::violated;
+use super::{limits, violated};
 use crate::model::{Job, Model};
 
 /// A job's time is said to have come.
@@ -15,8 +15,8 @@ pub(crate) fn promoted(seq: u64, job: &Job, time: u64) {
     }
 }
 
-/// A job is about to be leased.
-pub(crate) fn leased(model: &Model, seq: u64, time: u64) {
+/// A job is about to be leased, by a group that begins with event `group`.
+pub(crate) fn leased(model: &Model, seq: u64, time: u64, group: u64) {
     let job = &model.jobs[seq as usize - 1];
     if job.state != JobState::Pending {
         violated!("r14", "job {seq} was leased while {:?}", job.state);
@@ -31,8 +31,9 @@ pub(crate) fn leased(model: &Model, seq: u64, time: u64) {
     let place = job.place(seq);
     let first = (queue.clone(), 0, 0, 0);
     for (_, tier, position, other) in model.waiting.range(first..place) {
-        let live = model.jobs[*other as usize - 1].expire_at.is_none_or(|at| at > time);
-        if live {
+        let passed_over = &model.jobs[*other as usize - 1];
+        let live = passed_over.expire_at.is_none_or(|at| at > time);
+        if live && !limits::may_be_passed(model, passed_over, job, time, group) {
             let at = (job.class.priority, job.position);
             violated!("r14", "job {seq} {at:?} was leased before {other} ({tier}, {position})");
         }

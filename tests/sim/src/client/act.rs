@@ -1,6 +1,6 @@
 //! What a client does next.
 
-use jobbie_proto::event::HoldEnd;
+use jobbie_proto::event::{HoldEnd, QueueSettings, Sharing};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{
     Ack, EnqueueHold, Fail, Fetch, Heartbeat, Hold, JobAction, JobControl, JobRef, QueueAction,
@@ -79,7 +79,10 @@ impl Client {
         if self.rng.below(8) == 0 {
             let queues = self.queues.clone();
             let resume = |queue| QueueControl { queue, action: QueueAction::Resume };
-            let queue_controls = queues.iter().map(|queue| resume(queue.as_str())).collect();
+            let unlimited = QueueAction::Configure(QueueSettings::default());
+            let unlimit = |queue| QueueControl { queue, action: unlimited };
+            let act = |queue| [resume(queue), unlimit(queue)];
+            let queue_controls = queues.iter().flat_map(|queue| act(queue.as_str())).collect();
             return self.submit(Request { queue_controls, ..Request::default() });
         }
         if self.rng.below(8) == 0 {
@@ -282,6 +285,21 @@ impl Client {
         Hold { reason: b"look at it", by: "an operator", timeout_ms, then }
     }
 
+    fn any_settings(&mut self) -> QueueSettings {
+        let mut few = || if self.rng.coin() { 0 } else { 1 + self.rng.below(5) as u32 };
+        let (concurrency, rate, key_concurrency, key_rate) = (few(), few(), few(), few());
+        let window = |rate: u32, ms| if rate == 0 { 0 } else { ms };
+        QueueSettings {
+            concurrency,
+            rate,
+            window_ms: window(rate, 150),
+            key_concurrency,
+            key_rate,
+            key_window_ms: window(key_rate, 300),
+            fair: Sharing::from_u8(self.rng.below(3) as u8).expect("there are three"),
+        }
+    }
+
     fn control(&mut self) {
         let count = 1 + self.rng.below(4);
         let mut jobs = self.any_known(count);
@@ -322,6 +340,13 @@ impl Client {
             1 => {
                 let deletes = self.any_known(jobs);
                 self.submit(Request { deletes, ..Request::default() });
+            }
+            2 if self.world.plan.limits => {
+                let at = self.rng.below(self.queues.len() as u64) as usize;
+                let queue = self.queues[at].clone();
+                let action = QueueAction::Configure(self.any_settings());
+                let queue_controls = vec![QueueControl { queue: &queue, action }];
+                self.submit(Request { queue_controls, ..Request::default() });
             }
             _ => {
                 let at = self.rng.below(self.queues.len() as u64) as usize;

@@ -12,6 +12,7 @@ pub(super) struct Order {
     key: Vec<u8>,
     key_ms: u64,
     unique: Vec<u8>,
+    limit_key: &'static str,
     priority: u8,
     max_retries: u32,
     backoff: BackoffKind,
@@ -29,7 +30,7 @@ impl Order {
             key_ms: self.key_ms,
             unique: &self.unique,
             unique_ms: 2000,
-            limit_key: "",
+            limit_key: self.limit_key,
             priority: self.priority,
             max_retries: self.max_retries,
             backoff: self.backoff,
@@ -63,12 +64,17 @@ impl Client {
             0 => format!("unique-{}", self.rng.below(4)).into_bytes(),
             _ => Vec::new(),
         };
+        let limit_key = match self.world.plan.limits && self.rng.coin() {
+            true => ["ann", "bob", "cy"][self.rng.below(3) as usize],
+            false => "",
+        };
         Order {
             queue,
             payload,
             key: Vec::new(),
             key_ms: 0,
             unique,
+            limit_key,
             priority: self.rng.below(3) as u8,
             max_retries,
             backoff,
@@ -104,6 +110,7 @@ impl Client {
             key,
             key_ms: 200 + 1500 * nth,
             unique: Vec::new(),
+            limit_key: "",
             priority: 1,
             max_retries: 3,
             backoff: BackoffKind::Fixed,

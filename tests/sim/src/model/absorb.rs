@@ -1,14 +1,16 @@
 //! One committed group after the other; every step is checked before it is taken.
 
-use jobbie_proto::event::{Asked, Class, EnqueuedJob, Event, FailOutcome, HoldEnd, KeyTaken, Late};
+use jobbie_proto::event::{
+    Asked, Class, EnqueuedJob, Event, FailOutcome, HoldEnd, KeyTaken, Late, LimitedJobs,
+};
 use jobbie_proto::reply::{Failed, JobState};
 use jobbie_proto::request::{Enqueue, JobRef};
 use jobbie_proto::{Code, JobId, JobSeq, Micros};
 
 use super::{Fact, Granted, Job, Key, Model, Outcome, Session, class_of, content_of};
 use crate::check::{
-    r08_events, r09_once, r10_one_state, r11_leases, r12_lease_ends, r13_attempts, r14_order,
-    violated,
+    limits, r08_events, r09_once, r10_one_state, r11_leases, r12_lease_ends, r13_attempts,
+    r14_order, violated,
 };
 
 /// States out of which a job may be cancelled or expire.
@@ -79,7 +81,12 @@ impl Model {
                 assert!(self.sessions.remove(&session.0).is_some(), "a session closed twice");
             }
             Event::Enqueued { class, first_job, jobs, keys } => {
-                self.enqueued(class, first_job.0, jobs, keys, step);
+                self.enqueued(class, first_job.0, jobs, keys, None, step);
+            }
+            Event::Limited(limited) => {
+                let LimitedJobs { class, first_job, jobs, keys, limit_keys } = &**limited;
+                self.laned.insert(class.queue.clone());
+                self.enqueued(class, first_job.0, jobs, keys, Some(limit_keys), step);
             }
             Event::Deduplicated { job, created_ms, code } => {
                 self.number();
@@ -194,6 +201,14 @@ impl Model {
                     step.outcome.deletes.push(Code::Ok);
                 }
             }
+            Event::QueueConfigured { queue, settings } => {
+                self.number();
+                self.queues.entry(queue.clone()).or_default();
+                self.configured(queue, *settings, fact.time);
+            }
+            Event::LimitsOpened { queues } => queues.iter().for_each(|_| {
+                self.number();
+            }),
             Event::QueuePaused { queue } => {
                 self.number();
                 self.queues.entry(queue.clone()).or_default();
@@ -233,6 +248,7 @@ impl Model {
         first: u64,
         jobs: &[EnqueuedJob],
         keys: &[KeyTaken],
+        limit_keys: Option<&[String]>,
         step: &mut Step<'_>,
     ) {
         let fact = step.fact;
@@ -280,6 +296,7 @@ impl Model {
                 lease_floor_nanos: None,
                 lease_ms: 0,
                 lease_expiries: 0,
+                limit_key: limit_keys.map_or_else(String::new, |keys| keys[nth].clone()),
                 then: HoldEnd::Stay,
             });
             self.live.insert(seq);
@@ -298,7 +315,9 @@ impl Model {
         let token = self.number();
         r11_leases::leased(seq, self.job(seq), token);
         r13_attempts::leased(seq, self.job(seq), attempt);
-        r14_order::leased(self, seq, fact.time);
+        r14_order::leased(self, seq, fact.time, fact.number);
+        limits::leased(self, seq, fact.time);
+        self.claim(seq, fact.time);
         if !self.sessions.contains_key(&session) {
             violated!("r11", "job {seq} was leased to session {session}, which is not open");
         }
@@ -307,7 +326,8 @@ impl Model {
         (job.token, job.attempt, job.session) = (token, attempt, session);
         job.deadline = deadline;
         job.lease_floor_nanos = fact.decided.map(|at| at + (deadline - fact.time) * 1000);
-        self.leases.insert(token, Granted { job: seq, session, deadline });
+        let (queue, payload) = (job.class.queue.clone(), job.payload.clone());
+        self.leases.insert(token, Granted { job: seq, session, deadline, queue, payload });
     }
 
     fn completed(&mut self, seq: u64, fact: &Fact<'_>) {

@@ -1,7 +1,7 @@
 //! What operators and holds do to jobs.
 
 use jobbie_proto::Code;
-use jobbie_proto::event::{Event, HoldEnd};
+use jobbie_proto::event::{Event, HoldEnd, QueueSettings};
 use jobbie_proto::reply::JobState;
 
 use super::Model;
@@ -70,6 +70,9 @@ impl Model {
             Event::Moved { job, queue } => {
                 let event = self.number();
                 self.queues.entry(queue.clone()).or_default();
+                if !self.job(job.0).limit_key.is_empty() {
+                    self.laned.insert(queue.clone());
+                }
                 self.reclass(job.0, event, |class| class.queue.clone_from(queue));
                 step.outcome.job_controls.push(Code::Ok);
             }
@@ -92,6 +95,31 @@ impl Model {
             other => unreachable!(
                 "{other:?} is handled elsewhere, or needs more time than a simulation has"
             ),
+        }
+    }
+
+    /// A job is given out: whoever counts that takes note.
+    pub(super) fn claim(&mut self, seq: u64, time: u64) {
+        let (queue, key) = (self.job(seq).class.queue.clone(), self.job(seq).limit_key.clone());
+        let settings = self.settings(&queue);
+        if settings.rate > 0 {
+            self.claims.entry((queue.clone(), None)).or_default().push(time);
+        }
+        if settings.key_rate > 0 && !key.is_empty() {
+            self.claims.entry((queue, Some(key))).or_default().push(time);
+        }
+    }
+
+    pub(super) fn configured(&mut self, queue: &str, settings: QueueSettings, time: u64) {
+        let old = self.settings.insert(queue.to_owned(), settings).unwrap_or_default();
+        for ((of, key), claims) in &mut self.claims {
+            for now in [&old, &settings].into_iter().filter(|_| of == queue) {
+                let (rate, window_ms) = match key {
+                    None => (now.rate, now.window_ms),
+                    Some(_) => (now.key_rate, now.key_window_ms),
+                };
+                claims.retain(|at| rate > 0 && *at + u64::from(window_ms) * 1000 > time);
+            }
         }
     }
 

@@ -6,7 +6,7 @@ mod outcome;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jobbie_proto::event::{Blob, Class, Group, HoldEnd};
+use jobbie_proto::event::{Blob, Class, Group, HoldEnd, QueueSettings};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{Enqueue, When};
 use jobbie_proto::{JobId, Request, ShardId};
@@ -60,6 +60,7 @@ pub(crate) struct Job {
     pub(crate) lease_ms: u32,
     /// Leases that ran out since it was enqueued or put back.
     pub(crate) lease_expiries: u32,
+    pub(crate) limit_key: String,
     /// While held: what happens at `due`.
     pub(crate) then: HoldEnd,
 }
@@ -88,6 +89,9 @@ pub(crate) struct Granted {
     pub(crate) job: u64,
     pub(crate) session: u64,
     pub(crate) deadline: u64,
+    /// What the job was then: queue and payload may change later.
+    pub(crate) queue: String,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// A remembered key.
@@ -145,6 +149,11 @@ pub(crate) struct Model {
     keys: BTreeMap<(String, Vec<u8>), Key>,
     /// Job and end, by queue and key; only jobs that have not ended.
     uniques: BTreeMap<(String, Vec<u8>), (u64, u64)>,
+    settings: BTreeMap<String, QueueSettings>,
+    /// Queues that have had jobs with limit keys.
+    laned: BTreeSet<String>,
+    /// When jobs were given out, by queue, and by queue and limit key, since there was a rate.
+    claims: BTreeMap<(String, Option<String>), Vec<u64>>,
     /// Every payload, and the job it came with.
     pub(crate) payloads: BTreeMap<Vec<u8>, u64>,
 }
@@ -165,6 +174,9 @@ impl Model {
             leases: BTreeMap::new(),
             keys: BTreeMap::new(),
             uniques: BTreeMap::new(),
+            settings: BTreeMap::new(),
+            laned: BTreeSet::new(),
+            claims: BTreeMap::new(),
             payloads: BTreeMap::new(),
         }
     }
@@ -180,6 +192,20 @@ impl Model {
     /// What is known of an enqueue's key.
     pub(crate) fn key(&self, enqueue: &Enqueue<'_>) -> Option<&Key> {
         self.keys.get(&(enqueue.queue.to_owned(), enqueue.key.to_vec()))
+    }
+
+    /// What limits a queue.
+    pub(crate) fn settings(&self, queue: &str) -> QueueSettings {
+        self.settings.get(queue).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn has_lanes(&self, queue: &str) -> bool {
+        self.laned.contains(queue)
+    }
+
+    pub(crate) fn claims(&self, queue: &str, key: Option<&str>) -> &[u64] {
+        let of = (queue.to_owned(), key.map(str::to_owned));
+        self.claims.get(&of).map_or(&[], Vec::as_slice)
     }
 
     /// The job that has an enqueue's unique key.
