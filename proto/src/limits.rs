@@ -23,6 +23,8 @@ pub const KEY_BYTES_MAX: usize = 255;
 pub const LIMIT_KEY_BYTES_MAX: usize = 255;
 /// The largest share of a limit key; the smallest is 1.
 pub const WEIGHT_MAX: u16 = 1000;
+/// Limit keys of one queue whose share is not 1.
+pub const WEIGHTS_PER_QUEUE_MAX: usize = 10_000;
 /// Jobs that a rate may allow within one window, as each window remembers the times of so many.
 pub const RATE_MAX: u32 = 1_000_000;
 /// The longest window of a rate, in milliseconds.

@@ -1,13 +1,13 @@
 //! How fast one core decides and absorbs, and what a waiting job costs in memory.
 //!
-//! `cargo run --release -p jobbie-core --example throughput [speed|single|leases|timers|memory|snapshot]`
+//! `cargo run --release -p jobbie-core --example throughput [speed|single|leases|timers|limits|memory|snapshot]`
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use jobbie_core::{BlobSink, Decision, State, decide, decide_open_session, decide_timers};
-use jobbie_proto::event::{BackoffKind, Blob, Group};
-use jobbie_proto::request::{Ack, Enqueue, Fetch, JobRef, When};
+use jobbie_proto::event::{BackoffKind, Blob, Group, QueueSettings, Sharing};
+use jobbie_proto::request::{Ack, Enqueue, Fetch, JobRef, QueueAction, QueueControl, When};
 use jobbie_proto::{JobId, Micros, Reply, Request, SessionId, ShardId};
 use std::rc::Rc;
 
@@ -133,6 +133,7 @@ fn speed() {
     idle_cycles();
     many_leases();
     timers();
+    limits();
 }
 
 /// One job at a time through an otherwise empty shard.
@@ -147,6 +148,57 @@ fn idle_cycles() {
         shard.ack(&leases);
     }
     report("enqueue, fetch, ack one by one, empty shard", cycles * 3, cpu() - start);
+}
+
+/// What unique keys, limit keys with limits, and fair sharing cost, beside jobs that use none of it.
+fn limits() {
+    let limited = QueueSettings {
+        key_concurrency: 1000,
+        key_rate: 1_000_000,
+        key_window_ms: 1000,
+        ..QueueSettings::default()
+    };
+    let fair = QueueSettings { fair: Sharing::Jobs, ..QueueSettings::default() };
+    let rows: [(&str, bool, bool, QueueSettings); 5] = [
+        ("plain", false, false, QueueSettings::default()),
+        ("a unique key each", true, false, QueueSettings::default()),
+        ("10,000 limit keys", false, true, QueueSettings::default()),
+        ("10,000 limit keys, both limits", false, true, limited),
+        ("10,000 limit keys, fair", false, true, fair),
+    ];
+    let names: Vec<String> = (0..10_000).map(|n| format!("tenant-{n}")).collect();
+    for (name, unique, keyed, settings) in rows {
+        let mut shard = Shard::new();
+        let action = QueueAction::Configure(settings);
+        let queue_controls = vec![QueueControl { queue: "default", action }];
+        shard.run(Request { queue_controls, ..Request::default() });
+        let (total, batch) = (1_000_000_u64, 100);
+        let start = cpu();
+        for from in (0..total).step_by(batch) {
+            shard.now.0 += 10;
+            let numbers: Vec<_> = (from..from + batch as u64).map(u64::to_le_bytes).collect();
+            let enqueues = numbers.iter().map(|n| job(n, unique, keyed, &names)).collect();
+            shard.run(Request { enqueues, ..Request::default() });
+        }
+        report(&format!("enqueue, batch 100, {name}"), total, cpu() - start);
+        let start = cpu();
+        for _ in 0..total / batch as u64 {
+            shard.now.0 += 10;
+            let leases = shard.fetch("default", batch as u32);
+            assert_eq!(leases.leases.len(), batch);
+            shard.ack(&leases);
+        }
+        report(&format!("fetch + ack, batch 100, {name}"), total, cpu() - start);
+    }
+}
+
+fn job<'a>(number: &'a [u8; 8], unique: bool, keyed: bool, names: &'a [String]) -> Enqueue<'a> {
+    let nth = u64::from_le_bytes(*number) as usize;
+    Enqueue {
+        unique: if unique { number } else { b"" },
+        limit_key: if keyed { &names[nth * 7919 % names.len()] } else { "" },
+        ..plain("default")
+    }
 }
 
 /// With 100,000 leases open all the time.
@@ -293,6 +345,7 @@ fn main() {
         ["speed"] => speed(),
         ["leases"] => (0..5).for_each(|_| many_leases()),
         ["timers"] => (0..5).for_each(|_| timers()),
+        ["limits"] => limits(),
         ["single"] => (0..10).for_each(|_| idle_cycles()),
         ["snapshot"] => snapshot(),
         ["memory"] => memories(),
@@ -303,7 +356,7 @@ fn main() {
             all == "true",
         ),
         _ => eprintln!(
-            "usage: throughput [speed|single|leases|timers|snapshot|memory [JOBS BATCH QUEUES ALL_OPTIONS]]"
+            "usage: throughput [speed|single|leases|timers|limits|snapshot|memory [JOBS BATCH QUEUES ALL_OPTIONS]]"
         ),
     }
 }

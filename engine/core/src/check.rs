@@ -63,6 +63,8 @@ impl State {
         for at in 0..self.queues.len() as u32 {
             self.check_queue(at, counts.remove(&at).unwrap_or_default());
         }
+        let limited = (0..self.queues.len() as u32).filter(|at| self.queues.get(*at).is_limited());
+        assert_eq!(limited.count(), self.limited, "limited queues miscounted");
         self.check_sessions();
         self.check_ended();
         self.uniques.check(|job| {
@@ -90,6 +92,8 @@ impl State {
     fn check_struct(&self, job: u64, number: u32) -> bool {
         let tracked = self.tracked.get(number);
         assert_eq!(tracked.job, job, "a struct of another job");
+        let own = self.jobs.origin(job).class == tracked.class;
+        assert_eq!(tracked.moved, !own, "job {job} does not know whether it was moved");
         let expires = self.expire_at(self.jobs.origin(job));
         let needed = match tracked.state {
             JobState::Active => {

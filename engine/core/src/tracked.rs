@@ -27,6 +27,8 @@ pub(crate) struct Tracked {
     /// Leases of it that ran out.
     pub(crate) lease_expiries: u16,
     pub(crate) state: JobState,
+    /// Whether its class is another than that of its origin.
+    pub(crate) moved: bool,
     /// What happens at `mark` while held.
     pub(crate) then: HoldEnd,
 }
@@ -56,6 +58,7 @@ impl Default for Tracked {
             side: NONE,
             lease_expiries: 0,
             state: JobState::Pending,
+            moved: false,
             then: HoldEnd::Stay,
         }
     }

@@ -270,3 +270,58 @@ fn limits_that_cannot_be_are_refused_and_say_why() {
         (Code::TooLarge, "enqueues[0].limit_key: 10485760 bytes, at most 255")
     );
 }
+
+/// Whatever is shared, limited and half done: a snapshot brings it back, and what comes then is the same.
+#[test]
+fn lanes_come_back_from_a_snapshot_as_they_were() {
+    let names = ["", "ann", "bob", "cy"];
+    for (seed, fair) in [(1_u64, Sharing::Jobs), (2, Sharing::WorkerTime), (3, Sharing::None)] {
+        let mut shard = Shard::new();
+        let mut open: Vec<JobRef> = Vec::new();
+        let mut random = seed;
+        let mut below = |n: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % n
+        };
+        for step in 0..500 {
+            shard.now = shard.now.plus_ms(below(30));
+            shard.timers();
+            match below(12) {
+                0 => {
+                    let few = 1 + below(4) as u32;
+                    let settings = QueueSettings {
+                        key_concurrency: below(3) as u32,
+                        key_rate: few,
+                        key_window_ms: 200,
+                        concurrency: 2 * few,
+                        fair,
+                        ..QueueSettings::default()
+                    };
+                    configure(&mut shard, "q", settings);
+                }
+                1..=5 => {
+                    let name = names[below(4) as usize];
+                    let job = Enqueue { priority: below(3) as u8, ..keyed("q", name) };
+                    shard.enqueue(vec![job; 1 + below(3) as usize]);
+                }
+                6..=8 => open.append(&mut shard.fetch("q", 1 + below(4) as u32)),
+                _ if !open.is_empty() => {
+                    let job = open.swap_remove(below(open.len() as u64) as usize);
+                    let acks = vec![Ack { job, result: b"" }];
+                    let request = Request { acks, ..shard.request() };
+                    shard.run(&request);
+                }
+                _ => {}
+            }
+            if step % 7 == 0 {
+                let chunks: Vec<_> = shard.state.snapshot().collect();
+                let restored = jobbie_core::State::restore(&chunks).expect("it was just written");
+                restored.check();
+                assert!(restored.snapshot().eq(chunks), "step {step}: it is written differently");
+                assert_eq!(restored.next_timer(), shard.state.next_timer());
+                // From here on, the one that came back.
+                shard.state = restored;
+            }
+        }
+    }
+}

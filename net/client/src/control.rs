@@ -15,7 +15,7 @@ impl Client {
         self.control(job, JobAction::Retry).await
     }
 
-    /// Lets a dead job wait again; the attempts it made still count, so it has one more.
+    /// Lets a dead job wait again; the attempts it made still count: when none is left, this is its last.
     ///
     /// # Errors
     /// [`Error::Job`] when it is unknown or not dead.

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use jobbie_core::{Decision, answers, decide, decide_close_session, decide_open_session};
 use jobbie_io::Disk;
 use jobbie_log::Space;
-use jobbie_proto::limits::{FETCH_COUNT_MAX, FRAME_BYTES_MAX, LEASE_MS_DEFAULT};
-use jobbie_proto::request::Stats;
+use jobbie_proto::limits::{FETCH_COUNT_MAX, FRAME_BYTES_MAX, LEASE_MS_DEFAULT, QUEUE_BYTES_MAX};
+use jobbie_proto::request::{JobAction, JobControl, Stats};
 use jobbie_proto::wire::{
     ANY_SHARD, ClientFrame, Hello, PROTOCOL_VERSION, Refused, Subscribe, frame,
 };
@@ -114,12 +114,11 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         request: &Request<'_>,
         frame_bytes: usize,
     ) {
-        // With its events a request takes less than twice its frame.
-        let bytes_max = self.log.body_bytes_max() / 4;
-        if frame_bytes > bytes_max {
+        let (bytes, bytes_max) = (log_bytes(request, frame_bytes), self.log.body_bytes_max() / 2);
+        if bytes > bytes_max {
             let message = format!(
-                "the request has {frame_bytes} bytes, and on this small disk at most {bytes_max} fit \
-                 the log's segments: send fewer operations at once"
+                "the request takes up to {bytes} bytes in the log, and on this small disk at most \
+                 {bytes_max} fit its segments: send fewer operations at once"
             );
             return self.reject(entry, connection, request, Code::TooLarge, message);
         }
@@ -127,7 +126,11 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             let message = "the request names another session than this connection's";
             return self.reject(entry, connection, request, Code::SessionGone, message.into());
         }
-        let adds = !request.enqueues.is_empty() || crate::mutant!(AcksRefusedWhenFull);
+        let replaces =
+            |control: &JobControl<'_>| matches!(control.action, JobAction::Replace { .. });
+        let adds = !request.enqueues.is_empty()
+            || request.job_controls.iter().any(replaces)
+            || crate::mutant!(AcksRefusedWhenFull);
         let done = || self.state.borrow().answer_to(request.session, request.number).is_some();
         if adds && self.log.space() == Space::Low && !done() {
             let message = "the disk is full: free space there, or finish and delete jobs";
@@ -279,6 +282,22 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         let waits_us = self.intake.depth() as u64 / frames_per_entry * per_entry_us;
         (waits_us / 1000).clamp(1, 1000) as u32
     }
+}
+
+/// At most what a request takes in the log: its own bytes, what it says of each job, its events, and the name of a queue in
+/// each event that has one, which a frame has only once.
+fn log_bytes(request: &Request<'_>, frame_bytes: usize) -> usize {
+    const EVENT_BYTES: usize = 64;
+    const JOB_BYTES: usize = 48;
+    let operations: usize = request.operations().iter().map(|(_, len)| len).sum();
+    // Runs of like jobs share one event.
+    let runs = request.enqueues.chunk_by(|a, b| a.shares_class(b)).count();
+    let named = runs + request.job_controls.len() + request.queue_controls.len();
+    let unnamed = request.fails.len() + request.holds.len() + 4;
+    frame_bytes
+        + operations * JOB_BYTES
+        + unnamed * EVENT_BYTES
+        + named * (EVENT_BYTES + QUEUE_BYTES_MAX)
 }
 
 fn decode(bytes: &[u8]) -> Result<ClientFrame<'_>, String> {

@@ -49,7 +49,7 @@ impl State {
                 NONE => Side::default(),
                 side => *self.sides.get(side),
             };
-            if self.queues.get(self.classes.get(detached.class).queue).is_limited() {
+            if self.is_limited(detached.class) {
                 self.count_lease(detached.class, job);
             }
             let lease = self.begin_lease(number, deadline.0, lease_ms);

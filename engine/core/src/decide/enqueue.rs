@@ -41,14 +41,17 @@ impl<'a> Draft<'a> {
         for (at, enqueue) in enqueues.iter().enumerate() {
             let job = JobSeq(next_job);
             let hold = holds.next_if(|hold| hold.enqueue as usize == at);
-            let (key, unique) = match self.take(enqueue, job, &mut own) {
-                Ok(taken) => taken,
-                Err(duplicate) => {
-                    self.events.append(&mut own.after);
-                    self.events.push(duplicate);
-                    continue;
+            let (mut key, mut unique) = (None, None);
+            if !(enqueue.key.is_empty() && enqueue.unique.is_empty()) {
+                match self.take(enqueue, job, &mut own) {
+                    Ok(taken) => (key, unique) = taken,
+                    Err(duplicate) => {
+                        self.events.append(&mut own.after);
+                        self.events.push(duplicate);
+                        continue;
+                    }
                 }
-            };
+            }
             next_job += 1;
             let due = self.due(enqueue.when);
             if due.0 == 0

@@ -8,7 +8,8 @@ use jobbie_proto::limits::{
     ATTEMPTS_MAX, ERROR_BYTES_MAX, FETCH_COUNT_MAX, FETCH_QUEUES_MAX, FETCH_WAIT_MS_MAX,
     KEY_BYTES_MAX, LEASE_MS_MAX, LEASE_MS_MIN, LIMIT_KEY_BYTES_MAX, OPS_PER_REQUEST_MAX,
     PAYLOAD_BYTES_MAX, PERIOD_MS_MAX, PRIORITY_TIERS, QUEUE_BYTES_MAX, QUEUES_MAX, RATE_MAX,
-    RESULT_BYTES_MAX, TAGS_BYTES_MAX, WEIGHT_MAX, WINDOW_MS_MAX, WORKER_BYTES_MAX,
+    RESULT_BYTES_MAX, TAGS_BYTES_MAX, WEIGHT_MAX, WEIGHTS_PER_QUEUE_MAX, WINDOW_MS_MAX,
+    WORKER_BYTES_MAX,
 };
 use jobbie_proto::placement::shard_of;
 use jobbie_proto::request::{Enqueue, Fetch, Hold, JobAction, QueueAction, Stats, When};
@@ -70,7 +71,7 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
     }
     holds(request)?;
     job_controls(state, request)?;
-    queue_controls(request)?;
+    queue_controls(state, request)?;
     request.fetch.as_ref().map_or(Ok(()), check_fetch)
 }
 
@@ -114,6 +115,8 @@ fn job_controls(state: &State, request: &Request<'_>) -> Checked {
         others.filter(|(list, len)| *len > 0 && *list != "job_controls" && *list != "lookups");
     let other = others.next().map(|(list, _)| list);
     let other = other.or_else(|| request.fetch.is_some().then_some("fetch"));
+    let extends = request.extend_session_ms > 0;
+    let other = other.or_else(|| extends.then_some("extend_session_ms"));
     if let Some(other) = other {
         let message =
             format!("job_controls: in one request with {other}, send them one after the other");
@@ -132,7 +135,8 @@ fn job_controls(state: &State, request: &Request<'_>) -> Checked {
     Ok(())
 }
 
-fn queue_controls(request: &Request<'_>) -> Checked {
+fn queue_controls(state: &State, request: &Request<'_>) -> Checked {
+    let mut new_weights = 0;
     for (at, control) in request.queue_controls.iter().enumerate() {
         let field = |name: &str| format!("queue_controls[{at}].{name}");
         let limits = match control.action {
@@ -141,6 +145,19 @@ fn queue_controls(request: &Request<'_>) -> Checked {
             QueueAction::Weigh { key, weight } => check_weight(key, weight, &field),
         };
         limits?;
+        if let QueueAction::Weigh { weight: 2.., .. } = control.action {
+            new_weights += 1;
+            let queue = state.queues.find(control.queue).map(|at| state.queues.get(at));
+            let known = queue.map_or(0, |queue| queue.weights.len());
+            if known + new_weights > WEIGHTS_PER_QUEUE_MAX {
+                let message = format!(
+                    "{}: {WEIGHTS_PER_QUEUE_MAX} keys of the queue have weights, the most it holds: \
+                     give others the weight 1",
+                    field("weight")
+                );
+                return Err(Refusal { code: Code::Overloaded, message });
+            }
+        }
         if request.fetch.is_some() {
             let message = format!(
                 "{}: in one request with fetch, send them one after the other",

@@ -121,14 +121,11 @@ impl RestoringLanes {
 
     fn install_empty(self, state: &mut State) -> Checked {
         for (at, lanes) in self.queues {
-            let is_limited = lanes.is_some() || state.queues.get(at).settings.rate > 0;
-            if let Some(mut lanes) = lanes {
+            let lanes = lanes.map(|mut lanes| {
                 lanes.restored();
-                state.queues.get_mut(at).lanes = Some(Box::new(lanes));
-            }
-            if is_limited {
-                state.note_opening(at);
-            }
+                lanes
+            });
+            state.restore_limits(at, lanes);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use jobbie_proto::event::QueueSettings;
+use jobbie_proto::event::{QueueSettings, Sharing};
 use jobbie_proto::reply::JobState;
 
 use super::State;
@@ -67,7 +67,20 @@ impl State {
         for _ in 0..entry.jobs[JobState::Active as usize] {
             lanes.adopt(self.time, Key { name: "", weight: 1 });
         }
+        let was = entry.is_limited();
         self.queues.get_mut(queue).lanes = Some(Box::new(lanes));
+        self.recount_limited(was, queue);
+    }
+
+    /// Gives a queue its lanes back, with what limits it.
+    pub(crate) fn restore_limits(&mut self, at: u32, lanes: Option<Lanes>) {
+        if let Some(lanes) = lanes {
+            self.queues.get_mut(at).lanes = Some(Box::new(lanes));
+        }
+        if self.queues.get(at).is_limited() {
+            self.limited += 1;
+            self.note_opening(at);
+        }
     }
 
     /// A job waits in its lane from now on.
@@ -79,8 +92,32 @@ impl State {
         self.with_lanes(queue, |lanes, state| lanes.push(state.time, key, tier, waiting));
     }
 
+    /// Whether anything but its waiting jobs limits the queue of a class.
+    #[inline]
+    pub(crate) fn is_limited(&self, class: ClassId) -> bool {
+        self.limited > 0 && self.queues.get(self.classes.get(class).queue).is_limited()
+    }
+
+    /// A queue has become limited, or is no longer.
+    fn recount_limited(&mut self, was: bool, at: u32) {
+        let is = self.queues.get(at).is_limited();
+        self.limited = self.limited + usize::from(is) - usize::from(was);
+    }
+
+    /// A job of a class no longer waits.
+    pub(crate) fn trim_limited(&mut self, class: ClassId) {
+        let entry = self.classes.get(class);
+        let at = entry.queue;
+        if self.queues.get(at).opening > 0 {
+            self.note_opening(at);
+        }
+        if self.has_lanes(at) {
+            self.trim_lane(class);
+        }
+    }
+
     /// A job of a class has left the lane it may have waited in.
-    pub(crate) fn trim_lane(&mut self, class: ClassId) {
+    fn trim_lane(&mut self, class: ClassId) {
         let entry = self.classes.get(class);
         let (queue, tier, key) = (entry.queue, entry.class.priority, Rc::clone(&entry.limit_key));
         self.with_lanes(queue, |lanes, state| {
@@ -110,7 +147,8 @@ impl State {
                 0
             }
         });
-        if charged > 0 {
+        // What a job costs is known later only where it is time.
+        if charged > 0 && self.queues.get(at).settings.fair == Sharing::WorkerTime {
             self.charges.insert(job, Charge { charged, since: now });
         }
     }
@@ -146,7 +184,7 @@ impl State {
     }
 
     pub(crate) fn configure(&mut self, at: u32, settings: QueueSettings) {
-        let now = self.time;
+        let (now, was) = (self.time, self.queues.get(at).is_limited());
         let queue = self.queues.get_mut(at);
         // What has left the old window does not come back into a longer one.
         if let Some(rate) = queue.rate() {
@@ -161,6 +199,7 @@ impl State {
         if self.has_lanes(at) {
             self.with_lanes(at, |lanes, state| lanes.set_limits(state.time, limits));
         }
+        self.recount_limited(was, at);
         self.note_opening(at);
         self.opened.push(at);
     }

@@ -53,6 +53,8 @@ pub struct State {
     pub(crate) payloads: SideTable<u64>,
     /// Of active jobs whose limit keys share the time of workers.
     pub(crate) charges: SideTable<Charge>,
+    /// Queues that anything but their waiting jobs limits.
+    pub(crate) limited: usize,
     /// Queues with windows that open, by the time they do.
     pub(crate) openings: GenericOrdSet<(u64, u32), RcK>,
     /// Not part of the state: queues that may hand out jobs again by what the last group did.
@@ -138,6 +140,7 @@ impl State {
             uniques: Uniques::new(),
             payloads: SideTable::new(),
             charges: SideTable::new(),
+            limited: 0,
             openings: GenericOrdSet::new(),
             opened: Vec::new(),
             ended: Fifo::default(),

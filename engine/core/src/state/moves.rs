@@ -155,7 +155,7 @@ impl State {
         let timer = std::mem::replace(&mut tracked.timer, NONE);
         if was == JobState::Active {
             self.end_lease(timer);
-            if self.queues.get(self.classes.get(class).queue).is_limited() {
+            if self.is_limited(class) {
                 self.count_end(class, job);
             }
         } else if timer != NONE {
@@ -211,6 +211,7 @@ impl State {
         let tracked = self.tracked.get_mut(number);
         let (job, from) = (tracked.job, std::mem::replace(&mut tracked.class, to));
         let origin = self.jobs.origin(job).class;
+        self.tracked.get_mut(number).moved = to != origin;
         if to != origin {
             self.classes.get_mut(to).live += 1;
         }
@@ -241,7 +242,7 @@ impl State {
         let number = self.track_sleeper(job);
         let tracked = self.tracked.get(number);
         let (from, state) = (tracked.class, tracked.state);
-        if state == JobState::Active {
+        if state == JobState::Active && self.limited > 0 {
             self.count_end(from, job);
             self.count_adopted(to);
         }
@@ -288,11 +289,14 @@ impl State {
     /// The job leaves memory.
     pub(crate) fn forget(&mut self, detached: Detached) {
         let Detached { job, class, number, .. } = detached;
-        let origin = self.jobs.origin(job).class;
+        let mut origin = class;
         if number != NONE {
             let tracked = self.tracked.remove(number);
             if tracked.side != NONE {
                 self.sides.remove(tracked.side);
+            }
+            if tracked.moved {
+                origin = self.jobs.origin(job).class;
             }
         }
         self.jobs.remove(job);
@@ -441,10 +445,8 @@ impl State {
         if front == Some(detached.job) {
             self.trim_queue(queue, tier);
         }
-        if self.has_lanes(queue) {
-            self.trim_lane(detached.class);
-        } else if self.queues.get(queue).opening > 0 {
-            self.note_opening(queue);
+        if self.limited > 0 {
+            self.trim_limited(detached.class);
         }
         if detached.number == NONE {
             self.trim_expiring(detached.class);
