@@ -9,7 +9,6 @@ use crate::class::ClassId;
 use crate::jobs::{Handle, Special};
 use crate::slab::NONE;
 use crate::state::State;
-use crate::tracked::Side;
 
 impl State {
     pub(super) fn leased(
@@ -45,9 +44,12 @@ impl State {
             let tracked = self.tracked.get_mut(number);
             assert_eq!(leased.attempt, tracked.attempt + 1, "attempts are not consecutive");
             tracked.attempt = leased.attempt;
-            let side = match tracked.side {
-                NONE => Side::default(),
-                side => *self.sides.get(side),
+            let (checkpoint, placed) = match tracked.side {
+                NONE => (EventSeq(0), EventSeq(0)),
+                side => {
+                    let side = self.sides.get(side);
+                    (side.checkpoint, side.placed)
+                }
             };
             if self.is_limited(detached.class) {
                 self.count_lease(detached.class, job);
@@ -64,8 +66,8 @@ impl State {
                 max_retries: self.classes.get(origin.class).class.max_retries,
                 deadline,
                 record: EventSeq(origin.event),
-                checkpoint: side.checkpoint,
-                placed: side.placed,
+                checkpoint,
+                placed,
                 payload: EventSeq(self.payloads.get(job).copied().unwrap_or(0)),
             });
         }

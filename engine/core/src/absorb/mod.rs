@@ -3,14 +3,13 @@
 mod controls;
 mod jobs;
 mod leases;
+mod queues;
 
 use std::rc::Rc;
 
-use jobbie_proto::event::{Asked, Event, Group, Late, QueueSettings};
+use jobbie_proto::event::{Asked, Event, Group, Late};
 use jobbie_proto::reply::{Enqueued, Failed};
 use jobbie_proto::{Code, Micros, Reply, SessionId};
-
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::session::Session;
 use crate::state::State;
@@ -95,8 +94,6 @@ impl State {
     /// `new_from` is the number of the first job that the group makes.
     fn absorb_event(&mut self, event: &Event, new_from: u64, reply: &mut Reply) {
         match event {
-            Event::SessionOpened { client, .. } => self.open_session(*client),
-            Event::SessionClosed { session } => self.close_session(*session),
             Event::Enqueued { class, first_job, jobs, keys } => {
                 self.enqueued(class, *first_job, jobs, keys);
                 reply.enqueued.push(Enqueued {
@@ -132,6 +129,25 @@ impl State {
                 jobs.iter().for_each(|job| self.released(*job));
                 reply.releases.resize(reply.releases.len() + jobs.len(), Code::Ok);
             }
+            Event::Limited(limited) => {
+                self.limited(limited);
+                reply.enqueued.push(Enqueued {
+                    code: Code::Ok,
+                    created_ms: self.time().ms(),
+                    first_job: limited.first_job,
+                    count: limited.jobs.len() as u32,
+                });
+            }
+            other => self.absorb_rarer(other, new_from, reply),
+        }
+    }
+
+    /// What is not of every day's work, kept apart so that this is fast.
+    #[inline(never)]
+    fn absorb_rarer(&mut self, event: &Event, new_from: u64, reply: &mut Reply) {
+        match event {
+            Event::SessionOpened { client, .. } => self.open_session(*client),
+            Event::SessionClosed { session } => self.close_session(*session),
             Event::LeaseExpired { jobs } => jobs.iter().for_each(|job| self.lease_expired(*job)),
             Event::Promoted { jobs } => jobs.iter().for_each(|job| self.promoted(*job)),
             Event::Expired { jobs } => jobs.iter().for_each(|job| self.expired(*job)),
@@ -142,21 +158,6 @@ impl State {
             Event::Deleted { jobs } => {
                 jobs.iter().for_each(|job| self.deleted(*job));
                 reply.deletes.resize(reply.deletes.len() + jobs.len(), Code::Ok);
-            }
-            Event::QueuePaused { queue } => self.set_paused(queue, true, false),
-            Event::QueueResumed { queue } => self.set_paused(queue, false, false),
-            Event::QueueDrained { queue } => self.set_paused(queue, true, true),
-            Event::QueueConfigured { queue, settings } => self.configured(queue, *settings),
-            Event::KeyWeighed { queue, key, weight } => self.weighed(queue, key, *weight),
-            Event::LimitsOpened { queues } => queues.iter().for_each(|queue| self.reopened(queue)),
-            Event::Limited(limited) => {
-                self.limited(limited);
-                reply.enqueued.push(Enqueued {
-                    code: Code::Ok,
-                    created_ms: self.time().ms(),
-                    first_job: limited.first_job,
-                    count: limited.jobs.len() as u32,
-                });
             }
             Event::Ignored { job, token, late, code } => {
                 self.nothing(&[job.0, token.0, *late as u64, *code as u64]);
@@ -181,6 +182,12 @@ impl State {
             Event::UniqueTaken { jobs } => jobs.iter().for_each(|unique| self.unique_taken(unique)),
             Event::Quarantined { jobs } => jobs.iter().for_each(|job| self.quarantined(job)),
             Event::Purged { jobs } => jobs.iter().for_each(|job| self.purged(*job)),
+            Event::QueuePaused { .. }
+            | Event::QueueResumed { .. }
+            | Event::QueueDrained { .. }
+            | Event::QueueConfigured { .. }
+            | Event::KeyWeighed { .. }
+            | Event::LimitsOpened { .. } => self.absorb_queue(event),
             // Part of the job's enqueueing, which answers for it.
             Event::Held { job, until, then, .. } if job.0 >= new_from => {
                 self.held(*job, *until, *then);
@@ -231,46 +238,5 @@ impl State {
         let at = self.sessions.find(session.0).expect("an unknown session was closed");
         self.sessions.remove(at);
         self.digest.mix_all(&[Mark::SessionClosed as u64, session.0]);
-    }
-
-    fn set_paused(&mut self, queue: &str, paused: bool, draining: bool) {
-        self.number_event();
-        let at = self.queues.find_or_insert(queue);
-        let entry = self.queues.get_mut(at);
-        (entry.paused, entry.draining) = (paused, draining);
-        let how = u64::from(draining) << 1 | u64::from(paused);
-        self.digest.mix_all(&[Mark::Queue as u64, xxh3_64(queue.as_bytes()), how]);
-    }
-
-    fn configured(&mut self, queue: &str, settings: QueueSettings) {
-        self.number_event();
-        let at = self.queues.find_or_insert(queue);
-        self.configure(at, settings);
-        let QueueSettings { concurrency, rate, window_ms, .. } = settings;
-        let QueueSettings { key_concurrency, key_rate, key_window_ms, fair, .. } = settings;
-        let pair = |a: u32, b: u32| u64::from(a) << 32 | u64::from(b);
-        self.digest.mix_all(&[
-            Mark::QueueConfigured as u64,
-            xxh3_64(queue.as_bytes()),
-            pair(concurrency, rate),
-            pair(window_ms, key_concurrency),
-            pair(key_rate, key_window_ms),
-            fair as u64,
-        ]);
-    }
-
-    fn weighed(&mut self, queue: &str, key: &str, weight: u16) {
-        self.number_event();
-        let at = self.queues.find_or_insert(queue);
-        self.weigh(at, key, weight);
-        let hashes = [xxh3_64(queue.as_bytes()), xxh3_64(key.as_bytes())];
-        self.digest.mix_all(&[Mark::KeyWeighed as u64, hashes[0], hashes[1], u64::from(weight)]);
-    }
-
-    fn reopened(&mut self, queue: &str) {
-        self.number_event();
-        let at = self.queues.find(queue).expect("the windows of an unknown queue opened");
-        self.open_limits(at);
-        self.digest.mix_all(&[Mark::LimitsOpened as u64, xxh3_64(queue.as_bytes())]);
     }
 }
