@@ -9,6 +9,8 @@ use jobbie_proto::request::{
 use jobbie_proto::{Code, JobId, Request};
 use shard::{Shard, enqueue, without_checks};
 
+type End = fn(&mut Shard, JobRef);
+
 fn configure(shard: &mut Shard, queue: &'static str, settings: QueueSettings) {
     let action = QueueAction::Configure(settings);
     let queue_controls = vec![QueueControl { queue, action }];
@@ -32,7 +34,7 @@ fn ids(leases: &[JobRef]) -> Vec<JobId> {
 
 #[test]
 fn no_more_are_active_than_may_be_and_every_end_frees_a_slot() {
-    let ends: [(&str, fn(&mut Shard, JobRef)); 8] = [
+    let ends: [(&str, End); 8] = [
         ("ack", |shard, job| ack(shard, &[job])),
         ("fail", |shard, job| {
             let fail = Fail { job, error: b"", backtrace: b"", no_retry: true };

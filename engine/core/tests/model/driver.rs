@@ -320,9 +320,9 @@ impl Driver {
                 }
                 let again = decide(&self.state, self.now, request, &mut Vec::new());
                 assert_eq!(again, Decision::Repeat(reply.clone().into()), "r09: a repeat differs");
-                Outcome::Reply(reply)
+                Outcome::Reply(reply.into())
             }
-            Decision::Repeat(reply) => Outcome::Reply((*reply).clone()),
+            Decision::Repeat(reply) => Outcome::Reply((*reply).clone().into()),
             Decision::Nothing => Outcome::Nothing,
             Decision::Wait => Outcome::Wait,
             Decision::Refuse { code, .. } => Outcome::Refuse(code),

@@ -70,7 +70,7 @@ pub(crate) struct Naive {
 /// What should come of a request.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Outcome {
-    Reply(Reply),
+    Reply(Box<Reply>),
     Nothing,
     Wait,
     Refuse(Code),
@@ -120,7 +120,7 @@ impl Naive {
             return Outcome::Refuse(Code::BadRequestNumber);
         }
         if let Some(reply) = session.replies.get(&request.number) {
-            return Outcome::Reply(reply.clone());
+            return Outcome::Reply(reply.clone().into());
         }
         if !self.is_valid(request) {
             return Outcome::Refuse(Code::Invalid);
@@ -202,7 +202,7 @@ impl Naive {
         session.confirmed_below = session.confirmed_below.max(request.confirmed_below);
         session.replies.retain(|number, _| *number >= request.confirmed_below);
         session.replies.insert(request.number, reply.clone());
-        Outcome::Reply(reply)
+        Outcome::Reply(reply.into())
     }
 
     /// A job as the client names it.
