@@ -202,6 +202,16 @@ impl Lanes {
     /// # Panics
     /// When none was.
     pub(crate) fn end(&mut self, now: u64, id: LaneId) -> bool {
+        let lane = self.lanes.get_mut(id.0);
+        if lane.is_waited_in() && lane.has_slot(lane.active, &self.limits) && lane.active > 0 {
+            // It had a slot already: it stands where it stood.
+            lane.active -= 1;
+            self.active -= 1;
+            if self.active == 0 && !self.index.has_ready() {
+                self.clock.rest();
+            }
+            return false;
+        }
         let was = self.take_out(now, id);
         let lane = self.lanes.get_mut(id.0);
         lane.active = lane.active.checked_sub(1).expect("more jobs ended than were active");
