@@ -5,4 +5,5 @@ mod cli;
 mod client;
 mod crash;
 mod damage;
+mod release_1;
 mod tidy;
