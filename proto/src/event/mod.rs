@@ -635,7 +635,7 @@ impl Event {
             | Event::QueuePaused { .. }
             | Event::QueueResumed { .. }
             | Event::Ignored { .. } => 1,
-            Event::Refused { asked, .. } if matches!(asked, Asked::Cancel | Asked::Delete) => 1,
+            Event::Refused { asked: Asked::Cancel | Asked::Delete, .. } => 1,
             Event::Refused { .. }
             | Event::UniqueTaken { .. }
             | Event::Quarantined { .. }
