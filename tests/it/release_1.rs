@@ -6,8 +6,8 @@
 //! queue gave on a copy, once all were resumed (`fetched.jsonl`). Some jobs changed after the snapshots.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
 
+use jobbie_tests::cli::{done, jobbie, json, lines};
 use jobbie_tests::golden;
 use jobbie_tests::server::{Server, free_address, run};
 use jobbie_tests::tidy::repo;
@@ -19,23 +19,9 @@ fn golden_dir() -> PathBuf {
     repo::root().join("tests/golden/v1/data")
 }
 
-fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
-}
-
 /// What the first release said.
 fn said(file: &str) -> Vec<Value> {
     lines(&std::fs::read_to_string(golden_dir().join(file)).expect("read what it said"))
-}
-
-fn jobbie(addr: &str, args: &[&str]) -> Output {
-    run("jobbie", &[args, &["--addr", addr, "--output", "json"]].concat())
-}
-
-fn json(addr: &str, args: &[&str]) -> Vec<Value> {
-    let out = jobbie(addr, args);
-    assert!(out.status.success(), "{args:?}: {out:?}");
-    lines(&String::from_utf8_lossy(&out.stdout))
 }
 
 /// The id of the job with this payload.
@@ -114,12 +100,12 @@ fn r24_every_job_of_the_first_release_is_there_and_goes_on() {
     let (active, checkpoint) = (job("mail active"), job("video active with a checkpoint"));
     let token = said("jobs.jsonl")[0]["lease_token"].to_string();
     assert_eq!(jobbie(&at, &["ack", &active, "--lease-token", "1"]).status.code(), Some(5));
-    json(&at, &["ack", &active, "--lease-token", &token]);
-    json(&at, &["fail", &checkpoint, "try again", "--lease-token", "12"]);
+    done(&at, &["ack", &active, "--lease-token", &token]);
+    done(&at, &["fail", &checkpoint, "try again", "--lease-token", "12"]);
 
     for queue in said("fetched.jsonl") {
         let name = queue["queue"].as_str().expect("a name");
-        json(&at, &["resume", name]);
+        done(&at, &["resume", name]);
         let given = json(&at, &["fetch", name, "--count", "100", "--lease-ms", DAY_MS]);
         let ids: Vec<_> = given.into_iter().map(|lease| lease["job"].clone()).collect();
         assert_eq!(Value::Array(ids), queue["jobs"], "{name}");
@@ -128,15 +114,15 @@ fn r24_every_job_of_the_first_release_is_there_and_goes_on() {
     // What there was no command for can be done now, with the errors and checkpoints of then.
     let (dead, told) = (job("mail dead of its attempts"), job("video dead at once"));
     let cancelled = job("invoices cancelled while active");
-    json(&at, &["retry", &dead, &cancelled, &job("video scheduled")]);
+    done(&at, &["retry", &dead, &cancelled, &job("video scheduled")]);
     let lease = json(&at, &["fetch", "mail"]).remove(0);
     assert_eq!((lease["job"].as_str(), &lease["attempt"]), (Some(&*dead), &1.into()));
     assert_eq!(json(&at, &["inspect", &dead])[0]["error"], "gone");
     assert_eq!(json(&at, &["fetch", "invoices"])[0]["job"], cancelled.as_str());
     assert_eq!(json(&at, &["fetch", "video"])[0]["payload"], "video scheduled");
-    json(&at, &["hold", &job("mail retrying"), "--by", "ann"]);
-    json(&at, &["move", &job("video retrying"), "images"]);
-    json(&at, &["requeue", &told]);
+    done(&at, &["hold", &job("mail retrying"), "--by", "ann"]);
+    done(&at, &["move", &job("video retrying"), "images"]);
+    done(&at, &["requeue", &told]);
     let lease = json(&at, &["fetch", "video"]).remove(0);
     assert_eq!((lease["job"].as_str(), &lease["attempt"]), (Some(&*told), &2.into()));
     server.kill();

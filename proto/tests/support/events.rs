@@ -237,7 +237,12 @@ fn refused() -> impl Iterator<Item = Event> {
         Asked::Prioritize,
         Asked::Replace,
     ];
-    let refused = |asked| Event::Refused { job: JobSeq(6), asked, code: Code::IllegalState };
+    let refused = |asked| {
+        // The only code of 64 and above in an event.
+        let elsewhere = asked == Asked::Move;
+        let code = if elsewhere { Code::Unsupported } else { Code::IllegalState };
+        Event::Refused { job: JobSeq(6), asked, code }
+    };
     asked.into_iter().map(refused)
 }
 
