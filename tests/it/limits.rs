@@ -72,7 +72,7 @@ fn every_command_says_what_it_did() {
         "key_concurrency": null, "key_rate": null, "key_window_ms": null, "fair": "none",
         "draining": false,
     });
-    assert_eq!(json(&at, &limit), [expected.clone()]);
+    assert_eq!(json(&at, &limit)[0], expected);
     assert_eq!(json(&at, &["limits"]), [expected]);
     // What is not named stays.
     let keys = ["limit", "q", "--key-concurrency", "2", "--key-rate", "4", "--key-window-ms", "5"];
