@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jobbie_client::{
@@ -258,12 +259,37 @@ fn keys_share_by_their_weights() {
     });
 }
 
+/// Fills the log until the state was written down.
+async fn until_snapshot(client: &Client, data_dir: &Path) {
+    let is_snapshot = |file: std::io::Result<std::fs::DirEntry>| {
+        file.expect("list the log").path().extension().is_some_and(|name| name == "snap")
+    };
+    let payload = vec![0; 200 << 10];
+    let begin = Instant::now();
+    while !std::fs::read_dir(data_dir.join("shard-000")).expect("list the log").any(is_snapshot) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the state is not written down");
+        let job = client.enqueue(&NewJob::new("ballast", &payload)).await.expect("enqueue");
+        client.delete(job.id).await.expect("delete");
+    }
+}
+
 #[test]
 fn r01_limits_holds_and_unique_keys_survive_kill_9_and_no_slot_leaks() {
+    survive_kill_9(false);
+}
+
+#[test]
+fn r01_limits_holds_and_unique_keys_are_in_snapshots() {
+    survive_kill_9(true);
+}
+
+fn survive_kill_9(by_snapshot: bool) {
     const HOUR: Duration = Duration::from_secs(3600);
     let folder = tempfile::tempdir().expect("make a folder");
     let (data_dir, addr) = (folder.path().join("data"), free_address(1));
-    let start = || Server::start(&data_dir, addr, &["--shards", "1"]);
+    let small = ["--shards", "1", "--segment-bytes", "1MiB", "--snapshot-log-bytes", "1MiB"];
+    let flags = if by_snapshot { &small[..] } else { &small[..2] };
+    let start = || Server::start(&data_dir, addr, flags);
     let settings = QueueSettings { concurrency: 3, key_concurrency: 2, ..NO_LIMITS };
     let hold = Hold { reason: b"look", by: "ann", timeout_ms: 0, then: HoldEnd::Stay };
     let of = |key| NewJob::new("q", b"").limit_key(key);
@@ -280,6 +306,9 @@ fn r01_limits_holds_and_unique_keys_survive_kill_9_and_no_slot_leaks() {
         let lost = fetch(&client, FetchOptions { lease_ms: 1000, ..NOW }).await;
         assert_eq!(ids(&lost), [jobs[3]], "ann has two already");
         assert_eq!(fetch(&client, NOW).await, [], "three are active");
+        if by_snapshot {
+            until_snapshot(&client, &data_dir).await;
+        }
 
         server.kill();
         let server = start();
