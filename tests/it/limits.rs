@@ -359,3 +359,73 @@ fn survive_kill_9(by_snapshot: bool) {
         assert_eq!(server.stop(), Some(0));
     });
 }
+
+#[test]
+fn r01_a_window_remembers_over_kill_9_what_was_given_out() {
+    const WINDOW_MS: u32 = 1500;
+    let folder = tempfile::tempdir().expect("make a folder");
+    let (data_dir, addr) = (folder.path().join("data"), free_address(1));
+    let start = || Server::start(&data_dir, addr, &["--shards", "1"]);
+    let server = start();
+    with(addr.to_string(), async |client| {
+        let (rate, key_rate) = (2, 1);
+        let (window_ms, key_window_ms) = (WINDOW_MS, WINDOW_MS);
+        let settings = QueueSettings { rate, window_ms, key_rate, key_window_ms, ..NO_LIMITS };
+        client.configure("q", settings).await.expect("configure");
+        let keys = ["ann", "ann", "bob", "cid"];
+        let jobs = enqueue(&client, &keys.map(|key| NewJob::new("q", b"").limit_key(key))).await;
+        let first = fetch(&client, NOW).await;
+        assert_eq!(ids(&first), [jobs[0], jobs[2]], "one of each key, two in all");
+        for job in &first {
+            ack(&client, job).await;
+        }
+        server.kill();
+        let server = start();
+        let next = fetch(&client, WAIT).await;
+        assert_eq!(ids(&next), [jobs[1], jobs[3]]);
+        let us = begin_us(&next[0]) - begin_us(&first[0]);
+        assert!(us >= u64::from(WINDOW_MS) * 1000, "again after {us} µs");
+        drop(server);
+    });
+}
+
+/// Whatever takes a job from its worker gives its slot to the next.
+#[test]
+fn a_slot_is_free_however_its_job_is_taken_away() {
+    let (_folder, server) = start();
+    with(server.addr(), async |client| {
+        let settings = QueueSettings { concurrency: 1, key_concurrency: 1, ..NO_LIMITS };
+        client.configure("q", settings).await.expect("configure");
+        for how in ["cancel", "delete", "release", "move", "close", "expire"] {
+            let job = NewJob::new("q", b"").limit_key("ann");
+            let jobs = enqueue(&client, &[job, job]).await;
+            let other = Client::connect(server.addr()).await.expect("connect");
+            let lease_ms = if how == "expire" { 1000 } else { LEASE_MS };
+            let active = fetch(&other, FetchOptions { lease_ms, ..NOW }).await.remove(0);
+            assert_eq!(active.id, jobs[0], "{how}");
+            let waiter = client.clone();
+            let waiting = tokio::spawn(async move { waiter.fetch(&["q"], WAIT).await });
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            assert!(!waiting.is_finished(), "{how}: one is active");
+            match how {
+                "cancel" => client.cancel(active.id).await.expect(how),
+                "delete" => client.delete(active.id).await.expect(how),
+                "release" => other.release(active.lease()).await.expect(how),
+                "move" => client.move_job(active.id, "elsewhere").await.expect(how),
+                "close" => other.close().await,
+                _ => {}
+            }
+            let begin = Instant::now();
+            let next = waiting.await.expect("no panic").expect("fetch");
+            assert!(begin.elapsed() < Duration::from_secs(10), "{how}: it waited on");
+            assert_eq!(ids(&next), [jobs[1]], "{how}");
+            // The other one is back behind it, or gone.
+            ack(&client, &next[0]).await;
+            for back in fetch(&client, NOW).await {
+                assert_eq!((back.id, back.token > active.token), (jobs[0], true), "{how}");
+                ack(&client, &back).await;
+            }
+            assert_eq!(client.queue("q").await.expect("look up").jobs[..4], [0; 4], "{how}");
+        }
+    });
+}
