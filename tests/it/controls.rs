@@ -326,11 +326,11 @@ fn a_held_job_does_by_itself_what_it_was_told_when_its_time_is_over() {
         let stay = NewJob::new("q", b"stay").hold(HOLD);
         let made = client.enqueue_many(&[cancel, approve, stay]).await;
         let ids: Vec<_> = made.into_iter().map(|made| made.expect("enqueue").id).collect();
-        let due = client.job(ids[1]).await.expect("look up").expect("is there").due;
         let leased = client.fetch(&["q"], WAIT).await.expect("fetch").remove(0);
         let begin_us = leased.deadline.0 - u64::from(WAIT.lease_ms) * 1000;
         assert_eq!(leased.id, ids[1]);
-        assert!(due.0 > 0 && begin_us >= due.0, "leased at {begin_us}, held until {due}");
+        let until_us = (ids[1].created_ms() + 400) * 1000;
+        assert!(begin_us >= until_us, "leased at {begin_us}, held until {until_us}");
         let states = [client.job(ids[0]).await, client.job(ids[2]).await];
         let states = states.map(|info| info.expect("look up").expect("is there").state);
         assert_eq!(states, [JobState::Cancelled, JobState::Held]);
@@ -373,4 +373,31 @@ fn a_waiting_fetch_gets_the_job_that_is_approved_retried_requeued_or_moved() {
             client.ack(leased.lease(), b"").await.expect("ack");
         }
     });
+}
+
+#[test]
+fn what_a_job_was_enqueued_with_is_shown() {
+    let (_folder, server) = start(1);
+    let at = server.addr();
+    let new = ["enqueue", "q", "x", "--unique-key", "k", "--limit-key", "ann"];
+    let held = ["--hold", "look first", "--hold-ms", "9000000", "--then", "approve"];
+    let first = json(&at, &[&new[..], &held].concat()).remove(0);
+    let again = json(&at, &new).remove(0);
+    assert_eq!((&first["duplicate"], &again["duplicate"]), (&false.into(), &true.into()));
+    assert_eq!(again["job"], first["job"]);
+    let job = first["job"].as_str().expect("an id");
+    assert_eq!(table(&at, &new), [[job]], "the bare id");
+    let shown = table(&at, &["inspect", job]);
+    for (field, value) in [
+        ("state", "held"),
+        ("limit_key", "ann"),
+        ("hold_reason", "look first"),
+        ("then", "approve"),
+        ("lease_expiries", "0"),
+    ] {
+        assert!(shown.contains(&vec![field.to_owned(), value.to_owned()]), "{field}: {shown:?}");
+    }
+    let now = json(&at, &["inspect", job]).remove(0);
+    let due = now["due_ms"].as_u64().expect("a time");
+    assert_eq!(Some(due - 9_000_000), now["created_ms"].as_u64());
 }

@@ -303,7 +303,7 @@ fn survive_kill_9(by_snapshot: bool) {
         // Two are leased for long, the third until its worker has said nothing for a while.
         let two = fetch(&client, FetchOptions { count: 2, ..NOW }).await;
         assert_eq!(ids(&two), jobs[..2]);
-        let lost = fetch(&client, FetchOptions { lease_ms: 1000, ..NOW }).await;
+        let lost = fetch(&client, FetchOptions { lease_ms: 2000, ..NOW }).await;
         assert_eq!(ids(&lost), [jobs[3]], "ann has two already");
         assert_eq!(fetch(&client, NOW).await, [], "three are active");
         if by_snapshot {
@@ -400,7 +400,7 @@ fn a_slot_is_free_however_its_job_is_taken_away() {
             let job = NewJob::new("q", b"").limit_key("ann");
             let jobs = enqueue(&client, &[job, job]).await;
             let other = Client::connect(server.addr()).await.expect("connect");
-            let lease_ms = if how == "expire" { 1000 } else { LEASE_MS };
+            let lease_ms = if how == "expire" { 2000 } else { LEASE_MS };
             let active = fetch(&other, FetchOptions { lease_ms, ..NOW }).await.remove(0);
             assert_eq!(active.id, jobs[0], "{how}");
             let waiter = client.clone();

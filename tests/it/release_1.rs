@@ -30,9 +30,13 @@ fn job(payload: &str) -> String {
     found.expect(payload)["job"].as_str().expect("an id").to_owned()
 }
 
-/// Everything it said is still so. There may be more to say.
+/// Everything it said is still so. There may be more to say, and a lease does not run while nobody serves.
 fn assert_same(then: &Value, now: &Value) {
     for (field, value) in then.as_object().expect("an object") {
+        if field == "due_ms" && then["state"] == "active" {
+            assert!(now["due_ms"].as_u64() >= value.as_u64(), "{now} was {then}");
+            continue;
+        }
         assert_eq!(&now[field], value, "{field} of {then}");
     }
 }
