@@ -3,6 +3,9 @@
 mod checksums;
 mod cli;
 mod client;
+mod controls;
 mod crash;
 mod damage;
+mod limits;
+mod release_1;
 mod tidy;

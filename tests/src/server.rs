@@ -124,11 +124,15 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().expect("kill the server");
         self.child.wait().expect("wait for the server");
-        // The kernel takes a ring apart after its process is gone: until then the socket takes connections that
-        // nobody will ever answer.
+        self.wait_until_closed();
+    }
+
+    /// The kernel takes a ring apart after its process is gone: until then the socket takes connections that nobody
+    /// will ever answer.
+    fn wait_until_closed(&self) {
         let begin = Instant::now();
         while TcpStream::connect(self.listen).is_ok() {
-            assert!(begin.elapsed() < STOP_MAX, "the port of a killed server stays open");
+            assert!(begin.elapsed() < STOP_MAX, "the port of a server that has ended stays open");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -143,6 +147,7 @@ impl Server {
         let begin = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("ask for its state") {
+                self.wait_until_closed();
                 return status.code();
             }
             assert!(begin.elapsed() < STOP_MAX, "the server does not stop");

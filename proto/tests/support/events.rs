@@ -1,16 +1,27 @@
-//! An entry body with every kind of event, as version 1 writes it.
+//! Entry bodies that have every kind of event between them: those of version 1, and those that version 2 added.
 
 use jobbie_proto::event::{
     Asked, BackoffKind, Blob, Class, CompletedJob, EnqueuedJob, Event, ExtendedJob, FailOutcome,
-    Group, KeyTaken, Late, LeasedJob, codec,
+    Group, HoldEnd, KeyTaken, Late, LeasedJob, LimitedJobs, QuarantinedJob, QueueSettings, Sharing,
+    UniqueKey, codec,
 };
 use jobbie_proto::{Code, EventSeq, JobSeq, LeaseToken, Micros, SessionId};
 
-/// The blob that the sample's events refer to.
+/// The blob that the events of version 1 refer to.
 pub(crate) const BLOB: &[u8] = b"workerhostpayloadtagskeyresulterrorbacktrace{1}[2]";
+/// The blob that the events of version 2 refer to.
+pub(crate) const BLOB_2: &[u8] = b"payloadtagskeyuniquereasonannnoteother payload";
 
 fn blob(text: &str) -> Blob {
-    let whole = std::str::from_utf8(BLOB).expect("it is text");
+    part(BLOB, text)
+}
+
+fn blob_2(text: &str) -> Blob {
+    part(BLOB_2, text)
+}
+
+fn part(of: &[u8], text: &str) -> Blob {
+    let whole = std::str::from_utf8(of).expect("it is text");
     let offset = whole.find(text).expect("a part of the blob");
     Blob { offset: offset as u32, len: text.len() as u32 }
 }
@@ -98,7 +109,7 @@ fn rest() -> Vec<Event> {
     ]
 }
 
-/// Every kind of event, in three groups.
+/// Every kind of event of version 1, in three groups.
 pub(crate) fn groups() -> Vec<Group> {
     let opened = Event::SessionOpened { client: 5, name: blob("worker"), host: blob("host") };
     let group = |session, number, confirmed_below, events| Group {
@@ -114,7 +125,151 @@ pub(crate) fn groups() -> Vec<Group> {
 
 /// The body that holds them.
 pub(crate) fn body() -> Vec<u8> {
-    let mut body = BLOB.to_vec();
-    codec::finish(&mut body, BLOB.len(), &groups());
+    body_of(BLOB, &groups())
+}
+
+fn limited() -> Event {
+    let job = |payload, due| EnqueuedJob {
+        payload: blob_2(payload),
+        tags: blob_2("tags"),
+        key: blob_2("key"),
+        due: Micros(due),
+    };
+    let key = |nth| KeyTaken {
+        nth,
+        key_hash: 0x2122_2324_2526_2728_292a_2b2c_2d2e_2f20,
+        content_hash: 0x3132_3334_3536_3738,
+        until: Micros(1_700_000_000_000_000),
+    };
+    Event::Limited(Box::new(LimitedJobs {
+        class: class(),
+        first_job: JobSeq(5),
+        jobs: vec![job("payload", 0), job("other payload", 1_600_000_000_000_000), job("", 0)],
+        keys: vec![key(0), key(2)],
+        limit_keys: vec!["ann".into(), "a tenant with a name that is longer".into(), "ann".into()],
+    }))
+}
+
+fn unique_taken() -> Event {
+    let taken = |job, until| UniqueKey {
+        job: JobSeq(job),
+        hash: 0x4142_4344_4546_4748_494a_4b4c_4d4e_4f40,
+        until: Micros(until),
+        key: blob_2("unique"),
+    };
+    Event::UniqueTaken { jobs: vec![taken(5, 1_650_000_000_000_000), taken(7, u64::MAX)] }
+}
+
+fn quarantined() -> Event {
+    let lost = |job, previous| QuarantinedJob {
+        job: JobSeq(job),
+        attempt: 3,
+        lease_expiries: 4,
+        session: SessionId(9),
+        error: blob_2("reason"),
+        previous: EventSeq(previous),
+    };
+    Event::Quarantined { jobs: vec![lost(5, 0), lost(6, 21)] }
+}
+
+fn controls() -> Vec<Event> {
+    let held = |until, then| Event::Held {
+        job: JobSeq(6),
+        until: Micros(until),
+        then,
+        reason: blob_2("reason"),
+        by: blob_2("ann"),
+    };
+    let jobs = || vec![JobSeq(5), JobSeq(7)];
+    vec![
+        Event::Retried { jobs: jobs() },
+        Event::Requeued { jobs: jobs() },
+        held(0, HoldEnd::Stay),
+        Event::Approved { job: JobSeq(6), note: blob_2("note"), by: blob_2("ann") },
+        held(1_650_000_000_000_000, HoldEnd::Approve),
+        held(1_660_000_000_000_000, HoldEnd::Cancel),
+        Event::Rejected {
+            job: JobSeq(6),
+            reason: blob_2("reason"),
+            by: blob_2("ann"),
+            previous: EventSeq(20),
+        },
+        Event::Moved { job: JobSeq(7), queue: "a queue name longer than eight bytes".into() },
+        Event::Prioritized { jobs: jobs(), priority: 0 },
+        Event::Replaced { job: JobSeq(7), payload: blob_2("other payload") },
+        Event::Purged { jobs: jobs() },
+    ]
+}
+
+fn queue_settings() -> Vec<Event> {
+    let configured = |fair| Event::QueueConfigured {
+        queue: "mail".into(),
+        settings: QueueSettings {
+            concurrency: 10,
+            rate: 100,
+            window_ms: 60_000,
+            key_concurrency: 2,
+            key_rate: 20,
+            key_window_ms: 30_000,
+            fair,
+        },
+    };
+    vec![
+        configured(Sharing::None),
+        configured(Sharing::Jobs),
+        configured(Sharing::WorkerTime),
+        Event::QueueDrained { queue: "mail".into() },
+        Event::KeyWeighed { queue: "mail".into(), key: "ann".into(), weight: 1000 },
+        Event::LimitsOpened {
+            queues: vec!["mail".into(), "a queue name longer than eight bytes".into()],
+        },
+    ]
+}
+
+fn refused() -> impl Iterator<Item = Event> {
+    let asked = [
+        Asked::Retry,
+        Asked::Requeue,
+        Asked::Hold,
+        Asked::Approve,
+        Asked::Reject,
+        Asked::Move,
+        Asked::Prioritize,
+        Asked::Replace,
+    ];
+    let refused = |asked| {
+        // The only code of 64 and above in an event.
+        let elsewhere = asked == Asked::Move;
+        let code = if elsewhere { Code::Unsupported } else { Code::IllegalState };
+        Event::Refused { job: JobSeq(6), asked, code }
+    };
+    asked.into_iter().map(refused)
+}
+
+/// Every kind of event that version 2 added, in two groups.
+pub(crate) fn groups_2() -> Vec<Group> {
+    let mut asked = vec![limited(), unique_taken()];
+    asked.extend(controls());
+    asked.extend(queue_settings());
+    asked.extend(refused());
+    let group = |session, number, confirmed_below, events| Group {
+        session: SessionId(session),
+        number,
+        confirmed_below,
+        events,
+    };
+    // No number here is that of a version: behind zeros it would make a cut look like the trailer of an empty entry.
+    vec![group(9, 8, 7, asked), group(0, 0, 0, vec![quarantined()])]
+}
+
+/// The body that holds them.
+pub(crate) fn body_2() -> Vec<u8> {
+    body_of(BLOB_2, &groups_2())
+}
+
+/// An entry body.
+pub(crate) fn body_of(blob: &[u8], groups: &Vec<Group>) -> Vec<u8> {
+    let mut body = blob.to_vec();
+    codec::finish(&mut body, blob.len(), groups);
     body
 }

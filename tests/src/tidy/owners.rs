@@ -24,6 +24,7 @@ pub const OWNERS: &[(&str, &str)] = &[
     ("tests/sim/", "simulation"),
     ("tests/src/", "house"),
     ("tests/it/", "house"),
+    ("tests/examples/", "house"),
     ("tests/Cargo.toml", "house"),
     ("examples/", "tools"),
     ("benches/", "tools"),
