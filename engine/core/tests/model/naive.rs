@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jobbie_proto::event::{BackoffKind, Class, Event, HoldEnd, QueueSettings};
+use jobbie_proto::event::{BackoffKind, Class, HoldEnd, QueueSettings};
 use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, Lease};
-use jobbie_proto::request::{
-    Enqueue, Fetch, Hold, JobAction, JobRef, QueueAction, QueueControl, When,
-};
+use jobbie_proto::request::{Enqueue, Fetch, Hold, JobRef, When};
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request, ShardId};
 
 #[derive(Clone, Debug)]
@@ -16,10 +14,10 @@ pub(crate) struct Job {
     pub(crate) session: u64,
     pub(crate) lease_ms: u32,
     /// Order of arrival among the waiting.
-    arrival: u64,
+    pub(crate) arrival: u64,
     /// What it was enqueued with.
-    original: Class,
-    placed: EventSeq,
+    pub(crate) original: Class,
+    pub(crate) placed: EventSeq,
 }
 
 /// What follows a run of new jobs.
@@ -49,9 +47,9 @@ pub(crate) struct Naive {
     pub(crate) now: u64,
     pub(crate) next_event: u64,
     pub(crate) next_job: u64,
-    arrivals: u64,
+    pub(crate) arrivals: u64,
     /// The job that the next one may follow in one run.
-    run: Option<u64>,
+    pub(crate) run: Option<u64>,
     pub(crate) jobs: BTreeMap<u64, Job>,
     /// Paused, completed, enqueued.
     pub(crate) queues: BTreeMap<String, (bool, u64, u64)>,
@@ -59,11 +57,11 @@ pub(crate) struct Naive {
     pub(crate) settings: BTreeMap<String, QueueSettings>,
     pub(crate) draining: BTreeSet<String>,
     /// When jobs were given out, by queue, and by queue and limit key.
-    claims: BTreeMap<(String, Option<String>), Vec<u64>>,
+    pub(crate) claims: BTreeMap<(String, Option<String>), Vec<u64>>,
     /// Since when a queue has lanes: those who arrived before go first.
-    lanes: BTreeMap<String, u64>,
+    pub(crate) lanes: BTreeMap<String, u64>,
     /// Job and end, by queue and unique key.
-    uniques: BTreeMap<(String, Vec<u8>), (u64, u64)>,
+    pub(crate) uniques: BTreeMap<(String, Vec<u8>), (u64, u64)>,
     pub(crate) sessions: BTreeMap<u64, Session>,
 }
 
@@ -76,20 +74,12 @@ pub(crate) enum Outcome {
     Refuse(Code),
 }
 
-/// The rate of a queue, or of its keys.
-fn rate_of(settings: &QueueSettings, key: &Option<String>) -> (u32, u32) {
-    match key {
-        None => (settings.rate, settings.window_ms),
-        Some(_) => (settings.key_rate, settings.key_window_ms),
-    }
-}
-
 impl Naive {
     pub(crate) fn new() -> Self {
         Self { next_event: 1, next_job: 1, ..Self::default() }
     }
 
-    fn event(&mut self) -> u64 {
+    pub(crate) fn event(&mut self) -> u64 {
         self.next_event += 1;
         self.next_event - 1
     }
@@ -210,66 +200,6 @@ impl Naive {
         self.jobs.get(&id.seq().0).filter(|job| job.view.id == id)
     }
 
-    fn queue_control(&mut self, control: &QueueControl<'_>) {
-        let name = control.queue.to_owned();
-        let queue = self.queues.entry(name.clone()).or_default();
-        match control.action {
-            QueueAction::Pause | QueueAction::Resume => {
-                queue.0 = control.action == QueueAction::Pause;
-                self.draining.remove(&name);
-            }
-            QueueAction::Drain => {
-                queue.0 = true;
-                self.draining.insert(name);
-            }
-            QueueAction::Configure(settings) => {
-                let old = self.settings.insert(name.clone(), settings).unwrap_or_default();
-                let now = self.now;
-                for ((queue, key), claims) in &mut self.claims {
-                    if *queue != name {
-                        continue;
-                    }
-                    // A claim that has left its window does not come back into a longer one.
-                    for (rate, window_ms) in [rate_of(&old, key), rate_of(&settings, key)] {
-                        let counts = rate > 0 && window_ms > 0;
-                        claims.retain(|at| counts && *at + u64::from(window_ms) * 1000 > now);
-                    }
-                }
-            }
-            QueueAction::Weigh { .. } => {}
-        }
-    }
-
-    /// How many more jobs may be given out, of a queue or of one of its keys.
-    fn room(&self, queue: &str, key: Option<&str>) -> usize {
-        let settings = self.settings.get(queue).copied().unwrap_or_default();
-        let concurrency =
-            if key.is_some() { settings.key_concurrency } else { settings.concurrency };
-        let active = self.jobs.values().filter(|job| {
-            let here = job.view.class.queue == queue && job.view.state == JobState::Active;
-            here && key.is_none_or(|key| job.view.limit_key == key)
-        });
-        let slots = match concurrency {
-            0 => usize::MAX,
-            most => (most as usize).saturating_sub(active.count()),
-        };
-        let of = (queue.to_owned(), key.map(str::to_owned));
-        let (rate, window_ms) = rate_of(&settings, &of.1);
-        if rate == 0 {
-            return slots;
-        }
-        let counts = |at: &&u64| **at + u64::from(window_ms) * 1000 > self.now;
-        let counted = self.claims.get(&of).map_or(0, |all| all.iter().filter(counts).count());
-        slots.min((rate as usize).saturating_sub(counted))
-    }
-
-    fn claim(&mut self, queue: &str, key: Option<String>) {
-        let settings = self.settings.get(queue).copied().unwrap_or_default();
-        if rate_of(&settings, &key).0 > 0 {
-            self.claims.entry((queue.to_owned(), key)).or_default().push(self.now);
-        }
-    }
-
     /// What follows a run of new jobs: it is about their keys and holds.
     fn settle(&mut self, after: &mut Vec<After>) {
         for after in after.drain(..) {
@@ -280,17 +210,17 @@ impl Naive {
         }
     }
 
-    fn hold(&mut self, job: u64, until: u64, then: HoldEnd, event: EventSeq) {
+    pub(crate) fn hold(&mut self, job: u64, until: u64, then: HoldEnd, event: EventSeq) {
         self.end(job, JobState::Held);
         let view = &mut self.jobs.get_mut(&job).expect("it exists").view;
         (view.due, view.then, view.hold, view.ended) = (Micros(until), then, event, Micros(0));
     }
 
-    fn until(&self, hold: &Hold<'_>) -> u64 {
+    pub(crate) fn until(&self, hold: &Hold<'_>) -> u64 {
         if hold.then == HoldEnd::Stay { 0 } else { self.now + hold.timeout_ms * 1000 }
     }
 
-    fn remove(&mut self, job: u64) -> Job {
+    pub(crate) fn remove(&mut self, job: u64) -> Job {
         self.uniques.retain(|_, (owner, _)| *owner != job);
         self.jobs.remove(&job).expect("it was found")
     }
@@ -428,7 +358,7 @@ impl Naive {
     }
 
     /// Does something to a leased job, or says why not.
-    fn worker(&mut self, lease: JobRef, work: impl FnOnce(&mut Self, u64)) -> Code {
+    pub(crate) fn worker(&mut self, lease: JobRef, work: impl FnOnce(&mut Self, u64)) -> Code {
         self.event();
         let Some(job) = self.find(lease.job) else { return Code::NotFound };
         if job.view.state != JobState::Active {
@@ -441,7 +371,7 @@ impl Naive {
         Code::Ok
     }
 
-    fn fail(&mut self, lease: JobRef, no_retry: bool) -> Failed {
+    pub(crate) fn fail(&mut self, lease: JobRef, no_retry: bool) -> Failed {
         let now = self.now;
         let (mut next_attempt, mut attempts_left) = (Micros(0), 0);
         let code = self.worker(lease, |model, job| {
@@ -475,7 +405,7 @@ impl Naive {
         Failed { code, next_attempt, attempts_left }
     }
 
-    fn wait_behind(&mut self, job: u64) {
+    pub(crate) fn wait_behind(&mut self, job: u64) {
         self.arrivals += 1;
         let job = self.jobs.get_mut(&job).expect("it exists");
         job.arrival = self.arrivals;
@@ -484,12 +414,12 @@ impl Naive {
         (job.view.ended, job.view.then) = (Micros(0), HoldEnd::Stay);
     }
 
-    fn give_back(&mut self, job: u64) {
+    pub(crate) fn give_back(&mut self, job: u64) {
         self.wait_behind(job);
         self.jobs.get_mut(&job).expect("it exists").view.attempt -= 1;
     }
 
-    fn end(&mut self, job: u64, state: JobState) {
+    pub(crate) fn end(&mut self, job: u64, state: JobState) {
         if state != JobState::Held {
             self.uniques.retain(|_, (owner, _)| *owner != job);
         }
@@ -500,73 +430,7 @@ impl Naive {
         (job.view.ended, job.view.then) = (Micros(now), HoldEnd::Stay);
     }
 
-    /// A request that controls jobs does nothing else, and names each once.
-    fn is_valid(&self, request: &Request<'_>) -> bool {
-        let jobs: BTreeSet<_> = request.job_controls.iter().map(|c| c.job.seq()).collect();
-        jobs.len() == request.job_controls.len()
-    }
-
-    fn control(&mut self, id: JobId, action: &JobAction<'_>) -> Code {
-        use JobState::{Active, Cancelled, Dead, Held, Pending, Retrying, Scheduled};
-        let event = EventSeq(self.event());
-        let Some(job) = self.find(id) else { return Code::NotFound };
-        let (seq, state) = (id.seq().0, job.view.state);
-        let legal = match action {
-            JobAction::Retry => matches!(state, Scheduled | Dead | Cancelled),
-            JobAction::Requeue => state == Dead,
-            JobAction::Hold(_) => matches!(state, Pending | Scheduled | Active | Retrying),
-            JobAction::Approve { .. } | JobAction::Reject { .. } => state == Held,
-            JobAction::Move { .. } => true,
-            JobAction::Prioritize { .. } => matches!(state, Pending | Scheduled),
-            JobAction::Replace { .. } => matches!(state, Pending | Scheduled | Retrying | Held),
-        };
-        if !legal {
-            return Code::IllegalState;
-        }
-        let now_waits = |model: &mut Self| {
-            if state == Pending {
-                model.wait_behind(seq);
-            }
-        };
-        match *action {
-            JobAction::Retry | JobAction::Requeue => {
-                self.wait_behind(seq);
-                let view = &mut self.jobs.get_mut(&seq).expect("it was found").view;
-                view.lease_expiries = 0;
-                if *action == JobAction::Retry {
-                    view.attempt = 0;
-                }
-            }
-            JobAction::Hold(hold) => {
-                let until = self.until(&hold);
-                self.hold(seq, until, hold.then, event);
-            }
-            JobAction::Approve { .. } => self.wait_behind(seq),
-            JobAction::Reject { .. } => {
-                self.end(seq, Dead);
-                self.jobs.get_mut(&seq).expect("it was found").view.last_error = event;
-            }
-            JobAction::Move { queue } => {
-                if !self.jobs[&seq].view.limit_key.is_empty() {
-                    self.lanes.entry(queue.into()).or_insert(self.arrivals);
-                }
-                now_waits(self);
-                self.queues.entry(queue.into()).or_default();
-                let job = self.jobs.get_mut(&seq).expect("it was found");
-                (job.view.class.queue, job.placed) = (queue.into(), event);
-            }
-            JobAction::Prioritize { priority } => {
-                now_waits(self);
-                self.jobs.get_mut(&seq).expect("it was found").view.class.priority = priority;
-            }
-            JobAction::Replace { .. } => {
-                self.jobs.get_mut(&seq).expect("it was found").view.payload = event;
-            }
-        }
-        Code::Ok
-    }
-
-    fn cancel(&mut self, id: JobId) -> Code {
+    pub(crate) fn cancel(&mut self, id: JobId) -> Code {
         self.event();
         let Some(job) = self.find(id) else { return Code::NotFound };
         if matches!(job.view.state, JobState::Dead | JobState::Cancelled) {
@@ -576,7 +440,7 @@ impl Naive {
         Code::Ok
     }
 
-    fn fetch(
+    pub(crate) fn fetch(
         &mut self,
         session: u64,
         fetch: &Fetch<'_>,
@@ -662,7 +526,7 @@ impl Naive {
         }
     }
 
-    fn expire(&mut self, job: u64) {
+    pub(crate) fn expire(&mut self, job: u64) {
         let event = self.event();
         self.end(job, JobState::Dead);
         self.jobs.get_mut(&job).expect("it exists").view.last_error = EventSeq(event);
@@ -683,87 +547,5 @@ impl Naive {
             }
             _ => None,
         }
-    }
-
-    /// Follows what the engine says that time has done, if it may have.
-    pub(crate) fn timers(&mut self, events: &[Event]) {
-        for event in events {
-            match event {
-                Event::LeaseExpired { jobs } => jobs.iter().for_each(|job| {
-                    self.event();
-                    let view = &self.jobs[&job.0].view;
-                    assert_eq!(view.state, JobState::Active, "r12: lease of job {job}");
-                    assert!(view.due.0 <= self.now, "r12: the lease of job {job} ended early");
-                    let spent = view.attempt >= view.class.max_retries.max(1);
-                    assert!(!spent || view.lease_expiries < 2, "b2: job {job} kills its workers");
-                    self.wait_behind(job.0);
-                    self.jobs.get_mut(&job.0).expect("it exists").view.lease_expiries += 1;
-                }),
-                Event::Quarantined { jobs } => jobs.iter().for_each(|quarantined| {
-                    let event = EventSeq(self.event());
-                    let job = quarantined.job.0;
-                    let view = &self.jobs[&job].view;
-                    assert_eq!(view.state, JobState::Active, "r12: lease of job {job}");
-                    assert!(view.due.0 <= self.now, "r12: the lease of job {job} ended early");
-                    assert!(view.attempt >= view.class.max_retries, "b2: attempts are left");
-                    assert!(view.lease_expiries >= 2, "b2: too few leases ran out");
-                    assert_eq!(quarantined.lease_expiries, view.lease_expiries + 1);
-                    assert_eq!(quarantined.attempt, view.attempt);
-                    self.end(job, JobState::Dead);
-                    let view = &mut self.jobs.get_mut(&job).expect("it exists").view;
-                    (view.last_error, view.lease_expiries) = (event, quarantined.lease_expiries);
-                }),
-                Event::Approved { job, .. } => {
-                    self.event();
-                    self.check_hold(job.0, HoldEnd::Approve);
-                    self.wait_behind(job.0);
-                }
-                Event::Cancelled { jobs } => jobs.iter().for_each(|job| {
-                    self.event();
-                    self.check_hold(job.0, HoldEnd::Cancel);
-                    self.end(job.0, JobState::Cancelled);
-                }),
-                Event::LimitsOpened { queues } => queues.iter().for_each(|_| {
-                    self.event();
-                }),
-                Event::Purged { jobs } => jobs.iter().for_each(|job| {
-                    self.event();
-                    let view = &self.jobs[&job.0].view;
-                    let ended = matches!(view.state, JobState::Dead | JobState::Cancelled);
-                    assert!(ended, "job {job} was purged while {}", view.state.name());
-                    assert!(Self::due(view).is_some_and(|at| at <= self.now), "purged early");
-                    self.remove(job.0);
-                }),
-                Event::Promoted { jobs } => jobs.iter().for_each(|job| {
-                    self.event();
-                    let view = &self.jobs[&job.0].view;
-                    let waits = matches!(view.state, JobState::Scheduled | JobState::Retrying);
-                    assert!(waits, "r14: job {job} did not wait for a time");
-                    assert!(view.due.0 <= self.now, "r14: job {job} was promoted early");
-                    self.wait_behind(job.0);
-                }),
-                Event::Expired { jobs } => jobs.iter().for_each(|job| {
-                    let view = &self.jobs[&job.0].view;
-                    let can = matches!(
-                        view.state,
-                        JobState::Pending
-                            | JobState::Scheduled
-                            | JobState::Retrying
-                            | JobState::Held
-                    );
-                    assert!(can, "job {job} expired while {}", view.state.name());
-                    let over = view.expire_at.0 > 0 && view.expire_at.0 <= self.now;
-                    assert!(over, "job {job} expired early");
-                    self.expire(job.0);
-                }),
-                other => panic!("time alone did {other:?}"),
-            }
-        }
-    }
-
-    fn check_hold(&self, job: u64, then: HoldEnd) {
-        let view = &self.jobs[&job].view;
-        assert_eq!((view.state, view.then), (JobState::Held, then), "the hold of job {job}");
-        assert!(view.due.0 <= self.now, "the hold of job {job} ended early");
     }
 }

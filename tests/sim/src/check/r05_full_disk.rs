@@ -1,6 +1,7 @@
-//! R5: while the disk is full only what adds jobs is refused; leases run out as ever, and writes resume unaided.
+//! R5: while the disk is full only what adds jobs or payloads is refused; leases run out as ever, and writes resume unaided.
 
 use jobbie_proto::reply::JobState;
+use jobbie_proto::request::{JobAction, JobControl};
 use jobbie_proto::{Code, Request};
 
 use super::violated;
@@ -11,8 +12,10 @@ const LATE_US: u64 = 1_000_000;
 
 /// A request is answered.
 pub(crate) fn reply(request: &Request<'_>, number: u64, code: Code) {
-    if code == Code::NoSpace && request.enqueues.is_empty() {
-        violated!("r05", "request {number} adds no job and was refused for want of space");
+    let replaces = |control: &JobControl<'_>| matches!(control.action, JobAction::Replace { .. });
+    let adds = !request.enqueues.is_empty() || request.job_controls.iter().any(replaces);
+    if code == Code::NoSpace && !adds {
+        violated!("r05", "request {number} adds nothing and was refused for want of space");
     }
 }
 
