@@ -18,7 +18,7 @@ impl Blob {
     /// The bytes, out of the whole blob.
     ///
     /// # Panics
-    /// When the range is outside the blob; [`codec::decode`] has checked it.
+    /// When the range is outside the blob; [`codec::decode`](super::codec::decode) has checked it.
     #[must_use]
     pub fn of(self, blob: &[u8]) -> &[u8] {
         &blob[self.offset as usize..][..self.len as usize]
@@ -100,7 +100,7 @@ pub struct EnqueuedJob {
     pub due: Micros,
 }
 
-/// An idempotency key taken by a job of the same [`Event::Enqueued`].
+/// An idempotency key taken by a job of the same [`Event::Enqueued`](super::Event::Enqueued).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct KeyTaken {
     /// Position of the job in the event.
