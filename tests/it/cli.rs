@@ -2,22 +2,17 @@
 
 use std::process::Output;
 
+use jobbie_tests::cli::{jobbie, lines};
 use jobbie_tests::server::{Server, free_address, run};
 use serde_json::Value;
 
 fn json(out: &Output) -> Vec<Value> {
     assert!(out.status.success(), "{out:?}");
-    let text = String::from_utf8_lossy(&out.stdout);
-    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    lines(&String::from_utf8_lossy(&out.stdout))
 }
 
 fn said(out: &Output) -> String {
     String::from_utf8_lossy(&out.stderr).into_owned()
-}
-
-/// Runs a client command against `addr`.
-fn jobbie(addr: &str, args: &[&str]) -> Output {
-    run("jobbie", &[args, &["--addr", addr, "--output", "json"]].concat())
 }
 
 #[test]

@@ -193,11 +193,7 @@ impl State {
         let noted = (queue.opening > 0).then_some((queue.opening, at));
         let stands = self.openings.iter().find(|opening| opening.1 == at).copied();
         assert_eq!(stands, noted, "queue {name} stands at another time of opening");
-        let waits = queue.pending() > 0;
-        let opens = rate.filter(|_| waits).and_then(|rate| queue.window.opens_at(rate));
-        let lane = queue.lanes.as_ref().and_then(|lanes| lanes.first_opening());
-        let opening = opens.into_iter().chain(lane).min().unwrap_or(0);
-        assert_eq!(queue.opening, opening, "queue {name} opens at another time");
+        assert_eq!(queue.opening, queue.opens_at(), "queue {name} opens at another time");
         assert_eq!(waiting.len() as u64, queue.pending(), "queue {name}: lost a waiting job");
         let expires = |job: &u64| {
             let entry = self.classes.get(self.class_of(*job));

@@ -72,6 +72,14 @@ impl Queue {
         rate.map_or(slots, |rate| slots.min(self.window.room(now, rate).into()))
     }
 
+    /// When a window opens for which jobs wait, its own or that of a key; 0 is never.
+    pub(crate) fn opens_at(&self) -> u64 {
+        let waits = self.pending() > 0;
+        let whole = self.rate().filter(|_| waits).and_then(|rate| self.window.opens_at(rate));
+        let lane = self.lanes.as_ref().and_then(|lanes| lanes.first_opening());
+        whole.into_iter().chain(lane).min().unwrap_or(0)
+    }
+
     /// What its lanes are to keep to.
     pub(crate) fn lane_limits(&self) -> Limits {
         if crate::mutant!(KeyLimitsIgnored) {

@@ -114,7 +114,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         request: &Request<'_>,
         frame_bytes: usize,
     ) {
-        let (bytes, bytes_max) = (log_bytes(request, frame_bytes), self.log.body_bytes_max() / 2);
+        let bytes_max = self.log.body_bytes_max() / 2;
+        let bytes = log_bytes(request, frame_bytes, bytes_max);
         if bytes > bytes_max {
             let message = format!(
                 "the request takes up to {bytes} bytes in the log, and on this small disk at most \
@@ -285,11 +286,15 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 }
 
 /// At most what a request takes in the log: its own bytes, what it says of each job, its events, and the name of a queue in
-/// each event that has one, which a frame has only once.
-fn log_bytes(request: &Request<'_>, frame_bytes: usize) -> usize {
+/// each event that has one, which a frame has only once. Exact enough to be told only when it may be above `bytes_max`.
+fn log_bytes(request: &Request<'_>, frame_bytes: usize, bytes_max: usize) -> usize {
     const EVENT_BYTES: usize = 64;
     const JOB_BYTES: usize = 48;
     let operations: usize = request.operations().iter().map(|(_, len)| len).sum();
+    let most = frame_bytes + (operations + 4) * (JOB_BYTES + EVENT_BYTES + QUEUE_BYTES_MAX);
+    if most <= bytes_max {
+        return most;
+    }
     // Runs of like jobs share one event.
     let runs = request.enqueues.chunk_by(|a, b| a.shares_class(b)).count();
     let named = runs + request.job_controls.len() + request.queue_controls.len();

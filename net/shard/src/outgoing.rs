@@ -193,27 +193,31 @@ impl Sources {
         }
     }
 
+    /// What was gathered of an event: its entry, its record, and which element of it that is.
+    fn event(&self, event: EventSeq) -> Option<(&Decoded, &Event, usize)> {
+        let entry = self.find(event)?;
+        entry.event(event).map(|(record, nth)| (entry, record, nth))
+    }
+
     /// Where a job was moved to.
     fn queue(&self, event: EventSeq) -> Option<&str> {
-        match self.find(event)?.event(event) {
-            Some((Event::Moved { queue, .. }, _)) => Some(queue),
+        match self.event(event)? {
+            (_, Event::Moved { queue, .. }, _) => Some(queue),
             _ => None,
         }
     }
 
     /// The payload that replaced a job's.
     fn payload(&self, event: EventSeq) -> Option<&[u8]> {
-        let entry = self.find(event)?;
-        match entry.event(event) {
-            Some((Event::Replaced { payload, .. }, _)) => Some(entry.bytes(*payload)),
+        match self.event(event)? {
+            (entry, Event::Replaced { payload, .. }, _) => Some(entry.bytes(*payload)),
             _ => None,
         }
     }
 
     fn hold(&self, event: EventSeq) -> (&[u8], &str) {
-        let Some(entry) = self.find(event) else { return (&[], "") };
-        match entry.event(event) {
-            Some((Event::Held { reason, by, .. }, _)) => {
+        match self.event(event) {
+            Some((entry, Event::Held { reason, by, .. }, _)) => {
                 let by = std::str::from_utf8(entry.bytes(*by)).unwrap_or_default();
                 (entry.bytes(*reason), by)
             }
@@ -222,31 +226,29 @@ impl Sources {
     }
 
     fn error(&self, event: EventSeq) -> (&[u8], &[u8]) {
-        let Some(entry) = self.find(event) else { return (&[], &[]) };
-        match entry.event(event) {
-            Some((Event::Failed { error, backtrace, .. }, _)) => {
+        let Some((entry, record, nth)) = self.event(event) else { return (&[], &[]) };
+        match record {
+            Event::Failed { error, backtrace, .. } => {
                 (entry.bytes(*error), entry.bytes(*backtrace))
             }
-            Some((Event::Quarantined { jobs }, nth)) => (entry.bytes(jobs[nth].error), &[]),
-            Some((Event::Rejected { reason, .. }, _)) if reason.is_empty() => (b"rejected", &[]),
-            Some((Event::Rejected { reason, .. }, _)) => (entry.bytes(*reason), &[]),
-            Some((Event::Expired { .. }, _)) => (b"job expired", &[]),
+            Event::Quarantined { jobs } => (entry.bytes(jobs[nth].error), &[]),
+            Event::Rejected { reason, .. } if reason.is_empty() => (b"rejected", &[]),
+            Event::Rejected { reason, .. } => (entry.bytes(*reason), &[]),
+            Event::Expired { .. } => (b"job expired", &[]),
             _ => (&[], &[]),
         }
     }
 
     fn progress(&self, event: EventSeq) -> &[u8] {
-        let Some(entry) = self.find(event) else { return &[] };
-        match entry.event(event) {
-            Some((Event::Extended { jobs }, nth)) => entry.bytes(jobs[nth].progress),
+        match self.event(event) {
+            Some((entry, Event::Extended { jobs }, nth)) => entry.bytes(jobs[nth].progress),
             _ => &[],
         }
     }
 
     fn checkpoint(&self, event: EventSeq) -> &[u8] {
-        let Some(entry) = self.find(event) else { return &[] };
-        match entry.event(event) {
-            Some((Event::Extended { jobs }, nth)) => entry.bytes(jobs[nth].checkpoint),
+        match self.event(event) {
+            Some((entry, Event::Extended { jobs }, nth)) => entry.bytes(jobs[nth].checkpoint),
             _ => &[],
         }
     }

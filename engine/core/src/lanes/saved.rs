@@ -11,7 +11,7 @@ use super::window::{RateWindow, Run};
 use super::{LaneId, Lanes, Waiting};
 use crate::fifo::{Cursor, Item};
 
-/// A lane without its waiting jobs.
+/// A lane without its waiting jobs and its claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Saved<'a> {
     pub(crate) key: Key<'a>,
@@ -19,8 +19,6 @@ pub(crate) struct Saved<'a> {
     pub(crate) turn: Turn,
     /// What its last job that ended has cost. 0 when none has.
     pub(crate) cost_us: u64,
-    /// Its claims, oldest first.
-    pub(crate) claims: Vec<Run>,
 }
 
 impl Lanes {
@@ -35,7 +33,7 @@ impl Lanes {
         Some((LaneId(at), self.saved(LaneId(at))))
     }
 
-    /// A lane without its waiting jobs.
+    /// A lane without its waiting jobs and its claims.
     pub(crate) fn saved(&self, id: LaneId) -> Saved<'_> {
         let lane = self.lanes.get(id.0);
         Saved {
@@ -43,7 +41,6 @@ impl Lanes {
             active: lane.active,
             turn: lane.turn,
             cost_us: lane.cost_us,
-            claims: lane.window.runs().collect(),
         }
     }
 
@@ -79,13 +76,13 @@ impl Lanes {
         std::iter::from_fn(move || lane.next(usize::from(tier), &mut cursor))
     }
 
-    /// Begins to restore: [`Lanes::restore_lane`] for every row, [`Lanes::restore_waiting`] for every job that
+    /// Begins to restore: [`Lanes::restore_lane`] for every row, [`Lanes::restore_claim`] for every claim, [`Lanes::restore_waiting`] for every job that
     /// waits, then [`Lanes::restored`].
     pub(crate) fn restore(limits: Limits, clock: Clock) -> Self {
         Self { clock, ..Self::new(limits) }
     }
 
-    /// Brings a lane back, for now without its jobs.
+    /// Brings a lane back, for now without its claims and jobs.
     ///
     /// # Panics
     /// When there is one of this key already, or the row is out of bounds.
@@ -94,9 +91,6 @@ impl Lanes {
         let id = self.insert(saved.key);
         let lane: &mut Lane = self.lanes.get_mut(id.0);
         (lane.active, lane.turn, lane.cost_us) = (saved.active, saved.turn, saved.cost_us);
-        for run in &saved.claims {
-            lane.window.claim(run.time_us, run.count);
-        }
         self.active += u64::from(saved.active);
         id
     }

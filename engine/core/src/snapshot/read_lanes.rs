@@ -57,7 +57,6 @@ impl RestoringLanes {
             active: row.active,
             turn,
             cost_us: row.cost_us,
-            claims: Vec::new(),
         });
         self.lanes.push((place, id));
         Ok(())

@@ -233,11 +233,7 @@ impl State {
     /// Keeps the time at which a window of the queue opens next where timers look for it.
     pub(crate) fn note_opening(&mut self, at: u32) {
         let queue = self.queues.get(at);
-        let waits = queue.pending() > 0;
-        let whole = queue.rate().filter(|_| waits).and_then(|rate| queue.window.opens_at(rate));
-        let lane = queue.lanes.as_ref().and_then(|lanes| lanes.first_opening());
-        let opening = whole.into_iter().chain(lane).min().unwrap_or(0);
-        let before = queue.opening;
+        let (opening, before) = (queue.opens_at(), queue.opening);
         if opening == before {
             return;
         }

@@ -251,6 +251,14 @@ pub(crate) struct JobsArgs {
     pub(crate) jobs: Vec<JobId>,
 }
 
+/// Who decides about jobs.
+#[derive(Debug, Args)]
+pub(crate) struct ByArgs {
+    /// Who says so [default: the variable USER]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct HoldArgs {
     #[command(flatten)]
@@ -258,9 +266,8 @@ pub(crate) struct HoldArgs {
     /// Why, for people
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) reason: String,
-    /// Who says so [default: the variable USER]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
     #[command(flatten)]
     pub(crate) timeout: HoldTimeoutArgs,
 }
@@ -272,9 +279,8 @@ pub(crate) struct ApproveArgs {
     /// Anything to be remembered
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) note: String,
-    /// Who says so [default: the variable USER]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
 }
 
 #[derive(Debug, Args)]
@@ -284,9 +290,8 @@ pub(crate) struct RejectArgs {
     /// Why; becomes the error of the jobs
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) reason: String,
-    /// Who says so [default: the variable USER]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) by: Option<String>,
+    #[command(flatten)]
+    pub(crate) by: ByArgs,
 }
 
 #[derive(Debug, Args)]

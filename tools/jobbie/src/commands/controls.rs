@@ -22,19 +22,19 @@ pub(super) fn requeue(args: &JobsArgs) -> Result<Exit, CallError> {
 }
 
 pub(super) fn hold(args: &HoldArgs) -> Result<Exit, CallError> {
-    let by = by(args.by.as_deref());
+    let by = by(args.by.by.as_deref());
     let hold = hold_for(&args.reason, &by, &args.timeout);
     control(&args.jobs.client, &args.jobs.jobs, JobAction::Hold(hold), "held")
 }
 
 pub(super) fn approve(args: &ApproveArgs) -> Result<Exit, CallError> {
-    let by = by(args.by.as_deref());
+    let by = by(args.by.by.as_deref());
     let action = JobAction::Approve { note: args.note.as_bytes(), by: &by };
     control(&args.jobs.client, &args.jobs.jobs, action, "pending")
 }
 
 pub(super) fn reject(args: &RejectArgs) -> Result<Exit, CallError> {
-    let by = by(args.by.as_deref());
+    let by = by(args.by.by.as_deref());
     let action = JobAction::Reject { reason: args.reason.as_bytes(), by: &by };
     control(&args.jobs.client, &args.jobs.jobs, action, "dead")
 }

@@ -41,7 +41,8 @@ fn describe(lanes: &Lanes, places: &[Place]) -> String {
     let (mut text, mut last) = (format!("{:?}", lanes.plan(1 << 50, ask, look)), None);
     while let Some((id, saved)) = lanes.lane_after(last) {
         let tiers = (0..3).map(|tier| lanes.waiting(id, tier).collect::<Vec<_>>());
-        text += &format!("{saved:?} {:?}", tiers.collect::<Vec<_>>());
+        let claims: Vec<_> = lanes.window(id).runs().collect();
+        text += &format!("{saved:?} {claims:?} {:?}", tiers.collect::<Vec<_>>());
         last = Some(id);
     }
     text
@@ -57,6 +58,7 @@ fn restored(lanes: &Lanes, places: &[Place]) -> Lanes {
     // In any order: numbers mean nothing.
     for (id, saved) in ids.into_iter().rev() {
         let new = restored.restore_lane(&saved);
+        lanes.window(id).runs().for_each(|run| restored.restore_claim(new, run));
         for tier in 0..3 {
             for waiting in lanes.waiting(id, tier).filter(|&w| waits(places, w)) {
                 restored.restore_waiting(new, tier, waiting);
