@@ -123,6 +123,12 @@ impl JobState {
         Self::ALL.get(usize::from(number)).copied()
     }
 
+    /// Whether the job is over and still in memory, until it is put back or purged.
+    #[must_use]
+    pub fn has_ended(self) -> bool {
+        matches!(self, Self::Dead | Self::Cancelled)
+    }
+
     /// The state's name on every surface.
     #[must_use]
     pub fn name(self) -> &'static str {

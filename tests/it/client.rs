@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use jobbie_client::{
-    BackoffKind, Client, Code, FetchOptions, JobContext, JobError, JobState, NewJob, Worker,
+    BackoffKind, Client, Code, FetchOptions, JobContext, JobError, JobId, JobState, NewJob, Worker,
 };
 use jobbie_proto::ShardId;
 use jobbie_proto::limits::HELLO_BYTES_MAX;
@@ -102,31 +102,41 @@ async fn every_third_fails_once(
     Ok(Vec::new())
 }
 
+/// A worker has a job that is taken away from it: it is told, and reports the job as lost.
+pub(crate) async fn a_worker_loses_its_job(
+    client: &Client,
+    take_away: impl AsyncFnOnce(JobId),
+) -> JobId {
+    let job = client.enqueue(&NewJob::new("q", b"")).await.expect("enqueue");
+    let told = Arc::new(tokio::sync::Notify::new());
+    let begun = Arc::new(tokio::sync::Notify::new());
+    let (tell, begin) = (Arc::clone(&told), Arc::clone(&begun));
+    let worker = Worker::builder(client).queue("q", move |job: JobContext| {
+        let (tell, begin) = (Arc::clone(&tell), Arc::clone(&begin));
+        async move {
+            begin.notify_one();
+            job.cancelled().await;
+            tell.notify_one();
+            Ok(Vec::new())
+        }
+    });
+    let work = tokio::spawn(worker.run_until(async move { told.notified().await }));
+    begun.notified().await;
+    take_away(job.id).await;
+    let report = tokio::time::timeout(Duration::from_secs(30), work).await.expect("in time");
+    let report = report.expect("no panic").expect("a worker");
+    assert_eq!((report.lost, report.completed), (1, 0), "{report:?}");
+    job.id
+}
+
 #[test]
 fn a_worker_is_told_that_its_job_was_cancelled() {
     let (_folder, server) = start("1");
     run(async {
         let client = Client::connect(server.addr()).await.expect("connect");
-        let job = client.enqueue(&NewJob::new("q", b"")).await.expect("enqueue");
-        let told = Arc::new(tokio::sync::Notify::new());
-        let begun = Arc::new(tokio::sync::Notify::new());
-        let (tell, begin) = (Arc::clone(&told), Arc::clone(&begun));
-        let worker = Worker::builder(&client).queue("q", move |job: JobContext| {
-            let (tell, begin) = (Arc::clone(&tell), Arc::clone(&begin));
-            async move {
-                begin.notify_one();
-                job.cancelled().await;
-                tell.notify_one();
-                Ok(Vec::new())
-            }
-        });
-        let work = tokio::spawn(worker.run_until(async move { told.notified().await }));
-        begun.notified().await;
-        client.cancel(job.id).await.expect("cancel");
-        let report = tokio::time::timeout(Duration::from_secs(30), work).await.expect("in time");
-        let report = report.expect("no panic").expect("a worker");
-        assert_eq!((report.lost, report.completed), (1, 0), "{report:?}");
-        let info = client.job(job.id).await.expect("look up").expect("still known");
+        let cancel = async |job| client.cancel(job).await.expect("cancel");
+        let job = a_worker_loses_its_job(&client, cancel).await;
+        let info = client.job(job).await.expect("look up").expect("still known");
         assert_eq!(info.state, JobState::Cancelled);
     });
 }

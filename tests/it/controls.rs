@@ -1,16 +1,16 @@
 //! What operators do with jobs, on the real server: by the command line and by the Rust client.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jobbie_client::{
-    BackoffKind, Client, Code, Error, FetchOptions, Hold, HoldEnd, Job, JobContext, JobState,
-    NewJob, Worker,
+    BackoffKind, Client, Code, Error, FetchOptions, Hold, HoldEnd, Job, JobState, NewJob,
 };
 use jobbie_tests::cli::{done, jobbie, json, lines, refused, table};
 use jobbie_tests::server::{Server, free_address};
 use serde_json::Value;
+
+use crate::client::a_worker_loses_its_job;
 
 const HOLD: Hold<'_> = Hold { reason: b"", by: "", timeout_ms: 0, then: HoldEnd::Stay };
 const WAIT: FetchOptions = FetchOptions { count: 1, lease_ms: 60_000, wait_ms: 30_000 };
@@ -183,38 +183,21 @@ fn what_cannot_be_done_to_a_job_is_told_with_its_reason() {
 fn a_worker_is_told_that_its_job_was_held_and_cannot_finish_it() {
     let (_folder, server) = start(1);
     with(&server, async |client| {
-        let job = client.enqueue(&NewJob::new("q", b"")).await.expect("enqueue");
-        let (told, begun) =
-            (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
-        let (tell, begin) = (Arc::clone(&told), Arc::clone(&begun));
-        let worker = Worker::builder(&client).queue("q", move |job: JobContext| {
-            let (tell, begin) = (Arc::clone(&tell), Arc::clone(&begin));
-            async move {
-                begin.notify_one();
-                job.cancelled().await;
-                tell.notify_one();
-                Ok(Vec::new())
-            }
-        });
-        let work = tokio::spawn(worker.run_until(async move { told.notified().await }));
-        begun.notified().await;
         let hold = Hold { reason: b"too many mails", by: "ann", ..HOLD };
-        client.hold(job.id, hold).await.expect("hold");
-        let report = tokio::time::timeout(Duration::from_secs(30), work).await.expect("in time");
-        let report = report.expect("no panic").expect("a worker");
-        assert_eq!((report.lost, report.completed), (1, 0), "{report:?}");
-        let info = client.job(job.id).await.expect("look up").expect("still known");
+        let hold = async |job| client.hold(job, hold).await.expect("hold");
+        let job = a_worker_loses_its_job(&client, hold).await;
+        let info = client.job(job).await.expect("look up").expect("still known");
         assert_eq!((info.state, &*info.hold_by), (JobState::Held, "ann"));
         assert_eq!(&info.hold_reason[..], b"too many mails");
         assert!(is_empty(&client, "q").await, "it is held");
 
-        client.approve(job.id, "", "ann").await.expect("approve");
+        client.approve(job, "", "ann").await.expect("approve");
         let leased = take(&client, "q").await;
-        assert_eq!(leased.id, job.id);
-        client.hold(job.id, HOLD).await.expect("hold");
+        assert_eq!(leased.id, job);
+        client.hold(job, HOLD).await.expect("hold");
         assert_eq!(code(client.ack(leased.lease(), b"").await), Code::NotActive);
-        assert_eq!(code(client.hold(job.id, HOLD).await), Code::IllegalState, "it is held");
-        client.approve(job.id, "", "").await.expect("approve");
+        assert_eq!(code(client.hold(job, HOLD).await), Code::IllegalState, "it is held");
+        client.approve(job, "", "").await.expect("approve");
         let again = take(&client, "q").await;
         assert_eq!(code(client.ack(leased.lease(), b"").await), Code::StaleLease);
         client.ack(again.lease(), b"").await.expect("ack");

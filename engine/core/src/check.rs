@@ -68,7 +68,7 @@ impl State {
         self.check_sessions();
         self.check_ended();
         self.uniques.check(|job| {
-            let ended = || matches!(self.job_state(job), JobState::Dead | JobState::Cancelled);
+            let ended = || self.job_state(job).has_ended();
             self.jobs.contains(job) && !ended()
         });
         let waits = |job: u64| self.jobs.contains(job);
@@ -83,8 +83,7 @@ impl State {
         let mut listed: Vec<_> = self.ended.iter().filter_map(|item| self.is_ended(item)).collect();
         listed.sort_unstable();
         listed.dedup();
-        let ended =
-            |job: &u64| matches!(self.job_state(*job), JobState::Dead | JobState::Cancelled);
+        let ended = |job: &u64| self.job_state(*job).has_ended();
         assert!(self.jobs.iter().filter(ended).eq(listed), "ended jobs are not all listed");
     }
 

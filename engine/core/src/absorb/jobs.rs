@@ -142,7 +142,7 @@ impl State {
         self.number_event();
         self.digest.mix_all(&[Mark::Purged as u64, job.0]);
         let state = self.job_state(job.0);
-        let ended = matches!(state, JobState::Dead | JobState::Cancelled);
+        let ended = state.has_ended();
         assert!(ended, "a job that is {} was purged", state.name());
         let detached = self.detach(job.0);
         self.forget(detached);

@@ -281,7 +281,7 @@ impl Restoring {
     }
 
     fn has_ended(&self, job: u64) -> bool {
-        matches!(self.state.job_state(job), JobState::Dead | JobState::Cancelled)
+        self.state.job_state(job).has_ended()
     }
 
     fn unique(&mut self, row: UniqueRow) -> Checked {
@@ -338,7 +338,7 @@ impl Restoring {
             detached = detached.into_class(class);
         }
         // Version 1 did not say when a job ended.
-        let ended = matches!(row.state, JobState::Dead | JobState::Cancelled);
+        let ended = row.state.has_ended();
         let mark = if ended && row.mark == 0 { self.state.time } else { row.mark };
         require(!ended || mark <= self.state.time, "a job ended ahead of its time")?;
         let number = self.state.track(detached, row.state, mark);

@@ -194,9 +194,7 @@ impl State {
     /// Whether an ended job still is what it was when it was noted.
     pub(crate) fn is_ended(&self, item: Item) -> Option<u64> {
         let Item::Single { job, position: at } = item else { unreachable!("jobs end one by one") };
-        let ended = |tracked: &Tracked| {
-            matches!(tracked.state, JobState::Dead | JobState::Cancelled) && tracked.mark == at
-        };
+        let ended = |tracked: &Tracked| tracked.state.has_ended() && tracked.mark == at;
         let number = self.jobs.contains(job).then(|| self.number_of(job)).flatten()?;
         ended(self.tracked.get(number)).then_some(job)
     }

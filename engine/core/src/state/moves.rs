@@ -197,7 +197,7 @@ impl State {
         tracked.mark = mark;
         tracked.then = HoldEnd::Stay;
         self.recount(detached, Some(state));
-        if matches!(state, JobState::Dead | JobState::Cancelled) {
+        if state.has_ended() {
             self.ended.push(Item::Single { job, position: mark });
             if !crate::mutant!(UniqueKeptByTheDead) {
                 self.uniques.release(job);
