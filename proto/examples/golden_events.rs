@@ -1,11 +1,25 @@
-//! Writes the golden entry body of this version, once, before it ships: `golden_events FILE`.
+//! Writes a golden entry body of this version, once, before it ships:
+//! `golden_events every_kind|plans|ties|schedules|operations FILE`.
 
 #[expect(dead_code, reason = "those of older versions are written")]
 #[path = "../tests/support/events.rs"]
 mod events;
+#[path = "../tests/support/events_plans.rs"]
+mod events_plans;
+#[path = "../tests/support/events_ties.rs"]
+mod events_ties;
 
 fn main() {
-    let path = std::env::args().nth(1).expect("a file");
+    let name = std::env::args().nth(1).expect("a name");
+    let body = match &*name {
+        "every_kind" => events::body_2(),
+        "plans" => events_plans::body(),
+        "ties" => events_ties::body(),
+        "schedules" => events::body_of_schedules(),
+        "operations" => events::body_operations(),
+        other => panic!("no golden body {other}"),
+    };
+    let path = std::env::args().nth(2).expect("a file");
     let mut file = std::fs::File::create_new(&path).expect("a file that is not there yet");
-    std::io::Write::write_all(&mut file, &events::body_2()).expect("written");
+    std::io::Write::write_all(&mut file, &body).expect("written");
 }

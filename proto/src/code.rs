@@ -57,6 +57,8 @@ codes! {
     StaleLease = 5, "STALE_LEASE";
     /// The job is in a state in which the operation is not allowed. Nothing was done.
     IllegalState = 6, "ILLEGAL_STATE";
+    /// The job has as many events as it can have. Nothing was done.
+    PlanFull = 9, "PLAN_FULL";
 
     /// A field is missing, out of range or of the wrong form.
     Invalid = 64, "INVALID";

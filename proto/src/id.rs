@@ -54,6 +54,10 @@ integer_id! {
     LeaseToken
 }
 integer_id! {
+    /// Work on many jobs within its shard: the sequence number of the event that began it.
+    OperationId
+}
+integer_id! {
     /// Log time: microseconds since the Unix epoch, stamped by the leader, never running backwards.
     Micros
 }
@@ -100,6 +104,7 @@ const SHARD_BITS: u32 = 10;
 const MS_BITS: u32 = 44;
 const HEX_DIGITS: usize = 26;
 const PREFIX: &str = "job_";
+const OPERATION_PREFIX: &str = "op_";
 
 const _: () = assert!((SEQ_BITS + SHARD_BITS + MS_BITS) as usize == HEX_DIGITS * 4);
 const _: () = assert!(crate::limits::SHARDS_MAX as u64 == 1 << SHARD_BITS);
@@ -109,7 +114,9 @@ const _: () = assert!(crate::limits::SHARDS_MAX as u64 == 1 << SHARD_BITS);
 /// shard and its place there, without a map.
 ///
 /// As text: `job_` and 26 lower-case hexadecimal digits, 30 characters.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
+)]
 pub struct JobId(u128);
 
 impl JobId {
@@ -181,12 +188,124 @@ impl FromStr for JobId {
     type Err = BadJobId;
 
     fn from_str(text: &str) -> Result<Self, BadJobId> {
-        let digits = text.strip_prefix(PREFIX).ok_or(BadJobId)?;
-        let lower_hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        if digits.len() != HEX_DIGITS || !digits.as_bytes().iter().all(lower_hex) {
-            return Err(BadJobId);
-        }
-        u128::from_str_radix(digits, 16).map(Self).map_err(|_| BadJobId)
+        parse_digits(text, PREFIX).map(Self).ok_or(BadJobId)
+    }
+}
+
+fn parse_digits(text: &str, prefix: &str) -> Option<u128> {
+    let digits = text.strip_prefix(prefix)?;
+    let lower_hex = |b: &u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    let sound = digits.len() == HEX_DIGITS && digits.as_bytes().iter().all(lower_hex);
+    sound.then(|| u128::from_str_radix(digits, 16).ok()).flatten()
+}
+
+const BATCH_PREFIX: &str = "batch_";
+
+/// A batch, anywhere: as [`JobId`], with the number of the event that opened it in place of a job's. The shard is
+/// the one that counts its members.
+///
+/// As text: `batch_` and 26 lower-case hexadecimal digits, 32 characters.
+#[derive(
+    Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Archive, Serialize, Deserialize,
+)]
+pub struct BatchId(u128);
+
+impl BatchId {
+    /// Puts an id together.
+    ///
+    /// # Panics
+    /// When a part does not fit its bits.
+    #[must_use]
+    pub fn new(opened_ms: u64, shard: ShardId, number: EventSeq) -> Self {
+        Self(JobId::new(opened_ms, shard, JobSeq(number.0)).0)
+    }
+
+    /// From its 104-bit number; `None` when it has more bits.
+    #[must_use]
+    pub fn from_u128(raw: u128) -> Option<Self> {
+        JobId::from_u128(raw).map(|id| Self(id.0))
+    }
+
+    /// As a 104-bit number.
+    #[must_use]
+    pub fn to_u128(self) -> u128 {
+        self.0
+    }
+
+    /// When it was opened, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn opened_ms(self) -> u64 {
+        JobId(self.0).created_ms()
+    }
+
+    /// The shard that counts its members.
+    #[must_use]
+    pub fn shard(self) -> ShardId {
+        JobId(self.0).shard()
+    }
+
+    /// The event that opened it, within its shard.
+    #[must_use]
+    pub fn number(self) -> EventSeq {
+        EventSeq(JobId(self.0).seq().0)
+    }
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{BATCH_PREFIX}{:026x}", self.0)
+    }
+}
+
+impl fmt::Debug for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The text is not a batch id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a batch id: expected \"batch_\" and 26 lower-case hexadecimal digits")]
+pub struct BadBatchId;
+
+impl FromStr for BatchId {
+    type Err = BadBatchId;
+
+    fn from_str(text: &str) -> Result<Self, BadBatchId> {
+        parse_digits(text, BATCH_PREFIX).map(Self).ok_or(BadBatchId)
+    }
+}
+
+/// An operation, anywhere. As text: `op_SHARD_ID`, such as `op_0_17`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationRef {
+    /// The shard that does it.
+    pub shard: ShardId,
+    /// Which of that shard's.
+    pub id: OperationId,
+}
+
+impl fmt::Display for OperationRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{OPERATION_PREFIX}{}_{}", self.shard, self.id)
+    }
+}
+
+/// The text is not an operation's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an operation: expected \"op_\", the shard, \"_\" and a number, such as op_0_17")]
+pub struct BadOperationRef;
+
+impl FromStr for OperationRef {
+    type Err = BadOperationRef;
+
+    fn from_str(text: &str) -> Result<Self, BadOperationRef> {
+        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        let numbers = text.strip_prefix(OPERATION_PREFIX).and_then(|rest| rest.split_once('_'));
+        let (shard, id) = numbers.filter(|(a, b)| digits(a) && digits(b)).ok_or(BadOperationRef)?;
+        let shard = ShardId(shard.parse().map_err(|_| BadOperationRef)?);
+        let id = OperationId(id.parse().map_err(|_| BadOperationRef)?);
+        Ok(Self { shard, id })
     }
 }
 
@@ -217,6 +336,16 @@ mod tests {
     }
 
     #[test]
+    fn an_operation_is_named_with_its_shard() {
+        let operation = OperationRef { shard: ShardId(3), id: OperationId(17) };
+        assert_eq!(operation.to_string(), "op_3_17");
+        assert_eq!("op_3_17".parse(), Ok(operation));
+        for text in ["", "op_", "op_3", "op_3_", "op__3", "op_+3_1", "op_70000_1", "job_3_1"] {
+            assert_eq!(text.parse::<OperationRef>(), Err(BadOperationRef), "{text}");
+        }
+    }
+
+    #[test]
     fn anything_else_is_refused() {
         for text in [
             "",
@@ -229,5 +358,12 @@ mod tests {
         }
         assert_eq!(format!("job_{:+026x}", 1).parse::<JobId>(), Err(BadJobId));
         assert_eq!(JobId::from_u128(1 << 104), None);
+        let batch = BatchId::new(7, ShardId(3), EventSeq(9));
+        assert_eq!(batch.to_string().parse(), Ok(batch));
+        assert_eq!(
+            (batch.opened_ms(), batch.shard(), batch.number()),
+            (7, ShardId(3), EventSeq(9))
+        );
+        assert_eq!("job_0000000000000000000000000a".parse::<BatchId>(), Err(BadBatchId));
     }
 }

@@ -7,14 +7,18 @@
 pub mod code;
 pub mod event;
 pub mod id;
+pub mod letter;
 pub mod limits;
 pub mod placement;
+pub mod plan;
 pub mod reply;
 pub mod request;
 pub mod wire;
 
 pub use code::Code;
 pub use event::Event;
-pub use id::{EventSeq, JobId, JobSeq, LeaseToken, Micros, SessionId, ShardId};
+pub use id::{
+    BatchId, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, SessionId, ShardId,
+};
 pub use reply::Reply;
 pub use request::Request;

@@ -32,8 +32,31 @@ pub const WINDOW_MS_MAX: u32 = 7 * 24 * 3600 * 1000;
 /// Bytes of a worker's name and of its host name.
 pub const WORKER_BYTES_MAX: usize = 255;
 
+/// Kinds of events that one plan expects, at least 1.
+pub const PLAN_KINDS_MAX: usize = 64;
+/// Bytes of the name of a kind of events, at least 1, no control characters.
+pub const EVENT_KIND_BYTES_MAX: usize = 128;
+/// Bytes of an event's id, at least 1.
+pub const EVENT_ID_BYTES_MAX: usize = 128;
+/// Bytes of what says which way an event came, and of its trace.
+pub const EVENT_SOURCE_BYTES_MAX: usize = 255;
+/// Events of one planned job whose ids are remembered: all that were recorded for it, also those before a retry.
+pub const EVENTS_PER_JOB_MAX: usize = 4096;
+/// Events of a job that one answer tells.
+pub const HISTORY_COUNT_MAX: u32 = 100;
+
 /// Operations of one kind in one request.
 pub const OPS_PER_REQUEST_MAX: usize = 10_000;
+/// Jobs that one operation may name; a filter may concern any number.
+pub const OPERATION_JOBS_MAX: usize = OPS_PER_REQUEST_MAX;
+/// Bytes of what an operation says of its jobs for people.
+pub const OPERATION_TEXT_BYTES_MAX: usize = 4096;
+/// Operations of one shard that run at a time.
+pub const OPERATIONS_MAX: usize = 64;
+/// Operations of one shard that are remembered when they are over.
+pub const OPERATIONS_ENDED_MAX: usize = 64;
+/// The first time that no job can have been created at, in milliseconds since the epoch (the year 2527).
+pub const CREATED_MS_END: u64 = 1 << 44;
 /// Jobs one fetch may ask for.
 pub const FETCH_COUNT_MAX: u32 = 10_000;
 /// Queues one fetch may name.
@@ -56,6 +79,18 @@ pub const ATTEMPTS_MAX: u32 = 1_000_000;
 pub const BACKOFF_BASE_MS_DEFAULT: u32 = 5_000;
 /// Longest retry delay when none is asked for, in milliseconds.
 pub const BACKOFF_CAP_MS_DEFAULT: u32 = 600_000;
+/// Steps of a chain after its first job.
+pub const CHAIN_STEPS_MAX: usize = 64;
+/// Jobs that one job may wait for.
+pub const DEPENDS_MAX: usize = 256;
+/// Batches that one request opens, seals or looks up.
+pub const BATCHES_PER_REQUEST_MAX: usize = 1000;
+/// Members of a batch.
+pub const BATCH_JOBS_MAX: u64 = 1 << 40;
+/// Bytes of the result of a chain's step, which goes to the next one.
+pub const STEP_RESULT_BYTES_MAX: usize = PAYLOAD_BYTES_MAX;
+/// Bytes of a job's payload when the server puts it together, from a step's own and the result before it.
+pub const MADE_PAYLOAD_BYTES_MAX: usize = PAYLOAD_BYTES_MAX * 5 / 2;
 /// Priority tiers: 0 critical, 1 high, 2 normal.
 pub const PRIORITY_TIERS: u8 = 3;
 /// The tier of a job that names none.
@@ -81,6 +116,21 @@ pub const SESSION_IDLE_MS_MAX: u64 = 15 * 60 * 1000;
 
 /// Queues of one shard.
 pub const QUEUES_MAX: usize = 1_000_000;
+
+/// Schedules of one shard.
+pub const SCHEDULES_MAX: usize = 100_000;
+/// Bytes of a schedule's name, at least 1, no control characters.
+pub const SCHEDULE_NAME_BYTES_MAX: usize = 255;
+/// Schedules one request may change: each that is set has its times computed.
+pub const SCHEDULE_CONTROLS_MAX: usize = 100;
+/// Planned times one lookup of a schedule may ask for.
+pub const SCHEDULE_TIMES_MAX: u16 = 100;
+/// How late a planned time may be run by a schedule that runs none it has missed, in milliseconds.
+pub const SCHEDULE_LATE_MS_MAX: u64 = 60_000;
+/// Planned times a schedule that runs all it has missed catches up with: the newest.
+pub const SCHEDULE_CATCH_UP_MAX: usize = 100;
+/// Planned times that were skipped at once are counted up to here.
+pub const SCHEDULE_SKIPPED_MAX: usize = 1000;
 
 /// Body bytes at which a log entry is closed and the next one begun. One request is never split,
 /// so an entry may exceed this by one frame.

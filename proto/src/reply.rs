@@ -3,8 +3,9 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::event::{Class, HoldEnd, QueueSettings};
-use crate::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros};
+use crate::event::{Class, HoldEnd, Missed, QueueSettings, Task};
+use crate::plan::{Effect, Need, PlanStatus};
+use crate::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId};
 
 /// The answer to one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -27,8 +28,38 @@ pub struct Reply {
     pub deletes: Vec<Code>,
     /// One element per job control.
     pub job_controls: Vec<Code>,
+    /// One element per schedule control.
+    pub schedule_controls: Vec<ScheduleDone>,
     /// Jobs leased by the fetch.
     pub leases: Vec<Lease>,
+    /// Batches opened.
+    pub batches: Vec<BatchId>,
+    /// One element per batch to seal.
+    pub batch_seals: Vec<Code>,
+    /// One element per appended event.
+    pub appended: Vec<Appended>,
+    /// What became of the operation that was to begin or to end.
+    pub operated: Option<Operated>,
+}
+
+/// What became of an appended event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Appended {
+    /// What it did; its code is [`Effect::code`].
+    pub effect: Effect,
+    /// How far the plan is then; `None` when the job has none or is not in memory.
+    pub status: Option<PlanStatus>,
+    /// Its record.
+    pub event: EventSeq,
+}
+
+/// What became of an operation that was to begin or to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct Operated {
+    /// `Ok`, or why nothing changed.
+    pub code: Code,
+    /// The operation.
+    pub operation: OperationId,
 }
 
 /// Consecutive jobs created, or one that existed already.
@@ -55,6 +86,19 @@ pub struct Failed {
     pub attempts_left: u32,
 }
 
+/// What became of a schedule control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct ScheduleDone {
+    /// `Ok`, or `Duplicate` when the job that was asked for is there already.
+    pub code: Code,
+    /// The next planned time; 0 is never, or not before it is resumed.
+    pub next: Micros,
+    /// The job that was asked for; 0 is none.
+    pub job: JobSeq,
+    /// When it was created, in milliseconds since the epoch.
+    pub created_ms: u64,
+}
+
 /// A job given to a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
 pub struct Lease {
@@ -70,13 +114,13 @@ pub struct Lease {
     pub max_retries: u32,
     /// When the lease ends.
     pub deadline: Micros,
-    /// The event that made the job.
+    /// The event with its payload and tags: the one that made it, or that defined the schedule which did.
     pub record: EventSeq,
     /// The event with its newest checkpoint; 0 is none.
     pub checkpoint: EventSeq,
     /// The event that put it into its queue last; 0 is the one that made it.
     pub placed: EventSeq,
-    /// The event with its newest payload; 0 is the one that made it.
+    /// The event with its newest payload; 0 is `record`.
     pub payload: EventSeq,
 }
 
@@ -102,11 +146,16 @@ pub enum JobState {
     Dead = 6,
     /// Called off.
     Cancelled = 7,
+    /// Waits for the events of its plan.
+    Planned = 8,
 }
+
+/// How many states there are.
+pub const JOB_STATES: usize = JobState::ALL.len();
 
 impl JobState {
     /// Every state, by number.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Pending,
         Self::Scheduled,
         Self::Active,
@@ -115,6 +164,7 @@ impl JobState {
         Self::Completed,
         Self::Dead,
         Self::Cancelled,
+        Self::Planned,
     ];
 
     /// The state with this number.
@@ -141,6 +191,7 @@ impl JobState {
             Self::Completed => "completed",
             Self::Dead => "dead",
             Self::Cancelled => "cancelled",
+            Self::Planned => "planned",
         }
     }
 }
@@ -160,7 +211,7 @@ pub struct JobView {
     pub attempt: u32,
     /// The lease it is under; 0 when not active.
     pub token: LeaseToken,
-    /// End of the lease (active) or time of the next step (scheduled, retrying, held); 0 otherwise.
+    /// End of the lease (active) or time of the next step (scheduled, retrying, held, planned); 0 otherwise.
     pub due: Micros,
     /// When it dies unless finished; 0 is never.
     pub expire_at: Micros,
@@ -170,7 +221,7 @@ pub struct JobView {
     pub lease_expiries: u32,
     /// What becomes of it at `due` while it is held.
     pub then: HoldEnd,
-    /// The event with payload, tags and key.
+    /// The event with payload, tags and key: the one that made it, or that defined the schedule which did.
     pub record: EventSeq,
     /// The event with its newest payload; 0 is `record`.
     pub payload: EventSeq,
@@ -182,6 +233,77 @@ pub struct JobView {
     pub checkpoint: EventSeq,
     /// The event with the newest progress; 0 is none.
     pub progress: EventSeq,
+    /// Jobs that it waits for.
+    pub waits_for: u32,
+    /// The batch in which it counts when it ends.
+    pub batch: Option<BatchId>,
+    /// Its plan, if it has one.
+    pub plan: Option<Box<PlanView>>,
+}
+
+/// Everything the state knows of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanView {
+    /// How far it is.
+    pub status: PlanStatus,
+    /// The event with the names of its kinds.
+    pub record: EventSeq,
+    /// The newest event recorded for the job; 0 is none.
+    pub newest: EventSeq,
+    /// How many were recorded for it.
+    pub events: u32,
+    /// When everything required must have come; 0 is whenever.
+    pub deadline: Micros,
+    /// Its kinds, in the order in which they were given.
+    pub kinds: Vec<KindView>,
+}
+
+/// What the state knows of a kind of events that a plan expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KindView {
+    /// What they are to the plan.
+    pub need: Need,
+    /// How many are expected.
+    pub count: u16,
+    /// How many of those have come.
+    pub seen: u16,
+    /// When they must have come; 0 is whenever.
+    pub deadline: Micros,
+}
+
+/// Everything the state knows of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleView {
+    /// Its name.
+    pub name: String,
+    /// Its queue, and what its jobs have in common.
+    pub class: Class,
+    /// Limit key of its jobs; empty is none.
+    pub limit_key: String,
+    /// When it fires, as it was written.
+    pub expression: String,
+    /// By the clock of this time zone.
+    pub zone: String,
+    /// What becomes of planned times that are missed.
+    pub missed: Missed,
+    /// Unique key of its jobs; empty is one of its own for each planned time.
+    pub unique: Vec<u8>,
+    /// How long the unique key is held at most, in milliseconds; 0 is the default.
+    pub unique_ms: u64,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// The next planned time; 0 is never, or not before it is resumed.
+    pub next: Micros,
+    /// The planned time that was run last; 0 is none.
+    pub last_planned: Micros,
+    /// The job of its last run, by plan or on demand.
+    pub last_job: Option<JobId>,
+    /// Jobs it has made.
+    pub fired: u64,
+    /// Planned times that made no job: missed, passed while it was paused, or with their unique key taken.
+    pub skipped: u64,
+    /// The event with its payload and tags.
+    pub defined: EventSeq,
 }
 
 /// Counts of one queue.
@@ -198,9 +320,65 @@ pub struct QueueStats {
     /// Limit keys that have waiting or active jobs, about: some that have none any more may be counted.
     pub keys: u32,
     /// Jobs now, by [`JobState`] number; `Completed` counts those since the shard began.
-    pub jobs: [u64; 8],
+    pub jobs: [u64; JOB_STATES],
     /// Jobs ever enqueued.
     pub enqueued_total: u64,
+}
+
+/// How far an operation is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum OperationStatus {
+    /// It goes on.
+    #[default]
+    Running = 0,
+    /// It has looked at every job that was meant.
+    Done = 1,
+    /// Somebody ended it before.
+    Cancelled = 2,
+}
+
+impl OperationStatus {
+    /// The status with this number.
+    #[must_use]
+    pub fn from_u8(number: u8) -> Option<Self> {
+        [Self::Running, Self::Done, Self::Cancelled].get(usize::from(number)).copied()
+    }
+
+    /// The status's name on every surface.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// An operation and how far it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationView {
+    /// Which.
+    pub id: OperationId,
+    /// What it does, without the texts for people.
+    pub task: Task,
+    /// How far it is.
+    pub status: OperationStatus,
+    /// Jobs that it named; 0 when it has a filter.
+    pub jobs: u32,
+    /// At most about so many jobs were meant when it began.
+    pub estimate: u64,
+    /// Jobs looked at.
+    pub looked_at: u64,
+    /// Jobs that it applied to, or would have as a dry run.
+    pub applied: u64,
+    /// Jobs that were meant, but were in a state in which that is not done, or not there.
+    pub skipped: u64,
+    /// When it began.
+    pub started: Micros,
+    /// When it was over; 0 while it runs.
+    pub ended: Micros,
 }
 
 /// Counts of one shard.
@@ -222,4 +400,19 @@ pub struct ShardStats {
     pub state_hash: u64,
     /// Log time.
     pub time: Micros,
+}
+
+/// What is known of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BatchView {
+    /// Its members, once it is sealed.
+    pub total: Option<u64>,
+    /// Members completed.
+    pub succeeded: u64,
+    /// Members that ended otherwise.
+    pub failed: u64,
+    /// When the last of them ended; 0 before.
+    pub ended: Micros,
+    /// Whether its callback is made, or about to be.
+    pub called_back: bool,
 }

@@ -3,8 +3,12 @@
 //! One request holds many operations of several kinds. They are done in the order of the fields below; the request
 //! is done whole or not at all.
 
-use crate::event::{BackoffKind, HoldEnd, QueueSettings};
-use crate::{JobId, LeaseToken, Micros, SessionId};
+mod ties;
+
+use crate::event::{BackoffKind, HoldEnd, Missed, QueueSettings, Task};
+use crate::plan::Need;
+use crate::{EventSeq, JobId, LeaseToken, Micros, OperationId, SessionId};
+pub use ties::{BatchSeal, Chain, Depends, Members, Ties};
 
 /// A batch of operations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub struct Request<'a> {
     pub enqueues: Vec<Enqueue<'a>>,
     /// Those of them that wait for a human first, by rising position.
     pub holds: Vec<EnqueueHold<'a>>,
+    /// Those of them that wait for events instead of a worker, by rising position.
+    pub plans: Vec<EnqueuePlan<'a>>,
     /// Jobs finished.
     pub acks: Vec<Ack<'a>>,
     /// Jobs failed.
@@ -36,23 +42,46 @@ pub struct Request<'a> {
     pub deletes: Vec<JobId>,
     /// What else operators do with jobs.
     pub job_controls: Vec<JobControl<'a>>,
+    /// Events for planned jobs.
+    pub appends: Vec<Append<'a>>,
     /// Queues to pause or resume.
     pub queue_controls: Vec<QueueControl<'a>>,
+    /// What is done to schedules.
+    pub schedule_controls: Vec<ScheduleControl<'a>>,
+    /// Work on many jobs to begin or to end; such a request asks for nothing else but lookups and statistics.
+    pub operation: Option<Operate>,
     /// Jobs wanted.
     pub fetch: Option<Fetch<'a>>,
     /// Jobs to look up.
     pub lookups: Vec<JobId>,
     /// Which statistics are wanted.
     pub stats: Stats<'a>,
+    /// What ties its jobs to others.
+    pub ties: Ties<'a>,
+    /// Events of which job are wanted.
+    pub history: Option<History>,
+    /// Which schedules are wanted.
+    pub schedules: Schedules<'a>,
 }
 
 impl Request<'_> {
+    /// Whether there are questions in it.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        !self.lookups.is_empty()
+            || self.stats != Stats::None
+            || self.history.is_some()
+            || !self.ties.batch_lookups.is_empty()
+            || self.schedules != Schedules::None
+    }
+
     /// How many operations there are of each kind, by the name of their list.
     #[must_use]
-    pub fn operations(&self) -> [(&'static str, usize); 11] {
+    pub fn operations(&self) -> [(&'static str, usize); 22] {
         [
             ("enqueues", self.enqueues.len()),
             ("holds", self.holds.len()),
+            ("plans", self.plans.len()),
             ("acks", self.acks.len()),
             ("fails", self.fails.len()),
             ("heartbeats", self.heartbeats.len()),
@@ -60,8 +89,18 @@ impl Request<'_> {
             ("cancels", self.cancels.len()),
             ("deletes", self.deletes.len()),
             ("job_controls", self.job_controls.len()),
+            ("appends", self.appends.len()),
             ("queue_controls", self.queue_controls.len()),
+            ("schedule_controls", self.schedule_controls.len()),
             ("lookups", self.lookups.len()),
+            ("batch_opens", self.ties.batch_opens.len()),
+            ("batch_seals", self.ties.batch_seals.len()),
+            ("members", self.ties.members.len()),
+            ("chains", self.ties.chains.len()),
+            ("steps", self.ties.chains.iter().map(|chain| chain.all().count()).sum()),
+            ("depends", self.ties.depends.len()),
+            ("exits", self.ties.exits.len()),
+            ("batch_lookups", self.ties.batch_lookups.len()),
         ]
     }
 }
@@ -196,6 +235,67 @@ pub struct EnqueueHold<'a> {
     pub hold: Hold<'a>,
 }
 
+/// What a new job waits for instead of a worker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plan<'a> {
+    /// Everything required must have come this long from now, in milliseconds; 0 is whenever.
+    pub deadline_ms: u64,
+    /// What is expected, each name once and at least one required.
+    pub kinds: &'a [Expected<'a>],
+}
+
+/// A kind of events that a plan expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What they are to the plan.
+    pub need: Need,
+    /// How many, at least 1.
+    pub count: u16,
+    /// They must have come this long from now, in milliseconds; 0 is whenever. Of required ones only.
+    pub deadline_ms: u64,
+}
+
+/// A new job that waits for events instead of a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnqueuePlan<'a> {
+    /// Its position in [`Request::enqueues`].
+    pub enqueue: u32,
+    /// See [`Plan::deadline_ms`].
+    pub deadline_ms: u64,
+    /// See [`Plan::kinds`].
+    pub kinds: Vec<Expected<'a>>,
+}
+
+/// An event for a planned job. A repeat of the same `id` changes nothing, whatever else differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Append<'a> {
+    /// The job.
+    pub job: JobId,
+    /// What tells it from all other events of the job.
+    pub id: &'a [u8],
+    /// Name of its kind.
+    pub kind: &'a str,
+    /// What it says.
+    pub data: &'a [u8],
+    /// Which way it came, for people; what comes of it does not depend on it.
+    pub source: &'a str,
+    /// To find it in other systems; nothing depends on it.
+    pub trace: &'a str,
+}
+
+/// The events recorded for a job, newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History {
+    /// The job.
+    pub job: JobId,
+    /// Where to go on: what the oldest event told so far names as the one before it; 0 is the newest.
+    pub from: EventSeq,
+    /// At most this many.
+    pub count: u32,
+}
+
 /// Something done to a job by an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobControl<'a> {
@@ -274,6 +374,135 @@ pub enum QueueAction<'a> {
     },
 }
 
+/// Something done to a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduleControl<'a> {
+    /// Its queue, into which its jobs go; it comes into being if it does not exist.
+    pub queue: &'a str,
+    /// Its name there.
+    pub name: &'a str,
+    /// What is done.
+    pub action: ScheduleAction<'a>,
+}
+
+/// What can be done to a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScheduleAction<'a> {
+    /// It is made, or gets this definition from now on. What the one before had planned and not run is forgotten; a
+    /// paused one stays paused.
+    Set(Definition<'a>),
+    /// It makes no jobs.
+    Pause,
+    /// It makes jobs again, from the next planned time on.
+    Resume,
+    /// It makes a job now, paused or not; planned times stay.
+    Run,
+    /// It is removed. The jobs it has made stay.
+    Delete,
+}
+
+/// What a schedule does and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Definition<'a> {
+    /// When it fires: a cron expression of five fields, at most 255 bytes.
+    pub expression: &'a str,
+    /// The IANA time zone by whose clock it does, at most 64 bytes; empty is UTC.
+    pub zone: &'a str,
+    /// What becomes of planned times at which the shard was down.
+    pub missed: Missed,
+    /// What the workers of its jobs get.
+    pub payload: &'a [u8],
+    /// Tags of its jobs, opaque here. Empty is none.
+    pub tags: &'a [u8],
+    /// Unique key of its jobs: while one that has it has not ended, no other is made. Empty is one of its own for each
+    /// planned time.
+    pub unique: &'a [u8],
+    /// How long the unique key is held at most, in milliseconds; 0 is the default.
+    pub unique_ms: u64,
+    /// Limit key of its jobs. Empty is none.
+    pub limit_key: &'a str,
+    /// Tier of its jobs, 0 first.
+    pub priority: u8,
+    /// Total attempts of its jobs; 0 and 1 both mean one.
+    pub max_retries: u32,
+    /// How their retries are delayed.
+    pub backoff: BackoffKind,
+    /// Delay unit, in milliseconds.
+    pub backoff_base_ms: u32,
+    /// Longest delay, in milliseconds; 0 is no cap.
+    pub backoff_cap_ms: u32,
+    /// They die when not finished this long after they were made, in milliseconds; 0 is never.
+    pub expire_after_ms: u64,
+}
+
+impl<'a> Definition<'a> {
+    /// The job that it makes, as if it were enqueued.
+    #[must_use]
+    pub fn job(&self, queue: &'a str) -> Enqueue<'a> {
+        Enqueue {
+            queue,
+            payload: self.payload,
+            tags: self.tags,
+            key: b"",
+            key_ms: 0,
+            unique: self.unique,
+            unique_ms: self.unique_ms,
+            limit_key: self.limit_key,
+            priority: self.priority,
+            max_retries: self.max_retries,
+            backoff: self.backoff,
+            backoff_base_ms: self.backoff_base_ms,
+            backoff_cap_ms: self.backoff_cap_ms,
+            expire_after_ms: self.expire_after_ms,
+            when: When::Now,
+        }
+    }
+}
+
+/// Which schedules are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Schedules<'a> {
+    /// None.
+    #[default]
+    None,
+    /// One, with its payload and tags.
+    One {
+        /// Its queue.
+        queue: &'a str,
+        /// Its name there.
+        name: &'a str,
+        /// How many of its next planned times are wanted, at most
+        /// [`SCHEDULE_TIMES_MAX`](crate::limits::SCHEDULE_TIMES_MAX).
+        times: u16,
+    },
+    /// All of a queue, or of the shard, that come after one; by queue and name, at most as many as one answer holds.
+    List {
+        /// The queue; empty is all.
+        queue: &'a str,
+        /// Continue after this queue; empty starts.
+        after_queue: &'a str,
+        /// And this name there.
+        after_name: &'a str,
+    },
+}
+
+/// Work on many jobs, which goes on in the background.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operate {
+    /// It begins.
+    Start {
+        /// What is done.
+        task: Task,
+        /// To which jobs, if it is not to those that match the task's filter.
+        jobs: Vec<JobId>,
+    },
+    /// It ends, wherever it is; what it did remains.
+    Cancel {
+        /// Which.
+        operation: OperationId,
+    },
+}
+
 /// Jobs wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch<'a> {
@@ -307,4 +536,6 @@ pub enum Stats<'a> {
         /// Continue after this name; empty starts.
         after: &'a str,
     },
+    /// Of every operation that runs, and of those that ended last.
+    Operations,
 }

@@ -2,6 +2,10 @@
 
 #[path = "support/events.rs"]
 mod events;
+#[path = "support/events_plans.rs"]
+mod events_plans;
+#[path = "support/events_ties.rs"]
+mod events_ties;
 
 use std::collections::HashSet;
 use std::mem::discriminant;
@@ -11,6 +15,12 @@ use jobbie_proto::event::codec::{self, TRAILER_BYTES};
 
 const GOLDEN: &[u8] = include_bytes!("../../tests/golden/v1/events/every_kind.bin");
 const GOLDEN_2: &[u8] = include_bytes!("../../tests/golden/v2/events/every_kind.bin");
+const SCHEDULES: &[u8] = include_bytes!("../../tests/golden/v2/events/schedules.bin");
+
+const GOLDEN_PLANS: &[u8] = include_bytes!("../../tests/golden/v2/events/plans.bin");
+const GOLDEN_TIES: &[u8] = include_bytes!("../../tests/golden/v2/events/ties.bin");
+/// Kinds that version 2 got after that file was made.
+const GOLDEN_OPERATIONS: &[u8] = include_bytes!("../../tests/golden/v2/events/operations.bin");
 
 /// What the trailer says.
 fn version(body: &[u8]) -> u16 {
@@ -33,11 +43,47 @@ fn r24_events_of_version_1_are_still_written_the_same() {
 fn r24_events_of_version_2_are_read() {
     let (groups, blob) = codec::decode(GOLDEN_2).expect("version 2");
     assert_eq!((groups, blob), (events::groups_2(), events::BLOB_2));
+    let (groups, blob) = codec::decode(GOLDEN_OPERATIONS).expect("version 2");
+    assert_eq!((groups, blob), (events::groups_operations(), events::BLOB_2));
 }
 
 #[test]
 fn r24_events_of_version_2_are_still_written_the_same() {
     assert!(events::body_2() == GOLDEN_2, "the bytes have changed: that needs another version");
+    let operations = events::body_operations() == GOLDEN_OPERATIONS;
+    assert!(operations, "the bytes have changed: that needs another version");
+}
+
+#[test]
+fn r24_events_of_planned_jobs_are_read() {
+    let (groups, blob) = codec::decode(GOLDEN_PLANS).expect("version 2");
+    assert_eq!((groups, blob), (events_plans::groups(), events_plans::BLOB));
+}
+
+#[test]
+fn r24_events_of_planned_jobs_are_still_written_the_same() {
+    let same = events_plans::body() == GOLDEN_PLANS;
+    assert!(same, "the bytes have changed: that needs another version");
+}
+
+#[test]
+fn r24_events_of_ties_are_read() {
+    let (groups, blob) = codec::decode(GOLDEN_TIES).expect("version 2");
+    assert_eq!((groups, blob), (events_ties::groups(), events_ties::BLOB));
+}
+
+#[test]
+fn r24_events_of_ties_are_still_written_the_same() {
+    let same = events_ties::body() == GOLDEN_TIES;
+    assert!(same, "the bytes have changed: that needs another version");
+}
+
+#[test]
+fn r24_events_of_schedules_are_read_and_still_written_the_same() {
+    let (groups, blob) = codec::decode(SCHEDULES).expect("version 2");
+    assert_eq!((groups, blob), (events::schedules(), events::BLOB_2));
+    assert!(events::body_of_schedules() == SCHEDULES, "the bytes have changed");
+    assert_eq!(version(SCHEDULES), 2);
 }
 
 /// An older release reads what it can understand, and refuses the rest by its version.
@@ -46,7 +92,9 @@ fn r24_an_entry_says_the_version_that_its_newest_event_needs() {
     assert_eq!((version(GOLDEN), version(GOLDEN_2)), (1, 2));
     let old = events::groups();
     assert_eq!(version(&events::body_of(b"", &Vec::new())), 1, "an empty entry");
-    for event in events::groups_2().into_iter().flat_map(|group| group.events) {
+    let new = events::groups_2().into_iter().chain(events_plans::groups());
+    let new = new.chain(events::schedules()).chain(events::groups_operations());
+    for event in new.chain(events_ties::groups()).flat_map(|group| group.events) {
         assert_eq!(event.version(), 2, "{event:?}");
         // Last of the first group, so that neither the first nor the last event decides alone.
         let mut groups = old.clone();
@@ -65,12 +113,21 @@ fn the_samples_have_every_kind() {
     let (old, new) = (kinds(events::groups()), kinds(events::groups_2()));
     let both: Vec<_> = old.intersection(&new).collect();
     assert_eq!(both, [&discriminant(&events::groups()[2].events[10])], "only `Refused`");
-    assert_eq!((old.len(), new.len()), (19, 17));
+    let plans = kinds(events_plans::groups());
+    assert!(plans.is_disjoint(&old) && plans.is_disjoint(&new));
+    let schedules = kinds(events::schedules());
+    let operations = kinds(events::groups_operations());
+    assert!(operations.is_disjoint(&old) && operations.is_disjoint(&new));
+    let ties = kinds(events_ties::groups());
+    let others = [&old, &new, &plans, &schedules, &operations];
+    assert!(others.iter().all(|others| ties.is_disjoint(others)));
+    assert_eq!((operations.len(), ties.len()), (4, 1));
+    assert_eq!((old.len(), new.len(), plans.len(), schedules.len()), (19, 17, 3, 6));
 }
 
 #[test]
 fn every_cut_is_refused_and_no_flipped_bit_does_harm() {
-    for golden in [GOLDEN, GOLDEN_2] {
+    for golden in [GOLDEN, GOLDEN_2, GOLDEN_PLANS, GOLDEN_TIES, SCHEDULES, GOLDEN_OPERATIONS] {
         for cut in 0..golden.len() {
             assert!(codec::decode(&golden[..cut]).is_err(), "cut at {cut}");
         }

@@ -13,7 +13,7 @@ use rkyv::rancor::Error as RkyvError;
 use rkyv::ser::{Positional, Writer};
 use rkyv::vec::ArchivedVec;
 
-use super::{ArchivedGroup, Blob, Event, Group};
+use super::{AppendedEvent, ArchivedGroup, Blob, Event, Group};
 
 /// The newest version of the event records. An entry is written with the oldest that has all its kinds of events, so
 /// that an older release reads what it can understand and refuses the rest by its version.
@@ -139,6 +139,12 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
         }
         Event::Approved { note, by, .. } => [note, by].into_iter().try_for_each(check),
         Event::Replaced { payload, .. } => check(payload),
+        Event::Tied(tie) => tie.blobs().into_iter().try_for_each(check),
+        Event::Appended(appended) => {
+            let AppendedEvent { id, kind, data, source, trace, error, .. } = &**appended;
+            [id, kind, data, source, trace, error].into_iter().try_for_each(check)
+        }
+        Event::ScheduleSet(set) => [&set.payload, &set.tags].into_iter().try_for_each(check),
         Event::SessionClosed { .. }
         | Event::Deduplicated { .. }
         | Event::SessionExtended { .. }
@@ -160,7 +166,18 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
         | Event::QueueConfigured { .. }
         | Event::QueueDrained { .. }
         | Event::KeyWeighed { .. }
-        | Event::LimitsOpened { .. } => Ok(()),
+        | Event::LimitsOpened { .. }
+        | Event::Planned(_)
+        | Event::PlanTimedOut { .. }
+        | Event::SchedulePaused { .. }
+        | Event::ScheduleResumed { .. }
+        | Event::ScheduleDeleted { .. }
+        | Event::ScheduleFired { .. }
+        | Event::ScheduleSkipped { .. }
+        | Event::OperationStarted(_)
+        | Event::OperationAdvanced { .. }
+        | Event::OperationEnded { .. }
+        | Event::OperationRefused { .. } => Ok(()),
     }
 }
 

@@ -11,15 +11,23 @@
 #![expect(missing_docs, reason = "rkyv's derive makes an undocumented helper field of `Event`")]
 
 pub mod codec;
+mod operations;
 mod parts;
+mod plans;
+mod schedules;
+mod ties;
 
+pub use operations::{BulkAction, JobFilter, StartedOperation, Task};
 pub use parts::{
     Asked, BackoffKind, Blob, Class, CompletedJob, EnqueuedJob, ExtendedJob, FailOutcome, HoldEnd,
     KeyTaken, Late, LeasedJob, LimitedJobs, QuarantinedJob, QueueSettings, Sharing, UniqueKey,
 };
+pub use plans::{AppendedEvent, ExpectedKind, PlannedJob};
 use rkyv::{Archive, Deserialize, Serialize};
+pub use schedules::{Missed, SetSchedule};
+pub use ties::{ChainedJob, NextStep, ON_EXIT, ON_FAILURE, Parcel, Step, Tie};
 
-use crate::{Code, EventSeq, JobSeq, LeaseToken, Micros, SessionId};
+use crate::{Code, EventSeq, JobSeq, LeaseToken, Micros, OperationId, SessionId};
 
 /// A fact. Lists name jobs in the order in which things happened; each element has an event
 /// sequence number of its own ([`Event::count`]).
@@ -273,11 +281,115 @@ pub enum Event {
         /// The queues.
         queues: Vec<String>,
     },
+    /// Something about what ties jobs together.
+    Tied(Box<Tie>),
+    /// A job waits for events that other systems append, and no worker gets it.
+    Planned(Box<PlannedJob>),
+    /// Another system appended an event to a job.
+    Appended(Box<AppendedEvent>),
+    /// What plans require did not come in time: the jobs are dead.
+    PlanTimedOut {
+        /// The jobs.
+        jobs: Vec<JobSeq>,
+    },
+    /// A schedule was made, or one of that name got another definition.
+    ScheduleSet(Box<SetSchedule>),
+    /// A schedule makes no jobs from now on.
+    SchedulePaused {
+        /// Its queue.
+        queue: String,
+        /// Its name there.
+        name: String,
+    },
+    /// A schedule makes jobs again.
+    ScheduleResumed {
+        /// Its queue.
+        queue: String,
+        /// Its name there.
+        name: String,
+        /// The next planned time; 0 is never.
+        next: Micros,
+        /// Planned times that passed while it was paused, counted up to
+        /// [`SCHEDULE_SKIPPED_MAX`](crate::limits::SCHEDULE_SKIPPED_MAX).
+        skipped: u32,
+    },
+    /// A schedule was removed. The jobs it has made stay.
+    ScheduleDeleted {
+        /// Its queue.
+        queue: String,
+        /// Its name there.
+        name: String,
+    },
+    /// A schedule made a job, with the payload and tags of the event that defined it, or would have.
+    ScheduleFired {
+        /// Its queue.
+        queue: String,
+        /// Its name there.
+        name: String,
+        /// The time it was planned for; 0 when somebody asked for it.
+        planned: Micros,
+        /// The next planned time; 0 is never.
+        next: Micros,
+        /// Planned times before this one that were not run, counted as in [`Event::ScheduleResumed`].
+        skipped: u32,
+        /// The event that defined it: an [`Event::ScheduleSet`].
+        defined: EventSeq,
+        /// The job.
+        job: JobSeq,
+        /// The job was there already: it has the unique key, and no other was made.
+        duplicate: bool,
+    },
+    /// A schedule came too late for its planned times, and does not run those it has missed.
+    ScheduleSkipped {
+        /// Its queue.
+        queue: String,
+        /// Its name there.
+        name: String,
+        /// The next planned time; 0 is never.
+        next: Micros,
+        /// Planned times that were not run, counted as in [`Event::ScheduleResumed`].
+        skipped: u32,
+    },
+    /// Work on many jobs began; its id is this event's number.
+    OperationStarted(Box<StartedOperation>),
+    /// An operation came further. What it did stands before this in the group.
+    OperationAdvanced {
+        /// The operation.
+        operation: OperationId,
+        /// Where it goes on: a job's number, or a place in the list of the jobs that it names.
+        cursor: u64,
+        /// Jobs looked at since it advanced last.
+        looked_at: u32,
+        /// Those of them that it applied to.
+        applied: u32,
+        /// Those of them that were meant, but are in a state in which that is not done.
+        skipped: u32,
+    },
+    /// An operation is over.
+    OperationEnded {
+        /// The operation.
+        operation: OperationId,
+        /// Whether somebody ended it before it was done.
+        cancelled: bool,
+    },
+    /// Somebody wanted to end an operation that does not run. Nothing changed.
+    OperationRefused {
+        /// The operation named.
+        operation: OperationId,
+        /// Why it had no effect.
+        code: Code,
+    },
 }
 
 /// Events lie next to each other in their group, all as large as the largest: one that is larger than those of
 /// version 1 would change the bytes of every other.
 const _: () = assert!(size_of::<ArchivedEvent>() == 55);
+
+impl From<Tie> for Event {
+    fn from(tie: Tie) -> Self {
+        Event::Tied(Box::new(tie))
+    }
+}
 
 impl Event {
     /// How many event sequence numbers this record takes.
@@ -297,11 +409,13 @@ impl Event {
             | Event::Retried { jobs }
             | Event::Requeued { jobs }
             | Event::Prioritized { jobs, .. }
-            | Event::Purged { jobs } => jobs.len(),
+            | Event::Purged { jobs }
+            | Event::PlanTimedOut { jobs } => jobs.len(),
             Event::UniqueTaken { jobs } => jobs.len(),
             Event::Quarantined { jobs } => jobs.len(),
             Event::Limited(limited) => limited.jobs.len(),
             Event::LimitsOpened { queues } => queues.len(),
+            Event::Tied(tie) => tie.count(),
             Event::SessionOpened { .. }
             | Event::SessionClosed { .. }
             | Event::Deduplicated { .. }
@@ -318,7 +432,19 @@ impl Event {
             | Event::Replaced { .. }
             | Event::QueueConfigured { .. }
             | Event::QueueDrained { .. }
-            | Event::KeyWeighed { .. } => 1,
+            | Event::KeyWeighed { .. }
+            | Event::Planned(_)
+            | Event::Appended(_)
+            | Event::ScheduleSet(_)
+            | Event::SchedulePaused { .. }
+            | Event::ScheduleResumed { .. }
+            | Event::ScheduleDeleted { .. }
+            | Event::ScheduleFired { .. }
+            | Event::ScheduleSkipped { .. }
+            | Event::OperationStarted(_)
+            | Event::OperationAdvanced { .. }
+            | Event::OperationEnded { .. }
+            | Event::OperationRefused { .. } => 1,
         };
         n as u64
     }
@@ -362,7 +488,21 @@ impl Event {
             | Event::QueueConfigured { .. }
             | Event::QueueDrained { .. }
             | Event::KeyWeighed { .. }
-            | Event::LimitsOpened { .. } => 2,
+            | Event::LimitsOpened { .. }
+            | Event::Planned(_)
+            | Event::Appended(_)
+            | Event::PlanTimedOut { .. }
+            | Event::Tied(_)
+            | Event::ScheduleSet(_)
+            | Event::SchedulePaused { .. }
+            | Event::ScheduleResumed { .. }
+            | Event::ScheduleDeleted { .. }
+            | Event::ScheduleFired { .. }
+            | Event::ScheduleSkipped { .. }
+            | Event::OperationStarted(_)
+            | Event::OperationAdvanced { .. }
+            | Event::OperationEnded { .. }
+            | Event::OperationRefused { .. } => 2,
         }
     }
 }

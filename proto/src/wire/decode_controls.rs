@@ -13,18 +13,18 @@ use crate::request::{
 type Wire = fb::Request<'static>;
 
 /// Checks that positions in the enqueues rise and are there.
-struct Rising {
+pub(super) struct Rising {
     field: &'static str,
     next: usize,
     len: usize,
 }
 
 impl Rising {
-    fn new(field: &'static str, len: usize) -> Self {
+    pub(super) fn new(field: &'static str, len: usize) -> Self {
         Self { field, next: 0, len }
     }
 
-    fn position(&mut self, at: u32) -> Result<usize, DecodeError> {
+    pub(super) fn position(&mut self, at: u32) -> Result<usize, DecodeError> {
         let at = at as usize;
         if at < self.next || at >= self.len {
             return Err(DecodeError::Range { field: self.field });

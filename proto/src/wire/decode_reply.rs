@@ -2,11 +2,14 @@
 
 use super::blob::BlobReader;
 use super::generated as fb;
-use super::table::{Names, Table, code, collect, job_id, names, sharing};
-use super::{DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame};
+use super::operations::{operated, views};
+use super::plans::{decode_appended, decode_lookup_plans};
+use super::table::{Names, STATES_V1, Table, code, collect, job_id, names, sharing};
+use super::ties::batch_answers;
+use super::{DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, history, schedules};
 use crate::event::QueueSettings;
 use crate::limits::{FETCH_COUNT_MAX, OPS_PER_REQUEST_MAX};
-use crate::reply::{Failed, QueueStats, ShardStats};
+use crate::reply::{Failed, JobState, QueueStats, ShardStats};
 use crate::{EventSeq, JobSeq, LeaseToken, Micros};
 
 /// A list of a reply is never longer than what the request asked for; queues are bounded by the frame.
@@ -21,6 +24,7 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
     let names = names(table.list("queue names", T::VT_NAMES, usize::MAX)?, names_at, blob)?;
     let codes = |name, field| collect(table.list(name, field, most)?, |[n]: [u8; 1]| code(n));
     let blob = &mut BlobReader::new(blob);
+    let (batches, batch_seals, batch_lookups) = batch_answers(&table)?;
     // The blob is consumed in the order of these fields, then in that of the list below.
     let mut reply = ReplyFrame {
         number: table.u64(T::VT_NUMBER)?,
@@ -46,6 +50,7 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
         cancels: codes("cancels", T::VT_CANCELS)?,
         deletes: codes("deletes", T::VT_DELETES)?,
         job_controls: codes("job controls", T::VT_JOB_CONTROLS)?,
+        schedule_controls: schedules::changed(&table)?,
         leases: leases(table.list("leases", T::VT_LEASES, most)?, &names, blob)?,
         lookups: collect(table.list("lookups", T::VT_LOOKUPS, most)?, |raw| {
             Lookup::decode(&fb::Lookup(raw), &names, blob)
@@ -56,6 +61,18 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
         shard_stats: table
             .structure(T::VT_SHARD_STATS)?
             .map(|raw| shard_stats(&fb::ShardStats(raw))),
+        batches,
+        batch_seals,
+        batch_lookups,
+        appended: decode_appended(&table)?,
+        events: Vec::new(),
+        schedules: Vec::new(),
+        schedule_times: schedules::times(&table)?,
+        operated: match table.structure(T::VT_OPERATED)? {
+            Some(raw) => Some(operated(&fb::Operated(raw))?),
+            None => None,
+        },
+        operations: Vec::new(),
     };
     let more = table.list("details of lookups", T::VT_LOOKUPS_MORE, most)?;
     if !more.is_empty() && more.len() != reply.lookups.len() {
@@ -71,6 +88,17 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
     for (queue, raw) in reply.queue_stats.iter_mut().zip(settings) {
         queue_settings(queue, &fb::QueueSettings(*raw))?;
     }
+    let planned = table.list("planned jobs of queues", T::VT_PLANNED, usize::MAX)?;
+    if !planned.is_empty() && planned.len() != reply.queue_stats.len() {
+        return Err(DecodeError::Parallel { field: "planned jobs of queues" });
+    }
+    for (queue, raw) in reply.queue_stats.iter_mut().zip(planned) {
+        queue.jobs[JobState::Planned as usize] = u64::from_le_bytes(*raw);
+    }
+    decode_lookup_plans(&table, &mut reply.lookups, blob)?;
+    reply.events = history::decode(&table, blob)?;
+    reply.schedules = schedules::details(&table, &names, blob)?;
+    reply.operations = views(&table, blob)?;
     Ok(reply)
 }
 
@@ -133,7 +161,7 @@ fn queue_stats(stats: &fb::QueueStats, names: &Names<'_>) -> Result<QueueStats, 
         draining: false,
         settings: QueueSettings::default(),
         keys: 0,
-        jobs: std::array::from_fn(|state| jobs.get(state)),
+        jobs: std::array::from_fn(|state| if state < STATES_V1 { jobs.get(state) } else { 0 }),
         enqueued_total: stats.enqueued_total(),
     })
 }

@@ -1,18 +1,23 @@
 //! Bytes to requests.
 
-use super::DecodeError;
 use super::blob::BlobReader;
 use super::decode_controls::{holds, job_controls, limit_keys, queue_actions, uniques};
 use super::generated as fb;
+use super::operations::operate;
+use super::plans::{decode_appends, decode_history, decode_plans};
 use super::table::{Names, Table, backoff, collect, job_id, job_ref, names};
+use super::ties::ties;
+use super::{DecodeError, schedules};
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
-    Ack, Enqueue, Fail, Fetch, Heartbeat, QueueAction, QueueControl, Request, Stats, When,
+    Ack, Enqueue, Fail, Fetch, Heartbeat, QueueAction, QueueControl, Request, Schedules, Stats,
+    Ties, When,
 };
 use crate::{Micros, SessionId};
 
-/// Names a request can need: one for each enqueue, job control, queue control and queue action, and those of the fetch.
-const NAMES_MAX: usize = 4 * OPS_PER_REQUEST_MAX + FETCH_QUEUES_MAX;
+/// Names a request can need: one for each enqueue, step, job control, queue control, queue action and schedule control, and
+/// those of the fetch.
+const NAMES_MAX: usize = 6 * OPS_PER_REQUEST_MAX + FETCH_QUEUES_MAX;
 const _: () = assert!(NAMES_MAX <= u16::MAX as usize);
 
 pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>, DecodeError> {
@@ -30,6 +35,7 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         confirmed_below: table.u64(T::VT_CONFIRMED_BELOW)?,
         enqueues: enqueues(&table, &queues, blob)?,
         holds: Vec::new(),
+        plans: Vec::new(),
         acks: collect(table.list("acks", T::VT_ACKS, most)?, |raw| {
             let ack = fb::Ack(raw);
             let result = blob.bytes("result", ack.result_len())?;
@@ -60,6 +66,7 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         cancels: ids("cancels", T::VT_CANCELS)?,
         deletes: ids("deletes", T::VT_DELETES)?,
         job_controls: Vec::new(),
+        appends: Vec::new(),
         queue_controls: collect(
             table.list("queue controls", T::VT_QUEUE_CONTROLS, most)?,
             |raw| {
@@ -69,34 +76,78 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
                 Ok(QueueControl { queue: queues.get(control.name())?, action })
             },
         )?,
+        schedule_controls: Vec::new(),
+        operation: None,
         fetch: fetch(&table, &queues, blob)?,
         lookups: ids("lookups", T::VT_LOOKUPS)?,
         stats: stats(table.structure(T::VT_STATS)?.map(fb::Stats), blob)?,
+        ties: Ties::default(),
+        history: decode_history(&table)?,
+        schedules: Schedules::None,
     };
     uniques(&table, &mut request.enqueues, blob)?;
     request.holds = holds(&table, request.enqueues.len(), blob)?;
     request.job_controls = job_controls(&table, &queues, blob)?;
     limit_keys(&table, &mut request.enqueues, blob)?;
     queue_actions(&table, &queues, &mut request.queue_controls, blob)?;
+    request.operation = operate(&table, blob)?;
+    request.ties = ties(&table, &Classes::open(&table, &queues)?, blob)?;
+    request.plans = decode_plans(&table, request.enqueues.len(), blob)?;
+    request.appends = decode_appends(&table, blob)?;
+    request.schedule_controls = schedules::controls(&table, &queues, blob)?;
+    request.schedules = schedules::query(&table, blob)?;
     Ok(request)
+}
+
+/// The classes of a frame.
+pub(super) struct Classes<'t, 'a> {
+    list: &'a [[u8; size_of::<fb::Class>()]],
+    queues: &'t Names<'a>,
 }
 
 /// A class with its queue's name found.
 #[derive(Clone, Copy)]
-struct Class<'a> {
+pub(super) struct Class<'a> {
     queue: &'a str,
     like: fb::Class,
     backoff: crate::event::BackoffKind,
 }
 
-fn class<'a>(
-    classes: &[[u8; size_of::<fb::Class>()]],
-    at: u16,
-    queues: &Names<'a>,
-) -> Result<Class<'a>, DecodeError> {
-    let missing = DecodeError::Range { field: "class index" };
-    let like = fb::Class(*classes.get(usize::from(at)).ok_or(missing)?);
-    Ok(Class { queue: queues.get(like.name())?, like, backoff: backoff(like.backoff())? })
+impl<'t, 'a> Classes<'t, 'a> {
+    pub(super) fn open(table: &Table<'a>, queues: &'t Names<'a>) -> Result<Self, DecodeError> {
+        let list = table.list("classes", fb::Request::VT_CLASSES, 2 * OPS_PER_REQUEST_MAX)?;
+        Ok(Self { list, queues })
+    }
+
+    pub(super) fn get(&self, at: u16) -> Result<Class<'a>, DecodeError> {
+        let missing = DecodeError::Range { field: "class index" };
+        let like = fb::Class(*self.list.get(usize::from(at)).ok_or(missing)?);
+        Ok(Class { queue: self.queues.get(like.name())?, like, backoff: backoff(like.backoff())? })
+    }
+}
+
+impl<'a> Class<'a> {
+    /// A job of the class, empty.
+    pub(super) fn enqueue(&self, when: When) -> Enqueue<'a> {
+        let like = &self.like;
+        Enqueue {
+            queue: self.queue,
+            payload: &[],
+            tags: &[],
+            key: &[],
+            key_ms: like.key_ms(),
+            unique: &[],
+            unique_ms: 0,
+            limit_key: "",
+            priority: like.priority(),
+            max_retries: like.max_retries(),
+            backoff: self.backoff,
+            backoff_base_ms: like.backoff_base_ms(),
+            backoff_cap_ms: like.backoff_cap_ms(),
+            expire_after_ms: like.expire_after_ms(),
+            when,
+        }
+    }
 }
 
 fn enqueues<'a>(
@@ -106,7 +157,7 @@ fn enqueues<'a>(
 ) -> Result<Vec<Enqueue<'a>>, DecodeError> {
     use fb::Request as T;
     let jobs = table.list("enqueues", T::VT_ENQUEUES, OPS_PER_REQUEST_MAX)?;
-    let classes = table.list("classes", T::VT_CLASSES, OPS_PER_REQUEST_MAX)?;
+    let classes = Classes::open(table, queues)?;
     let whens = table.list("times", T::VT_WHENS, OPS_PER_REQUEST_MAX)?;
     if !whens.is_empty() && whens.len() != jobs.len() {
         return Err(DecodeError::Parallel { field: "times" });
@@ -118,25 +169,15 @@ fn enqueues<'a>(
         let at = job.class_index();
         let of = match known {
             Some((index, class)) if index == at => class,
-            _ => class(classes, at, queues)?,
+            _ => classes.get(at)?,
         };
         known = Some((at, of));
+        let when = whens.get(nth).map_or(Ok(When::Now), |raw| when(&fb::When(*raw)))?;
         out.push(Enqueue {
-            queue: of.queue,
             payload: blob.bytes("payload", job.payload_len())?,
             tags: blob.bytes("tags", job.tags_len())?,
             key: blob.bytes("key", job.key_len().into())?,
-            key_ms: of.like.key_ms(),
-            unique: &[],
-            unique_ms: 0,
-            limit_key: "",
-            priority: of.like.priority(),
-            max_retries: of.like.max_retries(),
-            backoff: of.backoff,
-            backoff_base_ms: of.like.backoff_base_ms(),
-            backoff_cap_ms: of.like.backoff_cap_ms(),
-            expire_after_ms: of.like.expire_after_ms(),
-            when: whens.get(nth).map_or(Ok(When::Now), |raw| when(&fb::When(*raw)))?,
+            ..of.enqueue(when)
         });
     }
     Ok(out)
@@ -180,6 +221,7 @@ fn stats<'a>(
         1 => Ok(Stats::Shard),
         2 => Ok(Stats::Queue(first)),
         3 => Ok(Stats::Queues { prefix: first, after: second }),
+        4 => Ok(Stats::Operations),
         kind => Err(DecodeError::Value { field: "kind of statistics", value: kind.into() }),
     }
 }

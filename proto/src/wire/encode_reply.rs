@@ -4,25 +4,39 @@ use super::blob::{len_u16, len_u32};
 use super::encoder::{Encoder, Open, Scratch, vector, vector_of};
 use super::frame::Kind;
 use super::generated as fb;
-use super::table::job_id_to;
-use super::{EncodeError, Lookup};
+use super::plans::appended_to;
+use super::table::{STATES_V1, job_id_to};
+use super::ties::{batch_id_to, batch_view_to};
+use super::{EncodeError, JobEvent, Lookup, ScheduleDetails, operations, schedules};
 use crate::limits::{
-    ERROR_BYTES_MAX, FRAME_BYTES_MAX, OPS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX, RESULT_BYTES_MAX,
-    TAGS_BYTES_MAX,
+    BATCHES_PER_REQUEST_MAX, ERROR_BYTES_MAX, EVENT_KIND_BYTES_MAX, FRAME_BYTES_MAX,
+    LIMIT_KEY_BYTES_MAX, MADE_PAYLOAD_BYTES_MAX, OPERATIONS_ENDED_MAX, OPERATIONS_MAX,
+    OPS_PER_REQUEST_MAX, PLAN_KINDS_MAX, QUEUE_BYTES_MAX, RESULT_BYTES_MAX, TAGS_BYTES_MAX,
 };
-use crate::reply::{Lease, QueueStats, Reply, ShardStats};
-use crate::{Code, JobId, ShardId};
+use crate::reply::{BatchView, JobState, Lease, OperationView, QueueStats, Reply, ShardStats};
+use crate::{Code, JobId, Micros, ShardId};
 
 /// Blob bytes after which a frame is closed and the rest goes to another.
-const PART_BYTES_SOFT: usize = 512 << 10;
+const PART_BYTES_SOFT: usize = 256 << 10;
 /// Names after which a frame is closed: positions are 16 bits wide.
 const PART_NAMES_SOFT: usize = 10_000;
 /// The longest single element: a lookup with everything.
-const ELEMENT_BYTES_MAX: usize =
-    PAYLOAD_BYTES_MAX + TAGS_BYTES_MAX + 3 * ERROR_BYTES_MAX + 2 * RESULT_BYTES_MAX + 1024;
+const ELEMENT_BYTES_MAX: usize = MADE_PAYLOAD_BYTES_MAX
+    + TAGS_BYTES_MAX
+    + 3 * ERROR_BYTES_MAX
+    + 2 * RESULT_BYTES_MAX
+    + PLAN_KINDS_MAX * (EVENT_KIND_BYTES_MAX + 16)
+    + 1024;
 /// Lists that stay in the first frame: codes and runs of as many operations as a request may hold, and texts.
-const HEAD_BYTES_MAX: usize = OPS_PER_REQUEST_MAX * (24 + 16 + 6) + (128 << 10);
-const _: () = assert!(PART_BYTES_SOFT + ELEMENT_BYTES_MAX + HEAD_BYTES_MAX < FRAME_BYTES_MAX);
+const HEAD_BYTES_MAX: usize = OPS_PER_REQUEST_MAX * (24 + 16 + 16 + 6)
+    + BATCHES_PER_REQUEST_MAX * (16 + 1 + 40)
+    + (128 << 10);
+/// All operations, which are in the last frame.
+const OPERATIONS_BYTES_MAX: usize =
+    (OPERATIONS_MAX + OPERATIONS_ENDED_MAX) * (128 + 2 * QUEUE_BYTES_MAX + LIMIT_KEY_BYTES_MAX);
+const _: () = assert!(
+    PART_BYTES_SOFT + ELEMENT_BYTES_MAX + HEAD_BYTES_MAX + OPERATIONS_BYTES_MAX < FRAME_BYTES_MAX
+);
 
 /// What a reply carries beside the [`Reply`] itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,13 +66,23 @@ pub struct LeaseBytes<'a> {
     pub checkpoint: &'a [u8],
 }
 
-/// Statistics asked for.
+/// Statistics, events and schedules asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatsAnswer<'a> {
     /// Of queues.
     pub queues: &'a [QueueStats],
     /// Of the shard.
     pub shard: Option<ShardStats>,
+    /// Batches looked up.
+    pub batches: &'a [Result<BatchView, Code>],
+    /// Of one job, newest first.
+    pub events: &'a [JobEvent<'a>],
+    /// Schedules.
+    pub schedules: &'a [ScheduleDetails<'a>],
+    /// Planned times of the one looked up.
+    pub times: &'a [Micros],
+    /// Of operations, without texts for people.
+    pub operations: &'a [OperationView],
 }
 
 impl Scratch {
@@ -89,8 +113,10 @@ impl Scratch {
 
     fn queue_stats(&mut self, stats: &QueueStats) -> Result<(), EncodeError> {
         let name = self.names.intern(&stats.queue)?;
-        let wire = fb::QueueStats::new(&stats.jobs, stats.enqueued_total, name, stats.paused);
+        let jobs = stats.jobs.first_chunk::<STATES_V1>().expect("the first states");
+        let wire = fb::QueueStats::new(jobs, stats.enqueued_total, name, stats.paused);
         self.queue_stats.push(wire);
+        self.planned.push(stats.jobs[JobState::Planned as usize]);
         let set = &stats.settings;
         self.queue_settings.push(fb::QueueSettings::new(
             set.concurrency,
@@ -114,6 +140,14 @@ impl Scratch {
             + self.more_bytes.len()
             + size_of_val(&self.queue_stats[..])
             + size_of_val(&self.queue_settings[..])
+            + size_of_val(&self.planned[..])
+            + size_of_val(&self.lookup_plans[..])
+            + size_of_val(&self.lookup_kinds[..])
+            + size_of_val(&self.events[..])
+            + self.last_bytes.len()
+            + size_of_val(&self.schedules[..])
+            + size_of_val(&self.schedule_states[..])
+            + self.schedule_bytes.len()
             + self.names.bytes.len()
             + size_of_val(&self.names.lens[..])
     }
@@ -136,7 +170,7 @@ fn shard_stats(stats: &ShardStats) -> fb::ShardStats {
 struct Parts<'a> {
     head: &'a ReplyHead<'a>,
     reply: &'a Reply,
-    shard: Option<ShardStats>,
+    stats: StatsAnswer<'a>,
     open: Open,
     first: bool,
 }
@@ -163,6 +197,13 @@ impl Parts<'_> {
         more: bool,
     ) -> Result<(), EncodeError> {
         out.extend_from_slice(&encoder.scratch.more_bytes);
+        out.extend_from_slice(&encoder.scratch.last_bytes);
+        out.extend_from_slice(&encoder.scratch.schedule_bytes);
+        let told = if more { &[][..] } else { self.stats.operations };
+        let mut tasks = Vec::with_capacity(told.len());
+        for view in told {
+            tasks.push(operations::task_to(&view.task, out)?);
+        }
         let names_at = encoder.put_names(out, &self.open);
         let (table, scratch) = (&mut encoder.table, &encoder.scratch);
         // Most jobs have none of it.
@@ -170,7 +211,9 @@ impl Parts<'_> {
         let lookups_more = if said { vector(table, &scratch.lookups_more) } else { None };
         let set = scratch.queue_settings.iter().any(|set| *set != fb::QueueSettings::default());
         let queue_settings = if set { vector(table, &scratch.queue_settings) } else { None };
-        let shard_stats = self.shard.filter(|_| !more).as_ref().map(shard_stats);
+        let any_planned = scratch.planned.iter().any(|jobs| *jobs > 0);
+        let planned = if any_planned { vector(table, &scratch.planned) } else { None };
+        let shard_stats = self.stats.shard.filter(|_| !more).as_ref().map(shard_stats);
         let mut args = fb::ReplyArgs {
             number: self.head.number,
             code: self.reply.code as u8,
@@ -182,12 +225,24 @@ impl Parts<'_> {
             lookups_more,
             queue_stats: vector(table, &scratch.queue_stats),
             queue_settings,
+            lookup_plans: vector(table, &scratch.lookup_plans),
+            lookup_kinds: vector(table, &scratch.lookup_kinds),
+            events: vector(table, &scratch.events),
+            planned,
             shard_stats: shard_stats.as_ref(),
+            schedules: vector(table, &scratch.schedules),
+            schedule_states: vector(table, &scratch.schedule_states),
+            operations: vector(table, &tasks),
+            operations_progress: vector_of(table, told, operations::progress_to),
             ..fb::ReplyArgs::default()
         };
+        let operated = self.reply.operated.as_ref().map(operations::operated_to);
         if self.first {
             self.first = false;
+            args.schedule_times = vector_of(table, self.stats.times, |time| time.0);
+            args.operated = operated.as_ref();
             put_head(table, &mut args, self.head, self.reply)?;
+            args.batch_lookups = vector_of(table, self.stats.batches, batch_view_to);
         }
         let root = fb::Reply::create(table, &args);
         encoder.end(out, &self.open, Kind::Reply, root)
@@ -218,6 +273,11 @@ fn put_head<'a>(
     args.cancels = vector_of(table, &reply.cancels, number);
     args.deletes = vector_of(table, &reply.deletes, number);
     args.job_controls = vector_of(table, &reply.job_controls, number);
+    args.batches = vector_of(table, &reply.batches, |id| batch_id_to(*id));
+    args.batch_seals = vector_of(table, &reply.batch_seals, number);
+    args.appended = vector_of(table, &reply.appended, appended_to);
+    args.schedule_controls =
+        vector_of(table, &reply.schedule_controls, |done| schedules::done_to(head.shard, done));
     Ok(())
 }
 
@@ -240,7 +300,7 @@ impl Encoder {
             let open = this.begin(out);
             out.extend_from_slice(head.message.as_bytes());
             out.extend_from_slice(head.redirect.as_bytes());
-            let mut parts = Parts { head, reply, shard: stats.shard, open, first: true };
+            let mut parts = Parts { head, reply, stats, open, first: true };
             for (nth, lease) in reply.leases.iter().enumerate() {
                 parts.make_room(this, out)?;
                 this.scratch.lease(out, head.shard, lease, &bytes(nth, lease))?;
@@ -252,6 +312,14 @@ impl Encoder {
             for queue in stats.queues {
                 parts.make_room(this, out)?;
                 this.scratch.queue_stats(queue)?;
+            }
+            for event in stats.events {
+                parts.make_room(this, out)?;
+                event.put(&mut this.scratch)?;
+            }
+            for schedule in stats.schedules {
+                parts.make_room(this, out)?;
+                schedule.put(&mut this.scratch)?;
             }
             parts.close(this, out, false)
         })

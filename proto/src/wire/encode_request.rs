@@ -4,11 +4,13 @@ use super::blob::{len_u16, len_u32};
 use super::encoder::{Encoder, Scratch, vector, vector_of};
 use super::frame::Kind;
 use super::generated as fb;
-use super::{EncodeError, table};
+use super::plans::Planning;
+use super::ties::{put_steps, put_ties};
+use super::{EncodeError, operations, schedules, table};
 use crate::Request;
-use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
+use crate::limits::{FETCH_QUEUES_MAX, OPERATION_JOBS_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
-    Enqueue, Hold, JobAction, JobControl, QueueAction, QueueControl, Stats, When,
+    Enqueue, Hold, JobAction, JobControl, Operate, QueueAction, QueueControl, Stats, When,
 };
 
 /// How far back an equal class is looked for.
@@ -24,6 +26,9 @@ fn count(field: &'static str, count: usize, count_max: usize) -> Result<(), Enco
 fn check_counts(request: &Request<'_>) -> Result<(), EncodeError> {
     for (field, n) in request.operations() {
         count(field, n, OPS_PER_REQUEST_MAX)?;
+    }
+    if let Some(Operate::Start { jobs, .. }) = &request.operation {
+        count("jobs of an operation", jobs.len(), OPERATION_JOBS_MAX)?;
     }
     let queues = request.fetch.as_ref().map_or(0, |f| f.queues.len());
     count("queues of a fetch", queues, FETCH_QUEUES_MAX)
@@ -42,7 +47,7 @@ fn same_class(a: &Enqueue<'_>, b: &Enqueue<'_>) -> bool {
     a.shares_class(b) && a.key_ms == b.key_ms
 }
 
-fn class_index(scratch: &mut Scratch, job: &Enqueue<'_>) -> Result<u16, EncodeError> {
+pub(super) fn class_index(scratch: &mut Scratch, job: &Enqueue<'_>) -> Result<u16, EncodeError> {
     let class = fb::Class::new(
         job.expire_after_ms,
         job.key_ms,
@@ -147,6 +152,7 @@ fn put_blob(
         Stats::Shard => (1, "", ""),
         Stats::Queue(queue) => (2, queue, ""),
         Stats::Queues { prefix, after } => (3, prefix, after),
+        Stats::Operations => (4, "", ""),
     };
     out.extend_from_slice(first.as_bytes());
     out.extend_from_slice(second.as_bytes());
@@ -164,6 +170,9 @@ struct Rare {
     limit_keys: Vec<fb::LimitKey>,
     actions: Vec<fb::QueueAction>,
     pauses: Vec<fb::QueueControl>,
+    operation: Option<fb::Operation>,
+    operation_jobs: Vec<fb::JobId>,
+    cancel_operation: u64,
 }
 
 impl Rare {
@@ -210,6 +219,14 @@ impl Rare {
         let simple = request.queue_controls.iter().all(simple);
         for control in &request.queue_controls {
             rare.queue_control(scratch, out, control, simple)?;
+        }
+        match &request.operation {
+            None => {}
+            Some(Operate::Start { task, jobs }) => {
+                rare.operation = Some(operations::task_to(task, out)?);
+                rare.operation_jobs = jobs.iter().map(|job| table::job_id_to(*job)).collect();
+            }
+            Some(Operate::Cancel { operation }) => rare.cancel_operation = operation.0,
         }
         Ok(rare)
     }
@@ -308,9 +325,12 @@ impl Encoder {
         let open = self.begin(out);
         let (fetch, stats) = put_blob(&mut self.scratch, out, request)?;
         let rare = Rare::put(&mut self.scratch, out, request)?;
+        let steps = put_steps(&mut self.scratch, out, &request.ties)?;
+        let planning = Planning::put(out, request)?;
+        let schedules = schedules::Asked::put(&mut self.scratch, out, request)?;
         let names_at = self.put_names(out, &open);
         let (table, scratch) = (&mut self.table, &self.scratch);
-        let args = fb::RequestArgs {
+        let mut args = fb::RequestArgs {
             session: request.session.0,
             number: request.number,
             confirmed_below: request.confirmed_below,
@@ -336,7 +356,19 @@ impl Encoder {
             job_controls: vector(table, &rare.controls),
             limit_keys: vector(table, &rare.limit_keys),
             queue_actions: vector(table, &rare.actions),
+            plans: vector(table, &planning.plans),
+            plan_kinds: vector(table, &planning.kinds),
+            appends: vector(table, &planning.appends),
+            history: planning.history.as_ref(),
+            schedule_controls: vector(table, &schedules.controls),
+            schedules: vector(table, &schedules.definitions),
+            schedule_query: schedules.query.as_ref(),
+            operation: rare.operation.as_ref(),
+            operation_jobs: vector(table, &rare.operation_jobs),
+            cancel_operation: rare.cancel_operation,
+            ..fb::RequestArgs::default()
         };
+        put_ties(table, &mut args, &request.ties, &steps)?;
         let root = fb::Request::create(table, &args);
         self.end(out, &open, Kind::Request, root)
     }

@@ -34,6 +34,17 @@ pub(super) struct Scratch {
     pub(super) more_bytes: Vec<u8>,
     pub(super) queue_stats: Vec<fb::QueueStats>,
     pub(super) queue_settings: Vec<fb::QueueSettings>,
+    /// Jobs that wait for events, of each queue.
+    pub(super) planned: Vec<u64>,
+    pub(super) lookup_plans: Vec<fb::LookupPlan>,
+    pub(super) lookup_kinds: Vec<fb::LookupKind>,
+    pub(super) events: Vec<fb::JobEvent>,
+    /// What the last two say the lengths of: it comes behind `more_bytes`.
+    pub(super) last_bytes: Vec<u8>,
+    pub(super) schedules: Vec<fb::Schedule>,
+    pub(super) schedule_states: Vec<fb::ScheduleState>,
+    /// What `schedules` says the lengths of: it comes behind `more_bytes`.
+    pub(super) schedule_bytes: Vec<u8>,
     pub(super) positions: Vec<u16>,
 }
 
@@ -52,6 +63,14 @@ impl Scratch {
         self.more_bytes.clear();
         self.queue_stats.clear();
         self.queue_settings.clear();
+        self.planned.clear();
+        self.lookup_plans.clear();
+        self.lookup_kinds.clear();
+        self.events.clear();
+        self.last_bytes.clear();
+        self.schedules.clear();
+        self.schedule_states.clear();
+        self.schedule_bytes.clear();
         self.positions.clear();
     }
 }

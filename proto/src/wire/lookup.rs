@@ -4,10 +4,11 @@ use super::blob::{BlobReader, len_u16, len_u32};
 use super::encoder::Scratch;
 use super::generated as fb;
 use super::table::{Names, backoff, code, hold_end, job_id, job_id_to};
-use super::{DecodeError, EncodeError};
+use super::ties::{batch_id_to, lookup_batch};
+use super::{DecodeError, EncodeError, PlanDetails};
 use crate::event::{BackoffKind, HoldEnd};
 use crate::reply::{JobState, JobView};
-use crate::{Code, JobId, LeaseToken, Micros};
+use crate::{BatchId, Code, JobId, LeaseToken, Micros};
 
 /// One job that was looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Lookup<'a> {
     pub job: JobId,
     /// What is known of it; `None` when it is not in the shard's memory.
     pub details: Option<JobDetails<'a>>,
+    /// Its plan, if it has one.
+    pub plan: Option<PlanDetails<'a>>,
 }
 
 /// Everything known of a job.
@@ -41,7 +44,7 @@ pub struct JobDetails<'a> {
     pub attempt: u32,
     /// The lease it is under; 0 when not active.
     pub token: LeaseToken,
-    /// End of the lease (active) or time of the next step (scheduled, retrying, held); 0 otherwise.
+    /// End of the lease (active) or time of the next step (scheduled, retrying, held, planned); 0 otherwise.
     pub due: Micros,
     /// When it dies unless finished; 0 is never.
     pub expire_at: Micros,
@@ -51,6 +54,10 @@ pub struct JobDetails<'a> {
     pub lease_expiries: u32,
     /// What becomes of it at `due` while it is held.
     pub then: HoldEnd,
+    /// Jobs that it waits for.
+    pub waits_for: u32,
+    /// The batch in which it counts when it ends.
+    pub batch: Option<BatchId>,
     /// What it carries.
     pub bytes: JobBytes<'a>,
 }
@@ -84,12 +91,12 @@ impl<'a> Lookup<'a> {
     /// A job that is not in memory.
     #[must_use]
     pub fn not_found(job: JobId) -> Self {
-        Self { job, details: None }
+        Self { job, details: None, plan: None }
     }
 
     /// A job as the state knows it, with what the log holds of it.
     #[must_use]
-    pub fn found(view: &'a JobView, bytes: JobBytes<'a>) -> Self {
+    pub fn found(view: &'a JobView, bytes: JobBytes<'a>, plan: Option<PlanDetails<'a>>) -> Self {
         let class = &view.class;
         let details = JobDetails {
             state: view.state,
@@ -107,9 +114,11 @@ impl<'a> Lookup<'a> {
             ended: view.ended,
             lease_expiries: view.lease_expiries,
             then: view.then,
+            waits_for: view.waits_for,
+            batch: view.batch,
             bytes,
         };
-        Self { job: view.id, details: Some(details) }
+        Self { job: view.id, details: Some(details), plan }
     }
 
     pub(super) fn put(&self, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -124,7 +133,7 @@ impl<'a> Lookup<'a> {
         }
         scratch.lookups.push(wire);
         scratch.lookups_more.push(more);
-        Ok(())
+        self.plan.as_ref().map_or(Ok(()), |plan| plan.put(scratch))
     }
 
     /// What servers of version 1 did not say.
@@ -140,6 +149,8 @@ impl<'a> Lookup<'a> {
             details.ended = Micros(wire.ended_us());
             details.lease_expiries = wire.lease_expiries();
             details.then = hold_end(wire.then())?;
+            details.waits_for = wire.waits_for();
+            details.batch = lookup_batch(wire.batch())?;
             (details.bytes.hold_reason, details.bytes.hold_by) = (reason, by);
             details.bytes.limit_key = limit_key;
         }
@@ -156,7 +167,7 @@ impl<'a> Lookup<'a> {
             Code::Ok => Some(JobDetails::decode(wire, names, blob)?),
             _ => None,
         };
-        Ok(Self { job, details })
+        Ok(Self { job, details, plan: None })
     }
 }
 
@@ -203,6 +214,8 @@ impl<'a> JobDetails<'a> {
         wire.set_ended_us(self.ended.0);
         wire.set_lease_expiries(self.lease_expiries);
         wire.set_then(self.then as u8);
+        wire.set_waits_for(self.waits_for);
+        wire.set_batch(&batch_id_to(self.batch.unwrap_or_default()));
         wire.set_reason_len(len_u32("hold reason", reason)?);
         wire.set_by_len(len_u16("by", by)?);
         wire.set_limit_key_len(len_u16("limit key", limit_key)?);
@@ -235,6 +248,8 @@ impl<'a> JobDetails<'a> {
             ended: Micros(0),
             lease_expiries: 0,
             then: HoldEnd::Stay,
+            waits_for: 0,
+            batch: None,
             bytes: JobBytes {
                 payload: blob.bytes("payload", wire.payload_len())?,
                 tags: blob.bytes("tags", wire.tags_len())?,

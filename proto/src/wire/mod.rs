@@ -28,9 +28,14 @@ pub mod frame;
 )]
 mod generated;
 mod handshake;
+mod history;
 mod lookup;
+mod operations;
+mod plans;
+mod schedules;
 mod server;
 mod table;
+mod ties;
 
 pub use client::{ClientFrame, Subscribe};
 pub use encode_reply::{LeaseBytes, ReplyHead, StatsAnswer};
@@ -40,5 +45,8 @@ pub use frame::{Frame, FrameReader, Kind};
 pub use handshake::{
     ANY_SHARD, Durability, Endpoint, Hello, Limits, PROTOCOL_VERSION, Refused, Welcome,
 };
+pub use history::JobEvent;
 pub use lookup::{JobBytes, JobDetails, Lookup};
+pub use plans::{KindDetails, PlanDetails};
+pub use schedules::{ScheduleChanged, ScheduleDetails};
 pub use server::{EnqueuedRun, LeasedJob, LostLease, ReplyFrame, ServerFrame};

@@ -4,10 +4,13 @@ use super::blob::BlobReader;
 use super::frame::{Frame, Kind};
 use super::generated as fb;
 use super::table::Table;
-use super::{DecodeError, Lookup, Refused, Welcome, decode_reply, table};
-use crate::reply::{Failed, QueueStats, ShardStats};
+use super::{
+    DecodeError, JobEvent, Lookup, Refused, ScheduleChanged, ScheduleDetails, Welcome,
+    decode_reply, table,
+};
+use crate::reply::{Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats};
 use crate::request::JobRef;
-use crate::{Code, JobId, JobSeq, LeaseToken, Micros};
+use crate::{BatchId, Code, JobId, JobSeq, LeaseToken, Micros};
 
 /// A frame from a server, decoded and borrowed from its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +78,8 @@ pub struct ReplyFrame<'a> {
     pub deletes: Vec<Code>,
     /// One element per job control.
     pub job_controls: Vec<Code>,
+    /// One element per schedule control.
+    pub schedule_controls: Vec<ScheduleChanged>,
     /// Jobs leased by the fetch.
     pub leases: Vec<LeasedJob<'a>>,
     /// One element per lookup.
@@ -83,6 +88,24 @@ pub struct ReplyFrame<'a> {
     pub queue_stats: Vec<QueueStats>,
     /// The shard, when asked for.
     pub shard_stats: Option<ShardStats>,
+    /// Batches opened.
+    pub batches: Vec<BatchId>,
+    /// One element per batch to seal.
+    pub batch_seals: Vec<Code>,
+    /// One element per batch to look up.
+    pub batch_lookups: Vec<Result<BatchView, Code>>,
+    /// One element per appended event.
+    pub appended: Vec<Appended>,
+    /// Events of the job whose history was asked for, newest first.
+    pub events: Vec<JobEvent<'a>>,
+    /// Schedules asked for.
+    pub schedules: Vec<ScheduleDetails<'a>>,
+    /// The next planned times of the one that was looked up.
+    pub schedule_times: Vec<Micros>,
+    /// What became of the operation that was to begin or to end.
+    pub operated: Option<Operated>,
+    /// Operations, when asked for.
+    pub operations: Vec<OperationView>,
 }
 
 /// Consecutive jobs created, or one that existed already.

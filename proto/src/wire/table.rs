@@ -10,6 +10,9 @@ use super::generated as fb;
 use crate::event::{BackoffKind, HoldEnd, Sharing};
 use crate::{Code, JobId, LeaseToken};
 
+/// States that the counts of a queue have room for; those after them have lists of their own.
+pub(super) const STATES_V1: usize = 8;
+
 /// The one table of a frame.
 pub(super) struct Table<'a> {
     bytes: &'a [u8],

@@ -1,11 +1,11 @@
 //! Entry bodies that have every kind of event between them: those of version 1, and those that version 2 added.
 
 use jobbie_proto::event::{
-    Asked, BackoffKind, Blob, Class, CompletedJob, EnqueuedJob, Event, ExtendedJob, FailOutcome,
-    Group, HoldEnd, KeyTaken, Late, LeasedJob, LimitedJobs, QuarantinedJob, QueueSettings, Sharing,
-    UniqueKey, codec,
+    Asked, BackoffKind, Blob, BulkAction, Class, CompletedJob, EnqueuedJob, Event, ExtendedJob,
+    FailOutcome, Group, HoldEnd, JobFilter, KeyTaken, Late, LeasedJob, LimitedJobs, Missed,
+    QuarantinedJob, QueueSettings, SetSchedule, Sharing, StartedOperation, Task, UniqueKey, codec,
 };
-use jobbie_proto::{Code, EventSeq, JobSeq, LeaseToken, Micros, SessionId};
+use jobbie_proto::{Code, EventSeq, JobSeq, LeaseToken, Micros, OperationId, SessionId};
 
 /// The blob that the events of version 1 refer to.
 pub(crate) const BLOB: &[u8] = b"workerhostpayloadtagskeyresulterrorbacktrace{1}[2]";
@@ -20,7 +20,7 @@ fn blob_2(text: &str) -> Blob {
     part(BLOB_2, text)
 }
 
-fn part(of: &[u8], text: &str) -> Blob {
+pub(crate) fn part(of: &[u8], text: &str) -> Blob {
     let whole = std::str::from_utf8(of).expect("it is text");
     let offset = whole.find(text).expect("a part of the blob");
     Blob { offset: offset as u32, len: text.len() as u32 }
@@ -262,9 +262,126 @@ pub(crate) fn groups_2() -> Vec<Group> {
     vec![group(9, 8, 7, asked), group(0, 0, 0, vec![quarantined()])]
 }
 
+/// Kinds of version 2 about operations, each in what it can say.
+pub(crate) fn groups_operations() -> Vec<Group> {
+    let text = |text: &str| text.to_owned();
+    let by = || text("ann");
+    let actions = [
+        BulkAction::Cancel,
+        BulkAction::Delete,
+        BulkAction::Retry,
+        BulkAction::Requeue,
+        BulkAction::Hold {
+            reason: text("a reason longer than eight bytes"),
+            by: by(),
+            timeout_ms: 9000,
+            then: HoldEnd::Cancel,
+        },
+        BulkAction::Approve { note: text("note"), by: by() },
+        BulkAction::Reject { reason: text("reason"), by: by() },
+        BulkAction::Move { queue: text("a queue name longer than eight bytes") },
+        BulkAction::Prioritize { priority: 0 },
+    ];
+    let started = |task, jobs, unknown| {
+        let below = JobSeq(99);
+        Event::OperationStarted(Box::new(StartedOperation { task, jobs, unknown, below }))
+    };
+    let filter = JobFilter {
+        queue: text("mail"),
+        states: 0b101_1111,
+        priority: Some(1),
+        limit_key: text("ann"),
+        created_after_ms: 1_650_000_000_000,
+        created_before_ms: 1_660_000_000_000,
+    };
+    let bulk = |action| Task::Bulk {
+        dry_run: action == BulkAction::Delete,
+        action,
+        filter: filter.clone(),
+    };
+    let mut events: Vec<_> =
+        actions.map(|action| started(bulk(action), Vec::new(), 0)).into_iter().collect();
+    events.push(started(Task::Clear { queue: text("mail") }, Vec::new(), 0));
+    events.push(started(Task::DeleteQueue { queue: text("mail") }, Vec::new(), 0));
+    let (action, filter) = (BulkAction::Cancel, JobFilter::default());
+    let named = Task::Bulk { action, filter, dry_run: false };
+    events.push(started(named, vec![JobSeq(5), JobSeq(7)], 3));
+    let operation = OperationId(77);
+    let ended = |cancelled| Event::OperationEnded { operation, cancelled };
+    events.push(ended(true));
+    events.push(Event::OperationRefused { operation, code: Code::NotFound });
+    let advanced = Event::OperationAdvanced {
+        operation,
+        cursor: 0x0003_0707_0707_0707,
+        looked_at: 21,
+        applied: 20,
+        skipped: 19,
+    };
+    let group = |session, number, confirmed_below, events| Group {
+        session: SessionId(session),
+        number,
+        confirmed_below,
+        events,
+    };
+    vec![group(9, 8, 7, events), group(0, 0, 0, vec![advanced, ended(false)])]
+}
+
+/// The body that holds them.
+pub(crate) fn body_operations() -> Vec<u8> {
+    body_of(BLOB_2, &groups_operations())
+}
+
 /// The body that holds them.
 pub(crate) fn body_2() -> Vec<u8> {
     body_of(BLOB_2, &groups_2())
+}
+
+/// Every kind of event about schedules, in one group.
+pub(crate) fn schedules() -> Vec<Group> {
+    let (queue, name) = (|| "mail".to_owned(), || "every night at half past two".to_owned());
+    let set = |missed, unique: &[u8], next| {
+        Event::ScheduleSet(Box::new(SetSchedule {
+            name: name(),
+            class: class(),
+            limit_key: "ann".into(),
+            expression: "30 2 * * mon-fri".into(),
+            zone: "Europe/Berlin".into(),
+            missed,
+            payload: blob_2("payload"),
+            tags: blob_2("tags"),
+            unique: unique.to_vec(),
+            unique_ms: 60_000,
+            next: Micros(next),
+        }))
+    };
+    let fired = |planned, next, skipped, duplicate| Event::ScheduleFired {
+        queue: queue(),
+        name: name(),
+        planned: Micros(planned),
+        next: Micros(next),
+        skipped,
+        defined: EventSeq(31),
+        job: JobSeq(8),
+        duplicate,
+    };
+    let (first, second) = (1_650_000_000_000_000, 1_650_086_400_000_000);
+    let events = vec![
+        set(Missed::Once, b"", first),
+        set(Missed::Skip, b"unique", 0),
+        set(Missed::All, b"", first),
+        fired(first, second, 7, false),
+        fired(0, second, 0, true),
+        Event::SchedulePaused { queue: queue(), name: name() },
+        Event::ScheduleResumed { queue: queue(), name: name(), next: Micros(second), skipped: 9 },
+        Event::ScheduleSkipped { queue: queue(), name: name(), next: Micros(0), skipped: 1000 },
+        Event::ScheduleDeleted { queue: queue(), name: name() },
+    ];
+    vec![Group { session: SessionId(9), number: 8, confirmed_below: 7, events }]
+}
+
+/// The body that holds them.
+pub(crate) fn body_of_schedules() -> Vec<u8> {
+    body_of(BLOB_2, &schedules())
 }
 
 /// An entry body.

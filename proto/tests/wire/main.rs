@@ -5,4 +5,5 @@ mod golden;
 mod reply;
 mod round_trip;
 mod samples;
+mod schedules;
 mod strategies;

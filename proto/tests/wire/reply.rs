@@ -2,17 +2,23 @@
 
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::FRAME_BYTES_MAX;
-use jobbie_proto::reply::{Enqueued, Failed, JobState, Lease, QueueStats, Reply, ShardStats};
-use jobbie_proto::wire::{
-    Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, LeaseBytes, LeasedJob, Lookup,
-    ReplyFrame, ReplyHead, ServerFrame, StatsAnswer,
+use jobbie_proto::plan::{Effect, Need, PlanStatus};
+use jobbie_proto::reply::{
+    Appended, BatchView, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated, OperationStatus,
+    OperationView, QueueStats, Reply, ShardStats,
 };
-use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, ShardId};
+use jobbie_proto::wire::{
+    Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobEvent, KindDetails, LeaseBytes,
+    LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead, ScheduleDetails, ServerFrame,
+    StatsAnswer,
+};
+use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, ShardId};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::strategies::{backoff, bytes, code, job_id, settings, text};
+use crate::schedules::{changed, details, done};
+use crate::strategies::{backoff, batch_id, bytes, code, job_id, settings, task, text};
 
 const SHARD: ShardId = ShardId(3);
 
@@ -27,6 +33,11 @@ pub(crate) struct Parts {
     lookups: Vec<Lookup<'static>>,
     queues: Vec<QueueStats>,
     shard: Option<ShardStats>,
+    batches: Vec<Result<BatchView, Code>>,
+    events: Vec<JobEvent<'static>>,
+    schedules: Vec<ScheduleDetails<'static>>,
+    times: Vec<Micros>,
+    operations: Vec<OperationView>,
 }
 
 fn lease() -> impl Strategy<Value = Lease> {
@@ -61,9 +72,10 @@ fn lookup() -> impl Strategy<Value = Lookup<'static>> {
         });
     let numbers = (any::<u8>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>());
     let times = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>());
-    let more = prop_oneof![Just((0, 0, 0)), (any::<u64>(), any::<u32>(), 0..3u8)];
-    let details = (0..8u8, text(), numbers, backoff(), times, job_bytes, more).prop_map(
-        |(state, queue, n, backoff, t, bytes, more)| JobDetails {
+    let tied = (any::<u32>(), option::of(batch_id()));
+    let more = prop_oneof![Just((0, 0, 0, (0, None))), (any::<u64>(), any::<u32>(), 0..3u8, tied)];
+    let details = (0..JOB_STATES as u8, text(), numbers, backoff(), times, job_bytes, more)
+        .prop_map(|(state, queue, n, backoff, t, bytes, more)| JobDetails {
             state: JobState::from_u8(state).unwrap(),
             queue,
             priority: n.0,
@@ -79,10 +91,69 @@ fn lookup() -> impl Strategy<Value = Lookup<'static>> {
             ended: Micros(more.0),
             lease_expiries: more.1,
             then: HoldEnd::from_u8(more.2).unwrap(),
+            waits_for: more.3.0,
+            batch: more.3.1,
             bytes,
+        });
+    let plan = option::weighted(0.3, plan());
+    (job_id(), option::of((details, plan))).prop_map(|(job, found)| {
+        let (details, plan) = found.unzip();
+        Lookup { job, details, plan: plan.flatten() }
+    })
+}
+
+fn plan() -> impl Strategy<Value = PlanDetails<'static>> {
+    let kind = (text(), 0..3u8, any::<u16>(), any::<u16>(), any::<u64>()).prop_map(
+        |(name, need, count, seen, deadline)| KindDetails {
+            name,
+            need: Need::from_u8(need).unwrap(),
+            count,
+            seen,
+            deadline: Micros(deadline),
         },
     );
-    (job_id(), option::of(details)).prop_map(|(job, details)| Lookup { job, details })
+    let numbers = (1..7u8, any::<u64>(), any::<u32>(), any::<u64>());
+    (numbers, vec(kind, 0..5)).prop_map(|((status, newest, events, deadline), kinds)| PlanDetails {
+        status: PlanStatus::from_u8(status).unwrap(),
+        newest: EventSeq(newest),
+        events,
+        deadline: Micros(deadline),
+        kinds,
+    })
+}
+
+fn event() -> impl Strategy<Value = JobEvent<'static>> {
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), 0..10u8);
+    (numbers, bytes(), text(), bytes(), text(), text()).prop_map(
+        |((event, previous, time, effect), id, kind, data, source, trace)| JobEvent {
+            event: EventSeq(event),
+            previous: EventSeq(previous),
+            time: Micros(time),
+            effect: Effect::from_u8(effect).unwrap(),
+            id,
+            kind,
+            data,
+            source,
+            trace,
+        },
+    )
+}
+
+fn operation() -> impl Strategy<Value = OperationView> {
+    (task(), any::<[u64; 7]>(), any::<u32>(), 0..3u8).prop_map(|(task, n, jobs, status)| {
+        OperationView {
+            id: OperationId(n[0]),
+            task,
+            status: OperationStatus::from_u8(status).unwrap(),
+            jobs,
+            estimate: n[1],
+            looked_at: n[2],
+            applied: n[3],
+            skipped: n[4],
+            started: Micros(n[5]),
+            ended: Micros(n[6]),
+        }
+    })
 }
 
 pub(crate) fn parts() -> impl Strategy<Value = Parts> {
@@ -100,19 +171,37 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let codes = || vec(code(), 0..6);
     let lists =
         (vec(run, 0..4), codes(), vec(failed, 0..4), codes(), codes(), codes(), codes(), codes());
-    let reply = (code(), lists, vec(lease(), 0..6)).prop_map(|(code, lists, leases)| Reply {
-        code,
-        enqueued: lists.0,
-        acks: lists.1,
-        fails: lists.2,
-        heartbeats: lists.3,
-        releases: lists.4,
-        cancels: lists.5,
-        deletes: lists.6,
-        job_controls: lists.7,
-        leases,
+    let appended = (0..10u8, 0..7u8, any::<u64>()).prop_map(|(effect, status, event)| Appended {
+        effect: Effect::from_u8(effect).unwrap(),
+        status: PlanStatus::from_u8(status),
+        event: EventSeq(event),
     });
-    let counts = (any::<[u64; 8]>(), any::<u64>(), any::<u32>());
+    let lists = (lists, vec(appended, 0..4), vec(done(), 0..4));
+    let batches = (vec(batch_id(), 0..3), codes());
+    let operated =
+        (code(), any::<u64>()).prop_map(|(code, id)| Operated { code, operation: OperationId(id) });
+    let lists = (lists, option::of(operated));
+    let reply = (code(), lists, vec(lease(), 0..6), batches);
+    let reply = reply.prop_map(
+        |(code, ((lists, appended, schedule_controls), operated), leases, batches)| Reply {
+            code,
+            operated,
+            enqueued: lists.0,
+            acks: lists.1,
+            fails: lists.2,
+            heartbeats: lists.3,
+            releases: lists.4,
+            cancels: lists.5,
+            deletes: lists.6,
+            job_controls: lists.7,
+            schedule_controls,
+            leases,
+            batches: batches.0,
+            batch_seals: batches.1,
+            appended,
+        },
+    );
+    let counts = (any::<[u64; JOB_STATES]>(), any::<u64>(), any::<u32>());
     let queue = (text(), any::<bool>(), any::<bool>(), counts, settings()).prop_map(
         |(queue, paused, draining, (jobs, enqueued_total, keys), settings)| QueueStats {
             queue: queue.to_owned(),
@@ -135,14 +224,32 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         time: Micros(n[7]),
     });
     let lease_bytes = vec((text(), bytes(), bytes(), bytes()), 6);
-    let rest = (vec(lookup(), 0..4), vec(queue, 0..4), option::of(shard));
+    let counts = (option::of(any::<u64>()), any::<[u64; 3]>(), any::<bool>());
+    let view = counts.prop_map(|(total, n, called_back)| BatchView {
+        total,
+        succeeded: n[0],
+        failed: n[1],
+        ended: Micros(n[2]),
+        called_back,
+    });
+    let missing = Just(Err(Code::NotFound));
+    let batches = vec(prop_oneof![view.prop_map(Ok), missing], 0..3);
+    let rest = (vec(queue, 0..4), option::of(shard), vec(event(), 0..4));
+    let times = vec(any::<u64>().prop_map(Micros), 0..4);
+    let rest =
+        (vec(lookup(), 0..4), rest, batches, (vec(details(), 0..4), times, vec(operation(), 0..4)));
     (reply, lease_bytes, (text(), text()), rest).prop_map(|(reply, bytes, texts, rest)| Parts {
         reply,
         bytes,
         texts,
         lookups: rest.0,
-        queues: rest.1,
-        shard: rest.2,
+        queues: rest.1.0,
+        shard: rest.1.1,
+        events: rest.1.2,
+        batches: rest.2,
+        schedules: rest.3.0,
+        times: rest.3.1,
+        operations: rest.3.2,
     })
 }
 
@@ -168,7 +275,15 @@ impl Parts {
     pub(crate) fn encode(&self, encoder: &mut Encoder, out: &mut Vec<u8>) {
         let (message, redirect) = self.texts;
         let head = ReplyHead { number: 77, shard: SHARD, message, retry_after_ms: 5, redirect };
-        let stats = StatsAnswer { queues: &self.queues, shard: self.shard };
+        let stats = StatsAnswer {
+            queues: &self.queues,
+            shard: self.shard,
+            events: &self.events,
+            batches: &self.batches,
+            schedules: &self.schedules,
+            times: &self.times,
+            operations: &self.operations,
+        };
         let source = |nth: usize, _: &Lease| lease_bytes(&self.bytes[nth]);
         encoder.reply(out, &head, &self.reply, source, self.lookups.clone(), stats).unwrap();
     }
@@ -195,10 +310,20 @@ impl Parts {
             cancels: reply.cancels,
             deletes: reply.deletes,
             job_controls: reply.job_controls,
+            schedule_controls: reply.schedule_controls.iter().map(|d| changed(SHARD, d)).collect(),
+            operated: reply.operated,
+            operations: self.operations.clone(),
             leases: reply.leases.iter().zip(&self.bytes).map(|(l, b)| leased(l, b)).collect(),
             lookups: self.lookups.clone(),
             queue_stats: self.queues.clone(),
             shard_stats: self.shard,
+            batches: reply.batches,
+            batch_seals: reply.batch_seals,
+            batch_lookups: self.batches.clone(),
+            appended: reply.appended,
+            events: self.events.clone(),
+            schedules: self.schedules.clone(),
+            schedule_times: self.times.clone(),
         }
     }
 }
@@ -245,7 +370,7 @@ fn a_long_reply_is_several_frames_that_add_up() {
     let source =
         |_: usize, _: &Lease| LeaseBytes { queue: "q", payload: &payload, ..LeaseBytes::default() };
     let shard = Some(ShardStats::default());
-    let stats = StatsAnswer { queues: &[], shard };
+    let stats = StatsAnswer { shard, ..StatsAnswer::default() };
     let mut out = vec![];
     Encoder::new().reply(&mut out, &head, &reply, source, [], stats).unwrap();
 

@@ -184,9 +184,11 @@ fn lookups() -> Vec<Lookup<'static>> {
         ended: Micros(0),
         lease_expiries: 0,
         then: HoldEnd::Stay,
+        waits_for: 0,
+        batch: None,
         bytes: JOB_BYTES,
     };
-    vec![Lookup { job: id(20), details: Some(details) }, Lookup::not_found(id(21))]
+    vec![Lookup { job: id(20), details: Some(details), plan: None }, Lookup::not_found(id(21))]
 }
 
 fn reply() -> Reply {
@@ -205,6 +207,7 @@ fn reply() -> Reply {
         payload: EventSeq(0),
     };
     Reply {
+        operated: None,
         code: Code::Ok,
         enqueued: vec![run(Code::Ok, 30, 2), run(Code::Duplicate, 5, 1)],
         acks: vec![Code::Ok, Code::StaleLease],
@@ -214,7 +217,11 @@ fn reply() -> Reply {
         cancels: vec![Code::IllegalState],
         deletes: vec![Code::Ok, Code::NotFound],
         job_controls: vec![],
+        schedule_controls: vec![],
         leases: vec![lease(40), lease(41)],
+        batches: vec![],
+        batch_seals: vec![],
+        appended: vec![],
     }
 }
 
@@ -238,7 +245,7 @@ fn lease_bytes(_: usize, _: &Lease) -> LeaseBytes<'static> {
 }
 
 fn queues() -> Vec<QueueStats> {
-    let jobs = [1, 2, 3, 4, 5, 6, 7, 8];
+    let jobs = [1, 2, 3, 4, 5, 6, 7, 8, 0];
     let queue = "images".into();
     vec![QueueStats { queue, paused: true, jobs, enqueued_total: 36, ..QueueStats::default() }]
 }
@@ -262,6 +269,8 @@ fn reply_frame() -> ReplyFrame<'static> {
         count: run.count,
     });
     ReplyFrame {
+        operated: None,
+        operations: Vec::new(),
         number: 13,
         code: Code::Ok,
         more: false,
@@ -280,6 +289,7 @@ fn reply_frame() -> ReplyFrame<'static> {
         lookups: lookups(),
         queue_stats: queues(),
         shard_stats: Some(SHARD_STATS),
+        ..ReplyFrame::default()
     }
 }
 
@@ -357,7 +367,8 @@ fn server_bytes(e: &mut Encoder, name: &str) -> Vec<u8> {
     };
     let not_leader = Reply { code: Code::NotLeader, ..Reply::default() };
     let queues = queues();
-    let stats = StatsAnswer { queues: &queues, shard: Some(SHARD_STATS) };
+    let (queues, shard) = (&queues[..], Some(SHARD_STATS));
+    let stats = StatsAnswer { queues, shard, ..StatsAnswer::default() };
     match name {
         "welcome" => e.welcome(&mut out, &welcome()),
         "reply" => e.reply(&mut out, &head, &reply(), lease_bytes, lookups(), stats),

@@ -1,19 +1,28 @@
 //! Random frames. Borrowed parts are leaked: a test run makes a few megabytes.
 
-use jobbie_proto::event::{BackoffKind, HoldEnd, QueueSettings, Sharing};
+use jobbie_proto::event::{
+    BackoffKind, BulkAction, HoldEnd, JobFilter, QueueSettings, Sharing, Task,
+};
+use jobbie_proto::plan::Need;
 use jobbie_proto::request::{
-    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, Hold, JobAction, JobControl, JobRef,
-    QueueAction, QueueControl, Stats, When,
+    Ack, Append, BatchSeal, Chain, Depends, Enqueue, EnqueueHold, EnqueuePlan, Expected, Fail,
+    Fetch, Heartbeat, History, Hold, JobAction, JobControl, JobRef, Members, Operate, QueueAction,
+    QueueControl, Stats, Ties, When,
 };
 use jobbie_proto::wire::{
     ClientFrame, Durability, Endpoint, Hello, Limits, LostLease, Refused, ServerFrame, Subscribe,
     Welcome,
 };
-use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
+use jobbie_proto::{
+    BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, Request, SessionId,
+    ShardId,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+
+use crate::schedules::{control as schedule_control, query};
 
 pub(crate) fn bytes() -> impl Strategy<Value = &'static [u8]> {
     prop_oneof![
@@ -108,6 +117,7 @@ fn stats() -> impl Strategy<Value = Stats<'static>> {
         Just(Stats::Shard),
         text().prop_map(Stats::Queue),
         (text(), text()).prop_map(|(prefix, after)| Stats::Queues { prefix, after }),
+        Just(Stats::Operations),
     ]
 }
 
@@ -158,6 +168,124 @@ fn job_control() -> impl Strategy<Value = JobControl<'static>> {
     (job_id(), action).prop_map(|(job, action)| JobControl { job, action })
 }
 
+pub(crate) fn batch_id() -> impl Strategy<Value = BatchId> {
+    (0..1u128 << 104).prop_map(|raw| BatchId::from_u128(raw).unwrap())
+}
+
+/// A job that others make: without what such a job cannot have.
+fn step() -> impl Strategy<Value = Enqueue<'static>> {
+    (enqueue(), text()).prop_map(|(job, limit_key)| Enqueue {
+        key: b"",
+        unique: b"",
+        unique_ms: 0,
+        limit_key,
+        when: When::Now,
+        ..job
+    })
+}
+
+fn ties() -> impl Strategy<Value = Ties<'static>> {
+    let seal = (batch_id(), any::<u64>()).prop_map(|(batch, total)| BatchSeal { batch, total });
+    let run = (batch_id(), any::<u32>(), any::<u32>()).prop_map(|(batch, first, count)| Members {
+        batch,
+        first,
+        count,
+    });
+    let chain = (any::<u32>(), vec(step(), 0..4), option::of(step()), option::of(step())).prop_map(
+        |(enqueue, steps, on_failure, on_exit)| Chain { enqueue, steps, on_failure, on_exit },
+    );
+    let wait =
+        (any::<u32>(), vec(job_id(), 0..4)).prop_map(|(enqueue, on)| Depends { enqueue, on });
+    let some = (
+        (vec(option::of(step()), 0..3), vec(seal, 0..3), vec(run, 0..3)),
+        (vec(chain, 0..3), vec(wait, 0..3), vec(any::<u32>(), 0..3), vec(batch_id(), 0..3)),
+    );
+    let some = some.prop_map(|(batches, rest)| Ties {
+        batch_opens: batches.0,
+        batch_seals: batches.1,
+        members: batches.2,
+        chains: rest.0,
+        depends: rest.1,
+        exits: rest.2,
+        batch_lookups: rest.3,
+    });
+    prop_oneof![2 => Just(Ties::default()), 1 => some]
+}
+
+fn plan() -> impl Strategy<Value = (u64, Vec<Expected<'static>>)> {
+    let kind = (text(), 0..3u8, any::<u16>(), any::<u64>()).prop_map(
+        |(name, need, count, deadline_ms)| Expected {
+            name,
+            need: Need::from_u8(need).unwrap(),
+            count,
+            deadline_ms,
+        },
+    );
+    (any::<u64>(), vec(kind, 0..5))
+}
+
+fn append() -> impl Strategy<Value = Append<'static>> {
+    (job_id(), bytes(), text(), bytes(), text(), text()).prop_map(
+        |(job, id, kind, data, source, trace)| Append { job, id, kind, data, source, trace },
+    )
+}
+
+fn history() -> impl Strategy<Value = History> {
+    (job_id(), any::<u64>(), any::<u32>()).prop_map(|(job, from, count)| History {
+        job,
+        from: EventSeq(from),
+        count,
+    })
+}
+
+fn string() -> impl Strategy<Value = String> {
+    text().prop_map(str::to_owned)
+}
+
+pub(crate) fn task() -> impl Strategy<Value = Task> {
+    let hold =
+        (string(), string(), any::<u64>(), 0..3u8).prop_map(|(reason, by, timeout_ms, then)| {
+            BulkAction::Hold { reason, by, timeout_ms, then: HoldEnd::from_u8(then).unwrap() }
+        });
+    let action = prop_oneof![
+        Just(BulkAction::Cancel),
+        Just(BulkAction::Delete),
+        Just(BulkAction::Retry),
+        Just(BulkAction::Requeue),
+        hold,
+        (string(), string()).prop_map(|(note, by)| BulkAction::Approve { note, by }),
+        (string(), string()).prop_map(|(reason, by)| BulkAction::Reject { reason, by }),
+        string().prop_map(|queue| BulkAction::Move { queue }),
+        any::<u8>().prop_map(|priority| BulkAction::Prioritize { priority }),
+    ];
+    let texts = (string(), string());
+    let numbers = (any::<u16>(), option::of(0..255u8), any::<u64>(), any::<u64>());
+    let filter = (texts, numbers).prop_map(|((queue, limit_key), n)| JobFilter {
+        queue,
+        states: n.0,
+        priority: n.1,
+        limit_key,
+        created_after_ms: n.2,
+        created_before_ms: n.3,
+    });
+    prop_oneof![
+        string().prop_map(|queue| Task::Clear { queue }),
+        string().prop_map(|queue| Task::DeleteQueue { queue }),
+        (action, filter, any::<bool>()).prop_map(|(action, filter, dry_run)| Task::Bulk {
+            action,
+            filter,
+            dry_run
+        }),
+    ]
+}
+
+fn operate() -> impl Strategy<Value = Operate> {
+    let cancel = (1..u64::MAX).prop_map(|id| Operate::Cancel { operation: OperationId(id) });
+    let start =
+        (task(), vec(job_id(), 0..4)).prop_map(|(task, jobs)| Operate::Start { task, jobs });
+    prop_oneof![cancel, start]
+}
+
 pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let ack = (job_ref(), bytes()).prop_map(|(job, result)| Ack { job, result });
     let fail = (job_ref(), bytes(), bytes(), any::<bool>())
@@ -166,34 +294,56 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
         |(job, extend_ms, progress, checkpoint)| Heartbeat { job, extend_ms, progress, checkpoint },
     );
     let ids = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>());
-    let jobs = (vec((enqueue(), option::weighted(0.1, hold())), 0..30), vec(ack, 0..5));
+    let job = (enqueue(), option::weighted(0.1, hold()), option::weighted(0.1, plan()));
+    let jobs = (vec(job, 0..30), vec(ack, 0..5));
     let results = (vec(fail, 0..5), vec(beat, 0..5));
     let refs =
         (vec(job_ref(), 0..4), vec(job_id(), 0..4), vec(job_id(), 0..4), vec(job_control(), 0..4));
-    let rest =
-        (vec(queue_control(), 0..3), proptest::option::of(fetch()), vec(job_id(), 0..4), stats());
-    (ids, jobs, results, refs, rest).prop_map(|(ids, jobs, results, refs, rest)| Request {
-        session: SessionId(ids.0),
-        number: ids.1,
-        confirmed_below: ids.2,
-        extend_session_ms: ids.3,
-        enqueues: jobs.0.iter().map(|(enqueue, _)| *enqueue).collect(),
-        holds: (0..)
-            .zip(&jobs.0)
-            .filter_map(|(enqueue, (_, hold))| Some(EnqueueHold { enqueue, hold: (*hold)? }))
-            .collect(),
-        acks: jobs.1,
-        fails: results.0,
-        heartbeats: results.1,
-        releases: refs.0,
-        cancels: refs.1,
-        deletes: refs.2,
-        job_controls: refs.3,
-        queue_controls: rest.0,
-        fetch: rest.1,
-        lookups: rest.2,
-        stats: rest.3,
-    })
+    let rest = (vec(queue_control(), 0..3), option::of(fetch()), vec(job_id(), 0..4), stats());
+    let rest = (rest, vec(append(), 0..4), option::of(history()), ties());
+    let schedules = (vec(schedule_control(), 0..4), query());
+    let rest = (rest, schedules, option::weighted(0.3, operate()));
+    (ids, jobs, results, refs, rest).prop_map(
+        |(ids, jobs, results, refs, ((rest, appends, history, ties), schedules, operation))| {
+            Request {
+                session: SessionId(ids.0),
+                number: ids.1,
+                confirmed_below: ids.2,
+                extend_session_ms: ids.3,
+                enqueues: jobs.0.iter().map(|(enqueue, ..)| *enqueue).collect(),
+                holds: (0..)
+                    .zip(&jobs.0)
+                    .filter_map(|(enqueue, (_, hold, _))| {
+                        Some(EnqueueHold { enqueue, hold: (*hold)? })
+                    })
+                    .collect(),
+                plans: (0..)
+                    .zip(&jobs.0)
+                    .filter_map(|(enqueue, (.., plan))| {
+                        let (deadline_ms, kinds) = plan.clone()?;
+                        Some(EnqueuePlan { enqueue, deadline_ms, kinds })
+                    })
+                    .collect(),
+                appends,
+                history,
+                acks: jobs.1,
+                fails: results.0,
+                heartbeats: results.1,
+                releases: refs.0,
+                cancels: refs.1,
+                deletes: refs.2,
+                job_controls: refs.3,
+                queue_controls: rest.0,
+                fetch: rest.1,
+                lookups: rest.2,
+                stats: rest.3,
+                ties,
+                operation,
+                schedule_controls: schedules.0,
+                schedules: schedules.1,
+            }
+        },
+    )
 }
 
 pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame<'static>> {

@@ -1,0 +1,94 @@
+//! What shards say to each other: messages with consecutive numbers from one to another, taken once and in order.
+
+use crate::event::Class;
+use crate::{BatchId, JobId, ShardId};
+
+/// From one shard to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Letter {
+    /// Messages to be taken.
+    Handoff {
+        /// Who sends them.
+        from: ShardId,
+        /// Number of the first.
+        first: u64,
+        /// The messages, with consecutive numbers.
+        messages: Vec<Message>,
+    },
+    /// Messages were taken, durably.
+    Taken {
+        /// By whom.
+        by: ShardId,
+        /// Number of the last.
+        last: u64,
+    },
+}
+
+/// What a [`Parcel`](crate::event::Parcel) says, at length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Members of a batch have ended.
+    Tally {
+        /// The batch.
+        batch: BatchId,
+        /// How many are completed.
+        succeeded: u32,
+        /// How many have ended otherwise.
+        failed: u32,
+    },
+    /// A job is to be made.
+    Make(Box<NewJob>),
+    /// A job waits for one that is here.
+    Ask {
+        /// The job that is here.
+        on: JobId,
+        /// The job that waits.
+        by: JobId,
+    },
+    /// A job that one waits for here is completed.
+    Settled {
+        /// The job completed.
+        on: JobId,
+        /// The job that waits.
+        by: JobId,
+    },
+}
+
+/// A job made by another, and what it takes over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewJob {
+    /// What it is.
+    pub step: StepBytes,
+    /// The batch it is a member of.
+    pub batch: Option<BatchId>,
+    /// The chain it is part of.
+    pub chain: Option<ChainPart>,
+}
+
+/// A job to be made, with its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepBytes {
+    /// Queue and options.
+    pub class: Class,
+    /// Limit key; empty is none.
+    pub limit_key: String,
+    /// Payload.
+    pub payload: Vec<u8>,
+    /// Tags.
+    pub tags: Vec<u8>,
+}
+
+/// What a job knows of its chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainPart {
+    /// The chain's first job.
+    pub chain: JobId,
+    /// Which step it is.
+    pub step: i32,
+    /// The steps after it.
+    pub rest: Vec<StepBytes>,
+    /// The handler of a failed step.
+    pub on_failure: Option<StepBytes>,
+    /// The handler of the chain's end.
+    pub on_exit: Option<StepBytes>,
+}
