@@ -1,6 +1,6 @@
 //! How fast one core decides and absorbs, and what a waiting job costs in memory.
 //!
-//! `cargo run --release -p jobbie-core --example throughput [speed|single|leases|timers|limits|memory|snapshot]`
+//! `cargo run --release -p jobbie-core --example throughput [speed|single|leases|timers|limits [KEYS [ROW]]|memory|snapshot]`
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -133,7 +133,7 @@ fn speed() {
     idle_cycles();
     many_leases();
     timers();
-    limits();
+    limits(10_000, "");
 }
 
 /// One job at a time through an otherwise empty shard.
@@ -150,24 +150,29 @@ fn idle_cycles() {
     report("enqueue, fetch, ack one by one, empty shard", cycles * 3, cpu() - start);
 }
 
-/// What unique keys, limit keys with limits, and fair sharing cost, beside jobs that use none of it.
-fn limits() {
+/// What unique keys, `keys` limit keys with limits, and fair sharing cost, beside jobs that use none of it: rows
+/// whose names contain `only`.
+fn limits(keys: usize, only: &str) {
     let limited = QueueSettings {
         key_concurrency: 1000,
         key_rate: 1_000_000,
         key_window_ms: 1000,
         ..QueueSettings::default()
     };
+    let whole = QueueSettings { concurrency: 100_000, rate: 1_000_000, window_ms: 1000, ..limited };
     let fair = QueueSettings { fair: Sharing::Jobs, ..QueueSettings::default() };
-    let rows: [(&str, bool, bool, QueueSettings); 5] = [
+    let timed = QueueSettings { fair: Sharing::WorkerTime, ..QueueSettings::default() };
+    let rows: [(&str, bool, bool, QueueSettings); 7] = [
         ("plain", false, false, QueueSettings::default()),
         ("a unique key each", true, false, QueueSettings::default()),
-        ("10,000 limit keys", false, true, QueueSettings::default()),
-        ("10,000 limit keys, both limits", false, true, limited),
-        ("10,000 limit keys, fair", false, true, fair),
+        ("limit keys", false, true, QueueSettings::default()),
+        ("limit keys, both limits", false, true, limited),
+        ("limit keys, both, and of the queue", false, true, whole),
+        ("limit keys, fair", false, true, fair),
+        ("limit keys, fair by time", false, true, timed),
     ];
-    let names: Vec<String> = (0..10_000).map(|n| format!("tenant-{n}")).collect();
-    for (name, unique, keyed, settings) in rows {
+    let names: Vec<String> = (0..keys).map(|n| format!("tenant-{n}")).collect();
+    for (name, unique, keyed, settings) in rows.into_iter().filter(|row| row.0.contains(only)) {
         let mut shard = Shard::new();
         let action = QueueAction::Configure(settings);
         let queue_controls = vec![QueueControl { queue: "default", action }];
@@ -183,7 +188,8 @@ fn limits() {
         report(&format!("enqueue, batch 100, {name}"), total, cpu() - start);
         let start = cpu();
         for _ in 0..total / batch as u64 {
-            shard.now.0 += 10;
+            // Half a million a second: windows move on.
+            shard.now.0 += 200;
             let leases = shard.fetch("default", batch as u32);
             assert_eq!(leases.leases.len(), batch);
             shard.ack(&leases);
@@ -345,7 +351,9 @@ fn main() {
         ["speed"] => speed(),
         ["leases"] => (0..5).for_each(|_| many_leases()),
         ["timers"] => (0..5).for_each(|_| timers()),
-        ["limits"] => limits(),
+        ["limits"] => limits(10_000, ""),
+        ["limits", keys] => limits(keys.parse().expect("keys"), ""),
+        ["limits", keys, only] => limits(keys.parse().expect("keys"), only),
         ["single"] => (0..10).for_each(|_| idle_cycles()),
         ["snapshot"] => snapshot(),
         ["memory"] => memories(),
@@ -356,7 +364,7 @@ fn main() {
             all == "true",
         ),
         _ => eprintln!(
-            "usage: throughput [speed|single|leases|timers|limits|snapshot|memory [JOBS BATCH QUEUES ALL_OPTIONS]]"
+            "usage: throughput [speed|single|leases|timers|limits [KEYS [ROW]]|snapshot|memory [JOBS BATCH QUEUES ALL_OPTIONS]]"
         ),
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jobbie_proto::limits::PRIORITY_TIERS;
-use jobbie_proto::reply::JobState;
+use jobbie_proto::reply::{JOB_STATES, JobState};
 
 use crate::class::ClassId;
 use crate::fifo::Item;
 use crate::jobs::Special;
 use crate::lanes::Lanes;
 use crate::slab::NONE;
-use crate::state::{CLASS_TIMER, State};
+use crate::state::{BLOCKED, CLASS_TIMER, State};
 
 impl State {
     /// Asserts every invariant, in time proportional to everything in memory. For tests and the simulator.
@@ -18,11 +18,12 @@ impl State {
     /// # Panics
     /// When the state contradicts itself, saying how.
     pub fn check(&self) {
+        assert!(self.stirred.is_empty(), "limits were changed and not settled");
         self.jobs.check();
         self.timers.check();
         self.keys.check();
         self.leases.check(|lease| self.tracked.get(lease.job).mark);
-        let mut counts: BTreeMap<u32, [u64; 8]> = BTreeMap::new();
+        let mut counts: BTreeMap<u32, [u64; JOB_STATES]> = BTreeMap::new();
         let mut live: BTreeMap<ClassId, u64> = BTreeMap::new();
         let (mut structs, mut sides, mut timers) = (0, 0, BTreeSet::new());
         for job in self.jobs.iter() {
@@ -66,7 +67,9 @@ impl State {
         let limited = (0..self.queues.len() as u32).filter(|at| self.queues.get(*at).is_limited());
         assert_eq!(limited.count(), self.limited, "limited queues miscounted");
         self.check_sessions();
+        self.check_operations();
         self.check_ended();
+        self.check_plans();
         self.uniques.check(|job| {
             let ended = || self.job_state(job).has_ended();
             self.jobs.contains(job) && !ended()
@@ -75,6 +78,84 @@ impl State {
         let active = |job: u64| self.job_state(job) == JobState::Active;
         assert!(self.charges.jobs().into_iter().all(active), "a charge without a lease");
         assert!(self.payloads.jobs().into_iter().all(waits), "a payload without a job");
+        self.schedules.check(self.time, self.next_event, waits);
+        self.check_ties();
+    }
+
+    fn check_ties(&self) {
+        let ties = &self.ties;
+        let lives = |job: &u64| self.jobs.contains(*job);
+        assert!(ties.members.jobs().iter().all(lives), "a member of a batch without a job");
+        assert!(ties.chains.jobs().iter().all(lives), "a link without a job");
+        let goes_on = |job: &u64| lives(job) && !self.job_state(*job).has_ended();
+        assert!(ties.members.jobs().iter().all(goes_on), "a member counts after its end");
+        let waits = |job: &u64| {
+            let number = self.number_of(*job).expect("a job that waits for others has a struct");
+            let tracked = self.tracked.get(number);
+            tracked.state == JobState::Held || tracked.mark == BLOCKED
+        };
+        let blocked = ties.blocked.jobs();
+        assert!(blocked.iter().all(waits), "a job waits for others and for something else");
+        let blocked_jobs = self.jobs.iter().filter(|job| {
+            let number = self.number_of(*job).map(|number| self.tracked.get(number));
+            number.is_some_and(|t| t.state == JobState::Scheduled && t.mark == BLOCKED)
+        });
+        assert!(
+            blocked_jobs.into_iter().all(|job| blocked.contains(&job)),
+            "a job waits for nothing"
+        );
+        for job in blocked {
+            let own = ties.blocked.get(job).expect("listed");
+            assert!(own.missing > 0, "job {job} waits for nothing");
+        }
+        assert!(ties.gone.runs(0).all(|(first, end)| (first..end).all(|job| !lives(&job))));
+        for (cause, due) in &ties.steps {
+            let sent = ties.post.open(due.to, 0).any(|(_, parcel)| {
+                parcel
+                    == jobbie_proto::event::Parcel::Step { cause: jobbie_proto::EventSeq(*cause) }
+            });
+            assert!(
+                sent != ties.unsent_steps.contains(cause),
+                "a step is due and sent, or neither"
+            );
+        }
+    }
+
+    /// Every planned job has a plan, and no job has one that never was planned.
+    fn check_plans(&self) {
+        let planned = |job: &u64| self.job_state(*job) == JobState::Planned;
+        let with = self.plans.jobs();
+        assert!(self.jobs.iter().filter(planned).all(|job| with.binary_search(&job).is_ok()));
+        for job in with {
+            let plan = self.plans.get(job).expect("it was listed");
+            let number = self.number_of(job).expect("a job with a plan has a struct");
+            let tracked = self.tracked.get(number);
+            let state = tracked.state;
+            assert!(planned(&job) || state.has_ended(), "job {job} is {state:?} and has a plan");
+            assert!(
+                !planned(&job) || tracked.mark == plan.due(),
+                "job {job} waits for another time"
+            );
+            assert!(plan.record < self.next_event && plan.newest < self.next_event);
+            assert!(plan.kinds.iter().all(|kind| kind.seen <= kind.count && kind.count > 0));
+        }
+    }
+
+    fn check_operations(&self) {
+        let running = self.operations.running();
+        assert!(running.is_sorted_by(|a, b| a.id < b.id), "operations are out of order");
+        for operation in running {
+            assert!(operation.id < self.next_event, "an operation is ahead of its event");
+            assert!(operation.below <= self.next_job, "an operation is ahead of its jobs");
+        }
+        let hidden = (0..self.queues.len() as u32).filter(|at| self.queues.get(*at).hidden);
+        for at in hidden.clone() {
+            let queue = self.queues.get(at);
+            assert!(queue.is_unused(), "queue {} is used and hidden", queue.name);
+        }
+        assert!(self.queues.hidden().count() == hidden.count(), "hidden queues miscounted");
+        let shown = self.queues.from("", "").count();
+        assert_eq!(shown, self.queues.shown(), "queues miscounted");
     }
 
     fn check_ended(&self) {
@@ -101,9 +182,10 @@ impl State {
                 assert_eq!(lease.job, number, "job {job} has another's lease");
                 return false;
             }
+            JobState::Scheduled if tracked.mark == BLOCKED => expires.is_some(),
             JobState::Scheduled | JobState::Retrying => true,
             JobState::Pending => expires.is_some(),
-            JobState::Held => expires.is_some() || tracked.mark > 0,
+            JobState::Held | JobState::Planned => expires.is_some() || tracked.mark > 0,
             JobState::Completed => panic!("job {job} is completed and in memory"),
             JobState::Dead | JobState::Cancelled => false,
         };
@@ -113,7 +195,7 @@ impl State {
             assert_eq!(timer.key, job, "job {job} has another's timer");
             let due = match tracked.state {
                 JobState::Pending => expires.unwrap_or(0),
-                JobState::Held if tracked.mark == 0 => expires.unwrap_or(0),
+                JobState::Held | JobState::Planned if tracked.mark == 0 => expires.unwrap_or(0),
                 _ => expires.map_or(tracked.mark, |at| at.min(tracked.mark)),
             };
             assert_eq!(timer.due, due, "job {job}, {:?}: timer at a wrong time", tracked.state);
@@ -127,6 +209,15 @@ impl State {
         assert_eq!(entry.class.queue, *self.queues.get(entry.queue).name, "class of another queue");
         let found = self.classes.find(&entry.class, &entry.limit_key, entry.hash);
         assert_eq!(found, Some(id), "a class is not found");
+        if let Some(lanes) = &self.queues.get(entry.queue).lanes
+            && lanes.is_of(entry.lane, &entry.limit_key)
+        {
+            assert_eq!(
+                lanes.find(&entry.limit_key),
+                Some(entry.lane),
+                "a class has another's lane"
+            );
+        }
         let mut watched = Vec::new();
         for item in entry.expiring.iter() {
             let Item::Run { first, count } = item else { panic!("a single is watched") };
@@ -160,7 +251,7 @@ impl State {
         }
     }
 
-    fn check_queue(&self, at: u32, counts: [u64; 8]) {
+    fn check_queue(&self, at: u32, counts: [u64; JOB_STATES]) {
         let queue = self.queues.get(at);
         let name = &queue.name;
         assert_eq!(self.queues.find(name), Some(at), "queue {name} is not found");

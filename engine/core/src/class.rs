@@ -6,6 +6,7 @@ use jobbie_proto::event::Class;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::fifo::Fifo;
+use crate::lanes::LaneId;
 use crate::slab::{NONE, Slab, Slot};
 use crate::table::Table;
 
@@ -19,6 +20,8 @@ pub(crate) struct ClassEntry {
     pub(crate) class: Rc<Class>,
     /// Limit key; empty is none.
     pub(crate) limit_key: Rc<str>,
+    /// The lane of that key in its queue, as long as the lane says so (see [`crate::lanes::Lanes::is_of`]).
+    pub(crate) lane: LaneId,
     pub(crate) hash: u64,
     /// Its queue.
     pub(crate) queue: u32,
@@ -50,6 +53,7 @@ impl Default for ClassEntry {
         Self {
             class: EMPTY.with(Rc::clone),
             limit_key: NO_KEY.with(Rc::clone),
+            lane: LaneId::default(),
             hash: 0,
             queue: 0,
             live: 0,
@@ -75,6 +79,8 @@ impl Slot for ClassEntry {
 pub(crate) struct Classes {
     entries: Slab<ClassEntry, 16>,
     by_content: Table,
+    /// Options of the class that was made last. Classes of many limit keys have the same.
+    newest: Rc<Class>,
     /// A class without jobs, kept until another loses its last: a shard that keeps up would make
     /// its class for every job otherwise. Nothing that can be seen depends on it.
     spare: Option<ClassId>,
@@ -82,7 +88,8 @@ pub(crate) struct Classes {
 
 impl Classes {
     pub(crate) fn new() -> Self {
-        Self { entries: Slab::new(), by_content: Table::new(), spare: None }
+        let newest = ClassEntry::default().class;
+        Self { entries: Slab::new(), by_content: Table::new(), newest, spare: None }
     }
 
     /// Classes with jobs.
@@ -117,8 +124,11 @@ impl Classes {
         hash: u64,
         queue: u32,
     ) -> ClassId {
+        if *self.newest != *class {
+            self.newest = Rc::new(class.clone());
+        }
         let mut entry = ClassEntry { hash, queue, ..ClassEntry::default() };
-        entry.class = Rc::new(class.clone());
+        entry.class = Rc::clone(&self.newest);
         if !limit_key.is_empty() {
             entry.limit_key = limit_key.into();
         }
@@ -171,4 +181,23 @@ fn options(class: &Class) -> [u8; 22] {
     bytes[10..14].copy_from_slice(&class.backoff_cap_ms.to_le_bytes());
     bytes[14..].copy_from_slice(&class.expire_after_ms.to_le_bytes());
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_of_many_limit_keys_share_their_options() {
+        let (mut classes, class) = (Classes::new(), (*ClassEntry::default().class).clone());
+        let other = Class { priority: 1, ..class.clone() };
+        let make = |classes: &mut Classes, class, key| {
+            let id = classes.insert(class, key, hash_of(class, key), 0);
+            Rc::clone(&classes.get(id).class)
+        };
+        let (a, b) = (make(&mut classes, &other, "a"), make(&mut classes, &other, "b"));
+        assert!(Rc::ptr_eq(&a, &b));
+        assert_eq!(*make(&mut classes, &class, "a"), class);
+        assert_eq!((&*a, &*b), (&other, &other));
+    }
 }

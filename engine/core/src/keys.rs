@@ -114,11 +114,12 @@ impl Keys {
         (key.until > now).then_some(key)
     }
 
-    /// Takes a key that is free at `now`.
-    pub(crate) fn take(&mut self, key: Key, now: u64) {
+    /// Takes a key that is free at `now`, or that a job with a number below `free_below` has.
+    pub(crate) fn take(&mut self, key: Key, now: u64, free_below: u64) {
         if let Some(old) = self.find_entry(key.hash) {
             let entry = self.entries.get_mut(old);
-            assert!(entry.until <= now, "a key was taken twice");
+            let is_free = entry.until <= now || entry.key().job < free_below;
+            assert!(is_free, "a key was taken twice");
             // It stays in its bucket until that is swept, but nobody finds it any more.
             entry.until = 0;
             self.by_hash.remove(key.hash as u64, old);
@@ -215,12 +216,12 @@ mod tests {
     fn a_key_is_found_until_its_end_and_swept_later() {
         let mut keys = Keys::new();
         for n in 0..1000 {
-            keys.take(key(n << 64 | 5, 1000 + n as u64), 0);
+            keys.take(key(n << 64 | 5, 1000 + n as u64), 0, 0);
         }
         keys.check();
         assert_eq!(keys.find(7 << 64 | 5, 1006), Some(key(7 << 64 | 5, 1007)));
         assert_eq!(keys.find(7 << 64 | 5, 1007), None);
-        keys.take(key(7 << 64 | 5, 1 << 40), 1007);
+        keys.take(key(7 << 64 | 5, 1 << 40), 1007, 0);
         keys.check();
         assert_eq!(keys.page(None, 1100, 9999).0.len(), 1000 - 101 + 1);
         keys.sweep(1 << 27, 600);
@@ -235,7 +236,7 @@ mod tests {
     #[should_panic(expected = "a key was taken twice")]
     fn r09_a_live_key_cannot_be_taken() {
         let mut keys = Keys::new();
-        keys.take(key(1, 10), 0);
-        keys.take(key(1, 20), 9);
+        keys.take(key(1, 10), 0, 0);
+        keys.take(key(1, 20), 9, 0);
     }
 }

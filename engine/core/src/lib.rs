@@ -11,9 +11,13 @@
 //! | `absorb` | events to state and replies |
 //! | `state` | what a shard knows, and the moves every event is made of |
 //! | `jobs`, `tracked`, `leases`, `fifo`, `heap`, `class`, `queue`, `session`, `keys`, `unique` | its parts |
+//! | `plans` | what jobs without workers wait for, and what of it has come |
+//! | `operations` | work on many jobs that goes on in the background |
 //! | `lanes` | waiting jobs by limit key: limits per key, fair sharing |
+//! | `ties` | batches, chains, dependencies, and messages between shards |
+//! | `schedules` | what makes jobs again and again, and which definitions are needed |
 //! | `snapshot` | the state as bytes, in slices, and back |
-//! | `pages`, `slab`, `table`, `sidetable` | shared pages, and what is built on them |
+//! | `pages`, `slab`, `table`, `ordered`, `sidetable` | shared pages, and what is built on them |
 
 mod absorb;
 mod check;
@@ -29,8 +33,12 @@ mod lanes;
 mod leases;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+mod operations;
+mod ordered;
 mod pages;
+mod plans;
 mod queue;
+mod schedules;
 mod serving;
 mod session;
 mod sidetable;
@@ -39,6 +47,7 @@ mod snapshot;
 
 mod state;
 mod table;
+pub mod ties;
 mod tracked;
 mod unique;
 mod view;
@@ -59,8 +68,8 @@ macro_rules! mutant {
 use mutant;
 
 pub use decide::{
-    BlobSink, Decision, decide, decide_close_session, decide_fetch, decide_open_session,
-    decide_timers,
+    BlobSink, Decision, decide, decide_close_session, decide_consequences, decide_delivered,
+    decide_fetch, decide_letter, decide_open_session, decide_operations, decide_timers,
 };
 
 pub use serving::validate_fetch;

@@ -35,11 +35,37 @@ pub enum Mutant {
     PurgedEarly,
     /// Nothing happens when a hold is over.
     HoldNeverEnds,
+    /// A member of a batch counts each time it ends.
+    MemberCountedTwice,
+    /// A job goes on although what it waits for has died.
+    DeathSettles,
+    /// Messages of another shard are taken again when they come again.
+    LetterTakenTwice,
+    /// The handler of a failed step is made again when the step is retried and fails again.
+    FailureHandledTwice,
+    /// An event counts each time it is sent.
+    PlanCountsRepeats,
+    /// Plans have no deadlines.
+    PlanNeverTimesOut,
+    /// A plan goes on when what must not come has come.
+    PlanFailureIgnored,
+    /// The plan of a retried job keeps what has come.
+    PlanRetryKeepsCounts,
+    /// The ids of events are not in snapshots.
+    PlanIdsMissingFromSnapshot,
+    /// A schedule runs a planned time again and again.
+    ScheduleFiresTwice,
+    /// What was planned while the shard was down is never run.
+    MissedRunsForgotten,
+    /// Clearing a queue also takes jobs that came after it was asked for.
+    ClearTakesLaterJobs,
+    /// How far an operation is, is not in snapshots.
+    BulkForgetsCursor,
 }
 
 impl Mutant {
-    /// All of them.
-    pub const ALL: [Mutant; 15] = [
+    /// Those of one shard alone.
+    pub const ALL: [Mutant; 24] = [
         Mutant::TokenUncompared,
         Mutant::RepliesMissingFromSnapshot,
         Mutant::LeaseEndedEarly,
@@ -55,6 +81,22 @@ impl Mutant {
         Mutant::RetryKeepsAttempts,
         Mutant::PurgedEarly,
         Mutant::HoldNeverEnds,
+        Mutant::PlanCountsRepeats,
+        Mutant::PlanNeverTimesOut,
+        Mutant::PlanFailureIgnored,
+        Mutant::PlanRetryKeepsCounts,
+        Mutant::PlanIdsMissingFromSnapshot,
+        Mutant::ScheduleFiresTwice,
+        Mutant::MissedRunsForgotten,
+        Mutant::ClearTakesLaterJobs,
+        Mutant::BulkForgetsCursor,
+    ];
+    /// Those of what ties jobs together.
+    pub const TIES: [Mutant; 4] = [
+        Mutant::MemberCountedTwice,
+        Mutant::DeathSettles,
+        Mutant::LetterTakenTwice,
+        Mutant::FailureHandledTwice,
     ];
 }
 

@@ -6,7 +6,7 @@ use imbl::GenericOrdMap;
 use imbl::shared_ptr::RcK;
 use jobbie_proto::event::{QueueSettings, Sharing};
 use jobbie_proto::limits::PRIORITY_TIERS;
-use jobbie_proto::reply::JobState;
+use jobbie_proto::reply::{JOB_STATES, JobState};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::fifo::Fifo;
@@ -37,10 +37,14 @@ pub(crate) struct Queue {
     /// waiting job away also trims, so that a fetch never searches.
     pub(crate) tiers: [Fifo; PRIORITY_TIERS as usize],
     /// Jobs by state; those completed since the shard began.
-    pub(crate) jobs: [u64; 8],
+    pub(crate) jobs: [u64; JOB_STATES],
     pub(crate) enqueued_total: u64,
     /// Jobs in memory that can expire.
     pub(crate) expiring: u64,
+    /// Jobs with a lower number lost their keys here when the queue was deleted; 0 is never.
+    pub(crate) deleted_below: u64,
+    /// Whether it was deleted and not used since: only its name and `deleted_below` are remembered.
+    pub(crate) hidden: bool,
 }
 
 impl Queue {
@@ -105,23 +109,46 @@ impl Queue {
     pub(crate) fn pending(&self) -> u64 {
         self.jobs[JobState::Pending as usize]
     }
+
+    /// Whether it has no jobs, and is set up as if it had never been used.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.jobs == [0; JOB_STATES]
+            && self.enqueued_total == 0
+            && !self.paused
+            && self.settings == QueueSettings::default()
+            && self.weights.is_empty()
+    }
 }
 
-/// All queues of a shard. A queue stays once it exists.
+/// All queues of a shard. A queue stays until it is deleted, and its name for ever.
 #[derive(Clone)]
 pub(crate) struct Queues {
     queues: Pages<Rc<Queue>, 64>,
     by_name: Table,
     sorted: Sorted,
+    /// Those that are hidden.
+    hidden: Sorted,
+    hidden_count: usize,
 }
 
 impl Queues {
     pub(crate) fn new() -> Self {
-        Self { queues: Pages::new(), by_name: Table::new(), sorted: Sorted::default() }
+        Self {
+            queues: Pages::new(),
+            by_name: Table::new(),
+            sorted: Sorted::default(),
+            hidden: Sorted::default(),
+            hidden_count: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.queues.len()
+    }
+
+    /// Those that exist for others.
+    pub(crate) fn shown(&self) -> usize {
+        self.len() - self.hidden_count
     }
 
     #[inline]
@@ -140,6 +167,7 @@ impl Queues {
 
     pub(crate) fn find_or_insert(&mut self, name: &str) -> u32 {
         if let Some(at) = self.find(name) {
+            self.show(at);
             return at;
         }
         let at = u32::try_from(self.len()).expect("too many queues");
@@ -148,6 +176,37 @@ impl Queues {
         let queues = &self.queues;
         self.sorted.insert(at, |other| *queues[other as usize].name < *name);
         at
+    }
+
+    /// A queue that was deleted is used again.
+    #[inline]
+    pub(crate) fn show(&mut self, at: u32) {
+        if self.hidden_count > 0 && self.get(at).hidden {
+            self.get_mut(at).hidden = false;
+            self.hidden_count -= 1;
+            let (queues, name) = (&self.queues, Rc::clone(&self.queues[at as usize].name));
+            let before = |other: u32| *queues[other as usize].name < *name;
+            self.hidden.remove(before);
+            self.sorted.insert(at, before);
+        }
+    }
+
+    /// A queue exists no longer; its name is remembered.
+    pub(crate) fn hide(&mut self, at: u32) {
+        if self.get(at).hidden {
+            return;
+        }
+        self.get_mut(at).hidden = true;
+        self.hidden_count += 1;
+        let (queues, name) = (&self.queues, Rc::clone(&self.queues[at as usize].name));
+        let before = |other: u32| *queues[other as usize].name < *name;
+        self.sorted.remove(before);
+        self.hidden.insert(at, before);
+    }
+
+    /// Numbers of those that are hidden, by name.
+    pub(crate) fn hidden(&self) -> impl Iterator<Item = u32> {
+        self.hidden.from(|_| false)
     }
 
     /// Numbers of the queues whose name is above `after` and not below `from`, by name.
@@ -182,6 +241,20 @@ impl Sorted {
         }
     }
 
+    /// Removes the first that is not before.
+    fn remove(&mut self, before: impl Fn(u32) -> bool) {
+        let chunk = self.chunks.partition_point(|c| before(c[0])).saturating_sub(1);
+        // It is in this chunk, or the first of the next.
+        let here = self.chunks[chunk].partition_point(|&n| before(n));
+        let (chunk, at) =
+            if here < self.chunks[chunk].len() { (chunk, here) } else { (chunk + 1, 0) };
+        let numbers = own(&mut self.chunks[chunk]);
+        numbers.remove(at);
+        if numbers.is_empty() {
+            self.chunks.remove(chunk);
+        }
+    }
+
     fn from(&self, before: impl Fn(u32) -> bool) -> impl Iterator<Item = u32> {
         let chunk = self.chunks.partition_point(|c| before(c[0])).saturating_sub(1);
         let rest = self.chunks.get(chunk..).unwrap_or_default();
@@ -210,5 +283,27 @@ mod tests {
         assert_eq!(list("q29", "q1")[0], "q29");
         assert!(list("r", "").is_empty());
         assert_eq!(queues.find("q17").map(|at| &*queues.get(at).name), Some("q17"));
+    }
+
+    #[test]
+    fn hidden_queues_are_not_listed_until_they_are_used_again() {
+        let mut queues = Queues::new();
+        let name = |n: u32| format!("q{n:04}");
+        (0..1000).for_each(|n| _ = queues.find_or_insert(&name(n * 7919 % 1000)));
+        let hidden = |n: &u32| !n.is_multiple_of(3);
+        for n in (0..1000).filter(hidden) {
+            queues.hide(queues.find(&name(n)).expect("it was made"));
+        }
+        let names = |list: Vec<u32>| -> Vec<String> {
+            list.into_iter().map(|at| queues.get(at).name.to_string()).collect()
+        };
+        let expected: Vec<_> = (0..1000).filter(|n| !hidden(n)).map(name).collect();
+        assert_eq!(names(queues.from("", "").collect()), expected);
+        let expected: Vec<_> = (0..1000).filter(hidden).map(name).collect();
+        assert_eq!(names(queues.hidden().collect()), expected);
+        assert_eq!(queues.shown(), 334);
+        (0..1000).for_each(|n| _ = queues.find_or_insert(&name(n)));
+        assert_eq!((queues.from("", "").count(), queues.hidden().count()), (1000, 0));
+        assert_eq!((queues.shown(), queues.len()), (1000, 1000));
     }
 }

@@ -32,6 +32,12 @@ pub(crate) fn hash_job(job: u64) -> u64 {
     job.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
+impl<T: Clone + Default> Default for SideTable<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T: Clone + Default> SideTable<T> {
     pub(crate) fn new() -> Self {
         Self { entries: Slab::new(), by_job: Table::new() }
@@ -57,6 +63,11 @@ impl<T: Clone + Default> SideTable<T> {
             return None;
         }
         self.find(job).map(|at| &self.entries.get(at).value)
+    }
+
+    pub(crate) fn get_mut(&mut self, job: u64) -> Option<&mut T> {
+        let at = self.find(job)?;
+        Some(&mut self.entries.get_mut(at).value)
     }
 
     /// Replaces what the job had.

@@ -15,9 +15,9 @@ pub(crate) struct Tracked {
     pub(crate) job: u64,
     /// What the state needs: the token while active; the event that put it into its queue while
     /// pending; the time it waits for while scheduled or retrying; the time at which `then` happens while held, or 0;
-    /// the time at which it ended while dead or cancelled.
+    /// the time at which its plan times out while planned, or 0; the time at which it ended while dead or cancelled.
     pub(crate) mark: u64,
-    /// Place of its timer: retry time, end of the hold or expiry. While active, number of its lease.
+    /// Place of its timer: retry time, end of the hold or plan, or expiry. While active, number of its lease.
     pub(crate) timer: u32,
     /// That of its queue and tier now; what it was enqueued with is that of its origin.
     pub(crate) class: ClassId,

@@ -1,12 +1,15 @@
 //! Questions: what a job is doing, and how many there are.
 
 use jobbie_proto::event::HoldEnd;
-use jobbie_proto::reply::{JobState, JobView, QueueStats, ShardStats};
-use jobbie_proto::request::Stats;
-use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request};
+use jobbie_proto::reply::{
+    BatchView, JobState, JobView, OperationView, QueueStats, ScheduleView, ShardStats,
+};
+use jobbie_proto::request::{History, Stats};
+use jobbie_proto::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request};
 
 use crate::slab::NONE;
-use crate::state::{Standing, State};
+use crate::state::{BLOCKED, Standing, State};
+use crate::ties::batches::Batch;
 use crate::tracked::Side;
 
 /// Queues in one answer.
@@ -21,13 +24,23 @@ pub struct Answers {
     pub shard: Option<ShardStats>,
     /// Of queues, when asked.
     pub queues: Vec<QueueStats>,
+    /// One for each batch asked for.
+    pub batches: Vec<Result<BatchView, Code>>,
+    /// Where the events asked for begin: the newest of them. Each names the one before it.
+    pub history: Option<EventSeq>,
+    /// Schedules, when asked.
+    pub schedules: Vec<ScheduleView>,
+    /// The next planned times of the one that was asked for.
+    pub times: Vec<Micros>,
+    /// Of operations, when asked.
+    pub operations: Vec<OperationView>,
 }
 
 /// Answers a request's questions from the state as it is; call it after absorbing what the request did.
 #[must_use]
 pub fn answers(state: &State, request: &Request<'_>) -> Answers {
     let (shard, queues) = match request.stats {
-        Stats::None => (None, Vec::new()),
+        Stats::None | Stats::Operations => (None, Vec::new()),
         Stats::Shard => (Some(state.stats()), Vec::new()),
         Stats::Queue(name) => (None, state.queue_stats(name).into_iter().collect()),
         Stats::Queues { prefix, after } => {
@@ -35,7 +48,15 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
             (Some(state.stats()), queues)
         }
     };
-    Answers { jobs: request.lookups.iter().map(|job| state.job(*job)).collect(), shard, queues }
+    let history = request.history.and_then(|history| state.history(&history));
+    let (schedules, times) = state.wanted_schedules(request.schedules);
+    let operations = match request.stats {
+        Stats::Operations => state.operations().collect(),
+        _ => Vec::new(),
+    };
+    let jobs = request.lookups.iter().map(|job| state.job(*job)).collect();
+    let batches = request.ties.batch_lookups.iter().map(|batch| state.batch(*batch)).collect();
+    Answers { jobs, shard, queues, batches, history, schedules, times, operations }
 }
 
 impl State {
@@ -43,7 +64,7 @@ impl State {
     #[must_use]
     pub fn stats(&self) -> ShardStats {
         ShardStats {
-            queues: self.queues.len() as u64,
+            queues: self.queues.shown() as u64,
             sessions: self.sessions.len() as u64,
             leases: self.leases.len() as u64,
             jobs: self.jobs.live(),
@@ -57,7 +78,8 @@ impl State {
     /// Counts of one queue, if it exists.
     #[must_use]
     pub fn queue_stats(&self, name: &str) -> Option<QueueStats> {
-        self.queues.find(name).map(|at| self.stats_of(at))
+        let found = self.queues.find(name).filter(|at| !self.queues.get(*at).hidden);
+        found.map(|at| self.stats_of(at))
     }
 
     /// Counts of the queues whose name begins with `prefix` and comes after `after`, by name.
@@ -107,12 +129,15 @@ impl State {
             ended: Micros(0),
             lease_expiries: 0,
             then: HoldEnd::Stay,
-            record: EventSeq(origin.event),
+            record: EventSeq(self.record_of(job, origin)),
             payload: EventSeq(self.payloads.get(job).copied().unwrap_or(0)),
             hold: EventSeq(0),
             last_error: EventSeq(0),
             checkpoint: EventSeq(0),
             progress: EventSeq(0),
+            waits_for: 0,
+            batch: self.ties.members.get(job).copied(),
+            plan: None,
         };
         match self.standing(job) {
             Standing::Fresh => {}
@@ -124,8 +149,10 @@ impl State {
                         view.token = LeaseToken(tracked.mark);
                         view.due = Micros(self.leases.get(tracked.timer).deadline);
                     }
+                    JobState::Scheduled if tracked.mark == BLOCKED => {}
                     JobState::Scheduled | JobState::Retrying => view.due = Micros(tracked.mark),
                     JobState::Held => (view.due, view.then) = (Micros(tracked.mark), tracked.then),
+                    JobState::Planned => view.due = Micros(tracked.mark),
                     JobState::Dead | JobState::Cancelled => view.ended = Micros(tracked.mark),
                     JobState::Pending | JobState::Completed => {}
                 }
@@ -133,9 +160,39 @@ impl State {
                 let Side { checkpoint, progress, error, hold, .. } = self.side(tracked);
                 (view.checkpoint, view.progress, view.last_error) = (checkpoint, progress, error);
                 view.hold = hold;
+                let plan = self.plans.get(job).map(|plan| Box::new(plan.view(view.state)));
+                view.plan = plan;
+            }
+        }
+        if let Some(blocked) = self.ties.blocked.get(job) {
+            view.waits_for = blocked.missing;
+            if view.state == JobState::Scheduled {
+                view.due = Micros(blocked.due);
             }
         }
         Ok(view)
+    }
+
+    pub(crate) fn find_batch(&self, id: BatchId) -> Option<&Batch> {
+        let batch = self.ties.batches.get(id.number().0)?;
+        (id.shard() == self.shard && batch.opened_ms == id.opened_ms()).then_some(batch)
+    }
+
+    /// What is known of a batch that is counted here.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] when it was forgotten or never was.
+    pub fn batch(&self, id: BatchId) -> Result<BatchView, Code> {
+        self.find_batch(id).map(Batch::view).ok_or(Code::NotFound)
+    }
+
+    /// The event where a history begins: none when the job is not in memory or has no events. What a client names is
+    /// only looked at where the log surely still has it.
+    fn history(&self, history: &History) -> Option<EventSeq> {
+        let plan = self.plans.get(self.resolve(history.job).ok()?)?;
+        let newest = EventSeq(plan.newest);
+        let from = if history.from == EventSeq(0) { newest } else { history.from };
+        (plan.record < from.0 && from <= newest).then_some(from)
     }
 
     /// Where a job's struct is, if it has one.

@@ -5,14 +5,15 @@ mod shard;
 use jobbie_core::{Decision, decide};
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::RETENTION_MS;
-use jobbie_proto::reply::{JobState, JobView};
+use jobbie_proto::reply::{JOB_STATES, JobState, JobView};
 use jobbie_proto::request::{
-    Ack, Enqueue, EnqueueHold, Fail, Heartbeat, Hold, JobAction, JobControl, JobRef, When,
+    Ack, Append, Enqueue, EnqueueHold, Fail, Heartbeat, Hold, JobAction, JobControl, JobRef, Plan,
+    When,
 };
 use jobbie_proto::{Code, JobId, LeaseToken, Micros, Reply, Request};
-use shard::{Shard, enqueue, fetch};
+use shard::{Shard, enqueue, fetch, required};
 
-use JobState::{Active, Cancelled, Completed, Dead, Held, Pending, Retrying, Scheduled};
+use JobState::{Active, Cancelled, Completed, Dead, Held, Pending, Planned, Retrying, Scheduled};
 
 const HOLD: Hold<'static> = Hold { reason: b"why", by: "ann", timeout_ms: 0, then: HoldEnd::Stay };
 
@@ -30,11 +31,17 @@ fn fail(job: JobRef, no_retry: bool) -> Fail<'static> {
 fn with_job(state: JobState) -> (Shard, JobRef) {
     let mut shard = Shard::new();
     let later = Enqueue { when: When::DelayMs(5_000), ..enqueue("q") };
-    let id = shard.enqueue(vec![if state == Scheduled { later } else { enqueue("q") }])[0];
+    let job = if state == Scheduled { later } else { enqueue("q") };
+    let id = match state {
+        Planned => {
+            shard.enqueue_planned(job, Plan { deadline_ms: 0, kinds: &[required("paid", 2)] })
+        }
+        _ => shard.enqueue(vec![job])[0],
+    };
     let unleased = JobRef { job: id, token: LeaseToken(0) };
     let lease = |shard: &mut Shard| shard.fetch("q", 1)[0];
     let job = match state {
-        Pending | Scheduled => unleased,
+        Pending | Scheduled | Planned => unleased,
         Active => lease(&mut shard),
         Retrying | Dead => {
             let job = lease(&mut shard);
@@ -95,9 +102,14 @@ const PRIORITIZE: Operation =
 const REPLACE: Operation =
     |shard, job| control(shard, job.job, JobAction::Replace { payload: b"new" });
 
+const APPEND: Operation = |shard, job| {
+    let append = Append { job: job.job, id: b"1", kind: "paid", data: b"", source: "", trace: "" };
+    request(shard, |r| r.appends = vec![append]).appended[0].effect.code()
+};
+
 /// In the order of the columns of the table below.
-const STATES: [JobState; 8] =
-    [Pending, Scheduled, Active, Retrying, Held, Completed, Dead, Cancelled];
+const STATES: [JobState; JOB_STATES] =
+    [Pending, Scheduled, Active, Retrying, Held, Completed, Dead, Cancelled, Planned];
 
 #[test]
 fn every_operation_in_every_state() {
@@ -106,21 +118,22 @@ fn every_operation_in_every_state() {
     /// Recorded, without effect.
     const REC: Code = Code::NotActive;
     const GONE: Code = Code::NotFound;
-    let table: [(&str, Operation, [Code; 8]); 14] = [
-        ("ack", ACK, [REC, REC, OK, REC, REC, GONE, REC, REC]),
-        ("fail", FAIL, [REC, REC, OK, REC, REC, GONE, REC, REC]),
-        ("heartbeat", HEARTBEAT, [REC, REC, OK, REC, REC, GONE, REC, REC]),
-        ("release", RELEASE, [REC, REC, OK, REC, REC, GONE, REC, REC]),
-        ("cancel", CANCEL, [OK, OK, OK, OK, OK, GONE, NO, NO]),
-        ("delete", DELETE, [OK, OK, OK, OK, OK, GONE, OK, OK]),
-        ("retry", RETRY, [NO, OK, NO, NO, NO, GONE, OK, OK]),
-        ("requeue", REQUEUE, [NO, NO, NO, NO, NO, GONE, OK, NO]),
-        ("hold", HOLD_IT, [OK, OK, OK, OK, NO, GONE, NO, NO]),
-        ("approve", APPROVE, [NO, NO, NO, NO, OK, GONE, NO, NO]),
-        ("reject", REJECT, [NO, NO, NO, NO, OK, GONE, NO, NO]),
-        ("move", MOVE, [OK, OK, OK, OK, OK, GONE, OK, OK]),
-        ("prioritize", PRIORITIZE, [OK, OK, NO, NO, NO, GONE, NO, NO]),
-        ("replace", REPLACE, [OK, OK, NO, OK, OK, GONE, NO, NO]),
+    let table: [(&str, Operation, [Code; JOB_STATES]); 15] = [
+        ("ack", ACK, [REC, REC, OK, REC, REC, GONE, REC, REC, REC]),
+        ("fail", FAIL, [REC, REC, OK, REC, REC, GONE, REC, REC, REC]),
+        ("heartbeat", HEARTBEAT, [REC, REC, OK, REC, REC, GONE, REC, REC, REC]),
+        ("release", RELEASE, [REC, REC, OK, REC, REC, GONE, REC, REC, REC]),
+        ("cancel", CANCEL, [OK, OK, OK, OK, OK, GONE, NO, NO, OK]),
+        ("delete", DELETE, [OK, OK, OK, OK, OK, GONE, OK, OK, OK]),
+        ("retry", RETRY, [NO, OK, NO, NO, NO, GONE, OK, OK, NO]),
+        ("requeue", REQUEUE, [NO, NO, NO, NO, NO, GONE, OK, NO, NO]),
+        ("hold", HOLD_IT, [OK, OK, OK, OK, NO, GONE, NO, NO, NO]),
+        ("approve", APPROVE, [NO, NO, NO, NO, OK, GONE, NO, NO, NO]),
+        ("reject", REJECT, [NO, NO, NO, NO, OK, GONE, NO, NO, NO]),
+        ("move", MOVE, [OK, OK, OK, OK, OK, GONE, OK, OK, OK]),
+        ("prioritize", PRIORITIZE, [OK, OK, NO, NO, NO, GONE, NO, NO, NO]),
+        ("replace", REPLACE, [OK, OK, NO, OK, OK, GONE, NO, NO, NO]),
+        ("append", APPEND, [NO, NO, NO, NO, NO, GONE, NO, NO, OK]),
     ];
     for (name, operation, expected) in table {
         for (state, code) in STATES.into_iter().zip(expected) {
@@ -162,6 +175,7 @@ fn time_acts_on_those_states_it_may() {
     }
     assert_eq!(after(Pending, 10 * RETENTION_MS), Ok(Pending));
     assert_eq!(after(Held, 10 * RETENTION_MS), Ok(Held));
+    assert_eq!(after(Planned, 10 * RETENTION_MS), Ok(Planned));
 }
 
 fn view(shard: &Shard, job: JobRef) -> JobView {

@@ -6,6 +6,18 @@ mod driver;
 mod naive;
 #[path = "model/naive_controls.rs"]
 mod naive_controls;
+#[path = "model/naive_operations.rs"]
+mod naive_operations;
+#[path = "model/naive_plans.rs"]
+mod naive_plans;
+#[path = "model/naive_schedules.rs"]
+mod naive_schedules;
+#[path = "model/operations.rs"]
+mod operations;
+#[path = "model/plans.rs"]
+mod plans;
+#[path = "model/values.rs"]
+mod values;
 
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
 //! When a schedule fires next: cron expressions of five fields, read by the wall clock of an IANA time zone.
 //!
-//! The leader asks, and logs the planned time as a fact; nobody else evaluates an expression. So a release may
+//! The leader asks, and logs the planned time as a fact; nobody else evaluates an expression (decision 15). So a release may
 //! carry newer time zones than the one before it without changing what an old log means.
 //!
 //! # Expressions

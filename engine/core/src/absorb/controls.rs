@@ -7,6 +7,7 @@ use jobbie_proto::{EventSeq, JobSeq, Micros};
 use super::Mark;
 use crate::jobs::{Handle, Special};
 use crate::state::State;
+use crate::ties::{Blocked, End};
 
 impl State {
     /// Absorbs an event of this module; how many jobs it was about.
@@ -39,12 +40,14 @@ impl State {
     fn retried(&mut self, job: JobSeq) {
         let legal = [JobState::Scheduled, JobState::Dead, JobState::Cancelled];
         let event = self.controlled(Mark::Retried, job, &legal);
+        // Whoever says so does not wait for what it waits for.
+        self.ties.blocked.remove(job.0);
         if let Some(Special::Sleeper(_)) = self.jobs.handle(job.0).map(Handle::special) {
             let class = self.jobs.origin(job.0).class;
             return self.wake(job.0, class, event);
         }
         let detached = self.detach(job.0);
-        let number = self.step_back(detached, event);
+        let number = self.go_on(detached, event, true);
         let tracked = self.tracked.get_mut(number);
         if !crate::mutant!(RetryKeepsAttempts) {
             (tracked.attempt, tracked.lease_expiries) = (0, 0);
@@ -54,7 +57,7 @@ impl State {
     fn requeued(&mut self, job: JobSeq) {
         let event = self.controlled(Mark::Requeued, job, &[JobState::Dead]);
         let detached = self.detach(job.0);
-        let number = self.step_back(detached, event);
+        let number = self.go_on(detached, event, false);
         self.tracked.get_mut(number).lease_expiries = 0;
     }
 
@@ -67,17 +70,26 @@ impl State {
         let ends = until.0 > 0 && !crate::mutant!(HoldNeverEnds);
         self.set_expiry_timer(number, ends.then_some(until.0));
         self.side_mut(number).hold = EventSeq(event);
+        // Its time is forgotten, as it is for others.
+        if let Some(blocked) = self.ties.blocked.get(job.0).copied() {
+            self.ties.blocked.insert(job.0, Blocked { due: 0, ..blocked });
+        }
         self.digest.mix_all(&[until.0, then as u64]);
     }
 
     fn approved(&mut self, job: JobSeq) {
         let event = self.controlled(Mark::Approved, job, &[JobState::Held]);
         let detached = self.detach(job.0);
-        self.step_back(detached, event);
+        if self.ties.blocked.get(job.0).is_some() {
+            self.block(detached);
+        } else {
+            self.step_back(detached, event);
+        }
     }
 
     fn rejected(&mut self, job: JobSeq) {
         let event = self.controlled(Mark::Rejected, job, &[JobState::Held]);
+        self.ends(job.0, event, End::Died);
         let detached = self.detach(job.0);
         let number = self.track(detached, JobState::Dead, self.time);
         self.side_mut(number).error = EventSeq(event);

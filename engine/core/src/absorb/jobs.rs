@@ -9,6 +9,7 @@ use crate::class::{ClassId, hash_of};
 use crate::jobs::{Handle, Origin, Special};
 use crate::keys::Key;
 use crate::state::State;
+use crate::ties::End;
 use crate::unique::Unique;
 
 impl State {
@@ -23,7 +24,7 @@ impl State {
         let words = [Mark::Enqueued as u64, hash_of(class, ""), first_job.0, jobs.len() as u64];
         self.digest.mix_all(&words);
         self.make(id, first_job, jobs);
-        self.take_keys(first_job, jobs.len(), keys);
+        self.take_keys(class, first_job, jobs.len(), keys);
     }
 
     /// Jobs with limit keys; their queue has lanes from now on.
@@ -42,10 +43,10 @@ impl State {
             self.digest.mix_all(&[Mark::Limited as u64, hash, first_job.0 + nth]);
             self.make(id, first_job.plus(nth), std::slice::from_ref(job));
         }
-        self.take_keys(*first_job, jobs.len(), keys);
+        self.take_keys(class, *first_job, jobs.len(), keys);
     }
 
-    fn make(&mut self, class: ClassId, first_job: JobSeq, jobs: &[EnqueuedJob]) {
+    pub(super) fn make(&mut self, class: ClassId, first_job: JobSeq, jobs: &[EnqueuedJob]) {
         assert_eq!(first_job.0, self.next_job, "job numbers are not consecutive");
         let (event, count, created_ms) = (self.next_event, jobs.len() as u64, self.time().ms());
         self.create(first_job.0, count, Origin { event, created_ms, class });
@@ -64,13 +65,17 @@ impl State {
         }
     }
 
-    fn take_keys(&mut self, first_job: JobSeq, count: usize, keys: &[KeyTaken]) {
+    fn take_keys(&mut self, class: &Class, first_job: JobSeq, count: usize, keys: &[KeyTaken]) {
+        if keys.is_empty() {
+            return;
+        }
         let created_ms = self.time().ms();
+        let free_below = self.keys_end_below(&class.queue);
         for key in keys {
             assert!((key.nth as usize) < count, "a key of a job that was not enqueued");
             let job = first_job.0 + u64::from(key.nth);
             let (hash, content, until) = (key.key_hash, key.content_hash, key.until.0);
-            self.keys.take(Key { hash, content, until, job, created_ms }, self.time);
+            self.keys.take(Key { hash, content, until, job, created_ms }, self.time, free_below);
             self.digest.mix_all(&[job, hash as u64, (hash >> 64) as u64, content, until]);
         }
     }
@@ -79,6 +84,11 @@ impl State {
         self.number_event();
         let UniqueKey { job, hash, until, .. } = *taken;
         assert!(self.jobs.contains(job.0), "a job that is not there took a unique key");
+        if let Some(owner) = self.uniques.find(hash, self.time).map(|owner| owner.job)
+            && self.unique_is_over(&self.queues.get(self.queue_of(job.0)).name, owner)
+        {
+            self.uniques.release(owner);
+        }
         self.uniques.take(Unique { hash, until: until.0, job: job.0 }, self.time);
         let words = [hash as u64, (hash >> 64) as u64, until.0];
         self.digest.mix_all(&[Mark::UniqueTaken as u64, job.0]);
@@ -112,27 +122,35 @@ impl State {
         let state = self.job_state(job.0);
         let waits = matches!(
             state,
-            JobState::Pending | JobState::Scheduled | JobState::Retrying | JobState::Held
+            JobState::Pending
+                | JobState::Scheduled
+                | JobState::Retrying
+                | JobState::Held
+                | JobState::Planned
         );
         assert!(waits, "a job that is {} expired", state.name());
+        self.ends(job.0, event, End::Died);
         let detached = self.detach(job.0);
         let number = self.track(detached, JobState::Dead, self.time);
         self.side_mut(number).error = EventSeq(event);
     }
 
     pub(super) fn cancelled(&mut self, job: JobSeq) {
-        self.number_event();
+        let event = self.number_event();
         self.digest.mix_all(&[Mark::Cancelled as u64, job.0]);
         let state = self.job_state(job.0);
         let ended = matches!(state, JobState::Completed | JobState::Dead | JobState::Cancelled);
         assert!(!ended, "a job that is {} was cancelled", state.name());
+        self.ends(job.0, event, End::Stopped);
         let detached = self.detach(job.0);
         self.track(detached, JobState::Cancelled, self.time);
     }
 
     pub(super) fn deleted(&mut self, job: JobSeq) {
-        self.number_event();
+        let event = self.number_event();
         self.digest.mix_all(&[Mark::Deleted as u64, job.0]);
+        self.ends(job.0, event, End::Stopped);
+        self.ties.gone.insert(job.0);
         let detached = self.detach(job.0);
         self.forget(detached);
     }
@@ -144,6 +162,7 @@ impl State {
         let state = self.job_state(job.0);
         let ended = state.has_ended();
         assert!(ended, "a job that is {} was purged", state.name());
+        self.ties.gone.insert(job.0);
         let detached = self.detach(job.0);
         self.forget(detached);
     }

@@ -9,6 +9,7 @@ use crate::class::ClassId;
 use crate::jobs::{Handle, Special};
 use crate::slab::NONE;
 use crate::state::State;
+use crate::ties::End;
 
 impl State {
     pub(super) fn leased(
@@ -65,7 +66,7 @@ impl State {
                 attempt: leased.attempt,
                 max_retries: self.classes.get(origin.class).class.max_retries,
                 deadline,
-                record: EventSeq(origin.event),
+                record: EventSeq(self.record_of(job, origin)),
                 checkpoint,
                 placed,
                 payload: EventSeq(self.payloads.get(job).copied().unwrap_or(0)),
@@ -87,14 +88,13 @@ impl State {
     }
 
     pub(super) fn completed(&mut self, job: JobSeq) {
-        self.number_event();
+        let event = self.number_event();
         let number = self.active(job);
+        self.ends(job.0, event, End::Completed);
         self.digest.mix(Mark::Completed as u64);
         self.digest.mix(job.0);
         let detached = self.detach_struct(number);
-        let queue = self.classes.get(detached.class).queue;
-        self.queues.get_mut(queue).jobs[JobState::Completed as usize] += 1;
-        self.forget(detached);
+        self.complete(detached);
     }
 
     pub(super) fn failed(&mut self, job: JobSeq, attempt: u32, outcome: FailOutcome) -> Failed {
@@ -111,6 +111,7 @@ impl State {
                 (due, max_retries.saturating_sub(attempt))
             }
             FailOutcome::Dead => {
+                self.ends(job.0, event, End::Died);
                 self.track(detached, JobState::Dead, self.time);
                 (Micros(0), 0)
             }
@@ -180,6 +181,7 @@ impl State {
         let number = self.active(job.job);
         self.digest.mix_all(&[Mark::Quarantined as u64, job.job.0, u64::from(job.lease_expiries)]);
         assert_eq!(job.attempt, self.tracked.get(number).attempt, "another attempt is active");
+        self.ends(job.job.0, event, End::Died);
         let detached = self.detach(job.job.0);
         let number = self.track(detached, JobState::Dead, self.time);
         self.tracked.get_mut(number).lease_expiries =

@@ -3,7 +3,11 @@
 mod controls;
 mod jobs;
 mod leases;
+mod operations;
+mod plans;
 mod queues;
+mod schedules;
+mod ties;
 
 use std::rc::Rc;
 
@@ -53,6 +57,20 @@ enum Mark {
     QueueConfigured,
     KeyWeighed,
     LimitsOpened,
+    Tied,
+    Settled,
+    Planned,
+    Appended,
+    PlanTimedOut,
+    ScheduleSet,
+    SchedulePaused,
+    ScheduleResumed,
+    ScheduleDeleted,
+    ScheduleFired,
+    ScheduleSkipped,
+    OperationStarted,
+    OperationAdvanced,
+    OperationEnded,
 }
 
 impl State {
@@ -74,8 +92,10 @@ impl State {
         for event in &group.events {
             self.absorb_event(event, next_job, &mut reply);
         }
+        self.settle_limits();
         self.trim_ended();
         self.keys.sweep(self.time, SWEPT_KEYS);
+        self.ties.sweep();
         self.mix_totals();
         if group.session.0 == 0 {
             return None;
@@ -179,8 +199,15 @@ impl State {
                     _ => reply.job_controls.push(*code),
                 }
             }
+            Event::Tied(tie) => self.absorb_tie(tie, reply),
             Event::UniqueTaken { jobs } => jobs.iter().for_each(|unique| self.unique_taken(unique)),
             Event::Quarantined { jobs } => jobs.iter().for_each(|job| self.quarantined(job)),
+            Event::Planned(planned) => self.planned(planned),
+            Event::Appended(appended) => {
+                let appended = self.appended(appended);
+                reply.appended.push(appended);
+            }
+            Event::PlanTimedOut { jobs } => jobs.iter().for_each(|job| self.plan_timed_out(*job)),
             Event::Purged { jobs } => jobs.iter().for_each(|job| self.purged(*job)),
             Event::QueuePaused { .. }
             | Event::QueueResumed { .. }
@@ -188,6 +215,16 @@ impl State {
             | Event::QueueConfigured { .. }
             | Event::KeyWeighed { .. }
             | Event::LimitsOpened { .. } => self.absorb_queue(event),
+            Event::ScheduleSet(_)
+            | Event::SchedulePaused { .. }
+            | Event::ScheduleResumed { .. }
+            | Event::ScheduleDeleted { .. }
+            | Event::ScheduleFired { .. }
+            | Event::ScheduleSkipped { .. } => self.absorb_schedule(event, reply),
+            Event::OperationStarted(_)
+            | Event::OperationAdvanced { .. }
+            | Event::OperationEnded { .. }
+            | Event::OperationRefused { .. } => self.absorb_operation(event, reply),
             // Part of the job's enqueueing, which answers for it.
             Event::Held { job, until, then, .. } if job.0 >= new_from => {
                 self.held(*job, *until, *then);

@@ -11,7 +11,7 @@ use super::BlobSink;
 use super::draft::Draft;
 
 /// What an action is called when it is refused, and in which states it is not.
-fn rule(action: &JobAction<'_>) -> (Asked, &'static [JobState]) {
+pub(super) fn rule(action: &JobAction<'_>) -> (Asked, &'static [JobState]) {
     use JobState::{Active, Cancelled, Dead, Held, Pending, Retrying, Scheduled};
     match action {
         JobAction::Retry => (Asked::Retry, &[Scheduled, Dead, Cancelled]),
@@ -52,7 +52,12 @@ impl Draft<'_> {
         }
     }
 
-    fn job_control(&mut self, seq: u64, action: &JobAction<'_>, blob: &mut impl BlobSink) {
+    pub(super) fn job_control(
+        &mut self,
+        seq: u64,
+        action: &JobAction<'_>,
+        blob: &mut impl BlobSink,
+    ) {
         let job = JobSeq(seq);
         let event = match *action {
             JobAction::Retry => return self.push_job(seq, |jobs| Event::Retried { jobs }),

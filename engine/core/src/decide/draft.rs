@@ -49,7 +49,7 @@ pub(super) struct Draft<'a> {
     pub(super) ended: Vec<u64>,
 }
 
-type FixedState = std::hash::BuildHasherDefault<JobHasher>;
+pub(super) type FixedState = std::hash::BuildHasherDefault<JobHasher>;
 
 impl<'a> Draft<'a> {
     pub(super) fn new(state: &'a State, now: Micros, request: &Request<'a>) -> Self {

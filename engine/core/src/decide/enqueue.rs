@@ -5,12 +5,14 @@ use std::hash::BuildHasherDefault;
 use hashbrown::HashMap;
 use jobbie_proto::event::{Blob, Class, EnqueuedJob, Event, KeyTaken, LimitedJobs, UniqueKey};
 use jobbie_proto::limits::{KEY_MS_DEFAULT, UNIQUE_MS_DEFAULT};
-use jobbie_proto::request::{Enqueue, When};
+use jobbie_proto::request::{Enqueue, EnqueuePlan, Expected, When};
 use jobbie_proto::{Code, JobSeq, Micros, Request};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::BlobSink;
 use super::draft::{Arrival, Draft, JobHasher};
+use super::plans::planned;
+use super::ties::{TieCursor, join};
 
 type OwnKeys = HashMap<u128, (u64, JobSeq), BuildHasherDefault<JobHasher>>;
 
@@ -19,7 +21,7 @@ type OwnKeys = HashMap<u128, (u64, JobSeq), BuildHasherDefault<JobHasher>>;
 struct Taken {
     keys: OwnKeys,
     uniques: HashMap<u128, JobSeq, BuildHasherDefault<JobHasher>>,
-    /// Events about the unique keys and holds of the last run of jobs, which follow it.
+    /// Events about the unique keys, holds and plans of the last run of jobs, which follow it.
     after: Vec<Event>,
 }
 
@@ -36,14 +38,18 @@ impl<'a> Draft<'a> {
     pub(super) fn enqueues(&mut self, request: &Request<'a>, blob: &mut impl BlobSink) {
         let enqueues = &request.enqueues;
         let mut holds = request.holds.iter().peekable();
+        let mut ties = TieCursor::new(&request.ties);
+        let mut plans = request.plans.iter().peekable();
         let mut own = Taken::default();
         let mut next_job = self.state.next_job;
         for (at, enqueue) in enqueues.iter().enumerate() {
             let job = JobSeq(next_job);
             let hold = holds.next_if(|hold| hold.enqueue as usize == at);
+            let (batch, chain, depends) = (ties.batch(at), ties.chain(at), ties.depends(at));
+            let plan = plans.next_if(|plan| plan.enqueue as usize == at);
             let (mut key, mut unique) = (None, None);
             if !(enqueue.key.is_empty() && enqueue.unique.is_empty()) {
-                match self.take(enqueue, job, &mut own) {
+                match self.take(enqueue, plan, job, &mut own) {
                     Ok(taken) => (key, unique) = taken,
                     Err(duplicate) => {
                         self.events.append(&mut own.after);
@@ -56,6 +62,8 @@ impl<'a> Draft<'a> {
             let due = self.due(enqueue.when);
             if due.0 == 0
                 && hold.is_none()
+                && depends.is_none()
+                && plan.is_none()
                 && enqueue.limit_key.is_empty()
                 && let Some(arrivals) = &mut self.arrivals
             {
@@ -77,9 +85,15 @@ impl<'a> Draft<'a> {
             if let Some(unique) = unique {
                 own.unique(UniqueKey { key: blob.append(enqueue.unique), ..unique });
             }
+            own.after.extend(chain.map(|chain| self.chained(job, chain, blob)));
+            if let Some(batch) = batch {
+                join(&mut own.after, batch, job);
+            }
+            own.after.extend(depends.map(|on| self.awaits(job, due, on)));
             if let Some(hold) = hold {
                 own.after.push(self.held(job, &hold.hold, blob));
             }
+            own.after.extend(plan.map(|plan| planned(job, plan)));
         }
         self.events.append(&mut own.after);
     }
@@ -88,12 +102,13 @@ impl<'a> Draft<'a> {
     fn take(
         &self,
         enqueue: &Enqueue<'_>,
+        plan: Option<&EnqueuePlan<'_>>,
         job: JobSeq,
         own: &mut Taken,
     ) -> Result<(Option<KeyTaken>, Option<UniqueKey>), Event> {
         let key = match enqueue.key {
             [] => None,
-            _ => Some(self.take_key(enqueue, job, &mut own.keys)?),
+            _ => Some(self.take_key(enqueue, plan, job, &mut own.keys)?),
         };
         let unique = match enqueue.unique {
             [] => Ok(None),
@@ -118,6 +133,7 @@ impl<'a> Draft<'a> {
             return Err(Event::Deduplicated { job, created_ms: self.now.ms(), code });
         }
         if let Some(taken) = state.uniques.find(hash, self.now.0)
+            && !state.unique_is_over(enqueue.queue, taken.job)
             && !crate::mutant!(UniqueUnchecked)
         {
             let (job, created_ms) = (JobSeq(taken.job), state.jobs.origin(taken.job).created_ms);
@@ -179,11 +195,12 @@ impl<'a> Draft<'a> {
     fn take_key(
         &self,
         enqueue: &Enqueue<'_>,
+        plan: Option<&EnqueuePlan<'_>>,
         job: JobSeq,
         own: &mut OwnKeys,
     ) -> Result<KeyTaken, Event> {
         let key_hash = key_hash(enqueue.queue, enqueue.key);
-        let content_hash = content_hash(enqueue);
+        let content_hash = content_hash(enqueue, plan);
         let key_ms = if enqueue.key_ms == 0 { KEY_MS_DEFAULT } else { enqueue.key_ms };
         let taken = |content, job, created_ms| {
             let same = content == content_hash;
@@ -194,6 +211,7 @@ impl<'a> Draft<'a> {
             return taken(content, first, self.now.ms());
         }
         if let Some(key) = self.state.keys.find(key_hash, self.now.0)
+            && key.job >= self.state.keys_end_below(enqueue.queue)
             && !crate::mutant!(KeyUnchecked)
         {
             return taken(key.content, JobSeq(key.job), key.created_ms);
@@ -203,7 +221,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-fn class_of(enqueue: &Enqueue<'_>) -> Class {
+pub(super) fn class_of(enqueue: &Enqueue<'_>) -> Class {
     Class {
         queue: enqueue.queue.to_owned(),
         priority: enqueue.priority,
@@ -216,13 +234,13 @@ fn class_of(enqueue: &Enqueue<'_>) -> Class {
 }
 
 /// A key belongs to its queue.
-fn key_hash(queue: &str, key: &[u8]) -> u128 {
+pub(super) fn key_hash(queue: &str, key: &[u8]) -> u128 {
     xxh3_128_with_seed(key, xxh3_64_with_seed(queue.as_bytes(), key.len() as u64))
 }
 
 /// Everything the client asked for but queue and key. Lengths go first, so that no two requests
 /// give the same bytes.
-fn content_hash(enqueue: &Enqueue<'_>) -> u64 {
+fn content_hash(enqueue: &Enqueue<'_>, plan: Option<&EnqueuePlan<'_>>) -> u64 {
     let (when_kind, when) = match enqueue.when {
         When::Now => (0_u64, 0),
         When::DelayMs(ms) => (1, ms),
@@ -249,6 +267,14 @@ fn content_hash(enqueue: &Enqueue<'_>) -> u64 {
         hasher.update(enqueue.unique);
         hasher.update(&enqueue.unique_ms.to_le_bytes());
         hasher.update(enqueue.limit_key.as_bytes());
+    }
+    if let Some(plan) = plan {
+        hasher.update(&plan.deadline_ms.to_le_bytes());
+        for Expected { name, need, count, deadline_ms } in &plan.kinds {
+            let words = [name.len() as u64, *need as u64, u64::from(*count), *deadline_ms];
+            words.iter().for_each(|word| hasher.update(&word.to_le_bytes()));
+            hasher.update(name.as_bytes());
+        }
     }
     hasher.digest()
 }

@@ -94,6 +94,9 @@ impl<'a> Draft<'a> {
 
     fn take_from(&self, name: &str, found: &mut Found) {
         let at = self.state.queues.find(name);
+        if at.is_some_and(|at| self.state.is_closed(at)) {
+            return;
+        }
         let queue = at.map(|at| self.state.queues.get(at));
         let limited = queue.filter(|queue| queue.is_limited());
         found.turn_to(limited.map_or(u64::MAX, |queue| {
@@ -144,7 +147,8 @@ impl<'a> Draft<'a> {
             expired_max: KILLS_MAX.saturating_sub(found.expired.len()),
             ended: &ended,
         };
-        let plan = lanes.plan(self.now.0, ask, |waiting| self.candidate(waiting));
+        let plan =
+            lanes.plan(self.now.0, ask, |waiting| self.candidate(waiting, queue.expiring > 0));
         // Beside older jobs it says more than is needed; timers kill the rest.
         if queue.tiers.iter().all(Fifo::is_empty) {
             found.expired.extend(plan.expired.iter().map(|pick| JobSeq(pick.waiting.job)));
@@ -172,16 +176,17 @@ impl<'a> Draft<'a> {
     }
 
     fn lane_of(&self, queue: &Queue, job: u64) -> Option<LaneId> {
-        let entry = self.state.classes.get(self.state.class_of(job));
-        let here = std::ptr::eq(self.state.queues.get(entry.queue), queue);
-        here.then(|| queue.lanes.as_ref()?.find(&entry.limit_key)).flatten()
+        let class = self.state.class_of(job);
+        let own = self.state.queues.get(self.state.classes.get(class).queue);
+        let here = std::ptr::eq(own, queue);
+        here.then(|| self.state.find_lane(class, queue.lanes.as_ref()?)).flatten()
     }
 
-    fn candidate(&self, waiting: Waiting) -> Candidate {
+    fn candidate(&self, waiting: Waiting, expires: bool) -> Candidate {
         if self.after(waiting.job).is_some() || !self.state.waits_at(waiting) {
             return Candidate::Gone;
         }
-        let expired = self.state.is_expired(waiting.job, self.now.0);
+        let expired = expires && self.state.is_expired(waiting.job, self.now.0);
         if expired { Candidate::Expired } else { Candidate::Waits }
     }
 

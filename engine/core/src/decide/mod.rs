@@ -1,12 +1,21 @@
 //! Requests and timers to events. Reads the state, changes nothing.
 
+mod consequences;
 mod controls;
 mod draft;
 mod enqueue;
 mod fetch;
+mod letter;
+mod operations;
+mod plans;
+mod schedules;
 mod session;
+mod ties;
 mod timers;
 mod validate;
+mod validate_operation;
+mod validate_plans;
+mod validate_ties;
 mod work;
 
 use std::rc::Rc;
@@ -15,7 +24,10 @@ use jobbie_proto::event::{Blob, Group};
 use jobbie_proto::limits::SESSION_REPLIES_MAX;
 use jobbie_proto::{Code, Micros, Reply, Request};
 
+pub use consequences::decide_consequences;
 pub use fetch::decide_fetch;
+pub use letter::{decide_delivered, decide_letter};
+pub use operations::decide_operations;
 pub use session::{decide_close_session, decide_open_session};
 pub use timers::decide_timers;
 
@@ -81,6 +93,9 @@ pub fn decide(
     }
     let mut draft = Draft::new(state, now, request);
     draft.enqueues(request, blob);
+    draft.batch_opens(&request.ties.batch_opens, blob);
+    draft.batch_seals(&request.ties.batch_seals);
+    draft.exits(&request.ties.exits, &request.acks);
     draft.acks(&request.acks, blob);
     draft.fails(&request.fails, blob);
     draft.heartbeats(&request.heartbeats, blob);
@@ -89,14 +104,18 @@ pub fn decide(
     draft.cancels(&request.cancels);
     draft.deletes(&request.deletes);
     draft.job_controls(&request.job_controls, blob);
+    draft.appends(&request.appends, blob);
     draft.queue_controls(&request.queue_controls);
+    draft.schedule_controls(&request.schedule_controls, blob);
+    if let Some(operate) = &request.operation {
+        draft.operate(operate);
+    }
     if let Some(fetch) = &request.fetch {
         draft.fetch(request.session, fetch, blob);
     }
     if draft.events.is_empty() {
-        let asks =
-            !request.lookups.is_empty() || request.stats != jobbie_proto::request::Stats::None;
-        let waits = !asks && request.fetch.as_ref().is_some_and(|fetch| fetch.wait_ms > 0);
+        let waits =
+            !request.asks() && request.fetch.as_ref().is_some_and(|fetch| fetch.wait_ms > 0);
         return if waits { Decision::Wait } else { Decision::Nothing };
     }
     Decision::Events(Group {

@@ -3,12 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use jobbie_proto::event::{Blob, Event, HoldEnd, QuarantinedJob};
+use jobbie_proto::event::{Blob, Event, HoldEnd, QuarantinedJob, Tie};
 use jobbie_proto::limits::LEASE_EXPIRIES_MAX;
 use jobbie_proto::reply::JobState;
-use jobbie_proto::{JobSeq, Micros, SessionId};
+use jobbie_proto::{EventSeq, JobSeq, Micros, SessionId};
 
 use super::BlobSink;
+use super::schedules::push_runs;
 use crate::class::ClassId;
 use crate::fifo::Item;
 use crate::state::{CLASS_TIMER, Standing, State, purge_at};
@@ -36,13 +37,16 @@ enum Step {
     Approved,
     Cancelled,
     Purged,
+    PlanTimedOut,
 }
 
 /// Time, source, key (the token of a lease, otherwise the job), and place or number.
 type Due = BinaryHeap<Reverse<(u64, Source, u64, u32)>>;
 
 /// What is due at `now`, at most `limit` jobs: leases that ran out, jobs whose time has come, jobs that have expired,
-/// holds that are over; then, as far as there is room, jobs that ended long ago. In the order of time; at one time leases come first, in the order of their tokens. Absorb it as a group of no session, and ask again while
+/// holds that are over, plans that have timed out; then, as far as there is room, jobs that ended long ago, batches that were
+/// called back long ago, and what schedules have planned. In the order of time; at one time leases come first, in the order of
+/// their tokens. Absorb it as a group of no session, and ask again while
 /// [`State::next_timer`] is not after `now`.
 #[must_use]
 pub fn decide_timers(
@@ -51,6 +55,7 @@ pub fn decide_timers(
     limit: usize,
     blob: &mut impl BlobSink,
 ) -> Vec<Event> {
+    let log_time = now;
     let now = if crate::mutant!(LeaseEndedEarly) { now.plus_ms(50) } else { now };
     let mut due = Due::new();
     let mut steps: Vec<(Step, u64)> = Vec::new();
@@ -87,10 +92,17 @@ pub fn decide_timers(
     }
     push_purges(state, now.0, limit, &mut steps);
     let mut events = Vec::new();
+    let old = state.ties.batches.purgeable(now.0).take(limit - steps.len());
+    let batches: Vec<_> = old.map(EventSeq).collect();
+    let limit = limit - batches.len();
+    if !batches.is_empty() {
+        events.push(Tie::BatchesForgotten { batches }.into());
+    }
     // Each of them counts as one of the jobs, and comes before what may be leased by it.
     let open = state.openings.iter().take_while(|(at, _)| *at <= now.0);
     let names = open.map(|(_, queue)| state.queues.get(*queue).name.to_string());
     let queues: Vec<_> = names.take(limit - steps.len()).collect();
+    let left = limit - steps.len() - queues.len();
     if !queues.is_empty() {
         events.push(Event::LimitsOpened { queues });
     }
@@ -102,6 +114,7 @@ pub fn decide_timers(
             Step::Expired => Event::Expired { jobs: jobs().collect() },
             Step::Cancelled => Event::Cancelled { jobs: jobs().collect() },
             Step::Purged => Event::Purged { jobs: jobs().collect() },
+            Step::PlanTimedOut => Event::PlanTimedOut { jobs: jobs().collect() },
             Step::Quarantined => Event::Quarantined {
                 jobs: jobs().map(|job| quarantine(state, job, blob)).collect(),
             },
@@ -112,6 +125,7 @@ pub fn decide_timers(
             }
         });
     }
+    push_runs(state, log_time, left, blob, &mut events);
     events
 }
 
@@ -211,6 +225,9 @@ fn step_of(state: &State, job: u64, now: u64) -> Option<Step> {
             HoldEnd::Cancel => Some(Step::Cancelled),
             HoldEnd::Stay => unreachable!("a hold without an end has no timer"),
         },
+        Standing::Tracked(tracked) if tracked.state == JobState::Planned => {
+            Some(Step::PlanTimedOut)
+        }
         Standing::Tracked(_) => Some(Step::Promoted),
     }
 }

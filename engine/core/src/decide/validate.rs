@@ -12,10 +12,15 @@ use jobbie_proto::limits::{
     WORKER_BYTES_MAX,
 };
 use jobbie_proto::placement::shard_of;
-use jobbie_proto::request::{Enqueue, Fetch, Hold, JobAction, QueueAction, Stats, When};
-use jobbie_proto::{Code, JobId, Request};
+use jobbie_proto::request::{
+    Enqueue, Fetch, Hold, JobAction, QueueAction, ScheduleAction, Stats, When,
+};
+use jobbie_proto::{Code, JobId, Request, ShardId};
 
 use super::draft::JobHasher;
+use super::schedules::check_schedules;
+use super::validate_plans::{appends, history, plans};
+use super::validate_ties::{check_step_result, check_ties};
 use crate::state::State;
 
 /// Why nothing is done.
@@ -24,10 +29,14 @@ pub(super) struct Refusal {
     pub(super) message: String,
 }
 
-type Checked = Result<(), Refusal>;
+pub(super) type Checked = Result<(), Refusal>;
+
+pub(super) fn invalid(message: String) -> Checked {
+    Err(Refusal { code: Code::Invalid, message })
+}
 
 /// Says which field it is, when that is needed.
-type Field<'f> = &'f dyn Fn(&str) -> String;
+pub(super) type Field<'f> = &'f dyn Fn(&str) -> String;
 
 pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
     counts(request)?;
@@ -41,6 +50,7 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
         let field = indexed("acks", at);
         job(state, ack.job.job, &field)?;
         bytes(ack.result, RESULT_BYTES_MAX, "result", &field)?;
+        check_step_result(state, ack, &field)?;
     }
     for (at, fail) in request.fails.iter().enumerate() {
         let field = indexed("fails", at);
@@ -70,21 +80,44 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
         }
     }
     holds(request)?;
+    check_ties(state, request)?;
+    plans(request)?;
+    appends(state, request)?;
+    history(state, request)?;
     job_controls(state, request)?;
     queue_controls(state, request)?;
+    check_schedules(state, request)?;
+    super::validate_operation::operation(state, request)?;
     request.fetch.as_ref().map_or(Ok(()), check_fetch)
 }
 
+/// Enqueues that other parts of a request name, each a later one than the one before.
+#[derive(Default)]
+pub(super) struct LaterEnqueues {
+    next: usize,
+}
+
+impl LaterEnqueues {
+    pub(super) fn check(
+        &mut self,
+        request: &Request<'_>,
+        enqueue: u32,
+        field: Field<'_>,
+    ) -> Checked {
+        let position = enqueue as usize;
+        if position < self.next || position >= request.enqueues.len() {
+            return invalid(format!("{}: {position}, not a later enqueue's", field("enqueue")));
+        }
+        self.next = position + 1;
+        Ok(())
+    }
+}
+
 fn holds(request: &Request<'_>) -> Checked {
-    let mut next = 0;
+    let mut later = LaterEnqueues::default();
     for (at, hold) in request.holds.iter().enumerate() {
         let field = |name: &str| format!("holds[{at}].{name}");
-        let position = hold.enqueue as usize;
-        if position < next || position >= request.enqueues.len() {
-            let message = format!("{}: {position}, not a later enqueue's", field("enqueue"));
-            return Err(Refusal { code: Code::Invalid, message });
-        }
-        next = position + 1;
+        later.check(request, hold.enqueue, &field)?;
         check_hold(&hold.hold, &field)?;
     }
     Ok(())
@@ -101,7 +134,7 @@ fn check_hold(hold: &Hold<'_>, field: Field<'_>) -> Checked {
         "{}: a hold has both a time and what happens then, or neither",
         field("timeout_ms")
     );
-    Err(Refusal { code: Code::Invalid, message })
+    invalid(message)
 }
 
 /// Each job once, and nothing else that changes anything: whoever asks for two things at once means an order that
@@ -110,29 +143,32 @@ fn job_controls(state: &State, request: &Request<'_>) -> Checked {
     if request.job_controls.is_empty() {
         return Ok(());
     }
-    let others = request.operations().into_iter();
-    let mut others =
-        others.filter(|(list, len)| *len > 0 && *list != "job_controls" && *list != "lookups");
-    let other = others.next().map(|(list, _)| list);
-    let other = other.or_else(|| request.fetch.is_some().then_some("fetch"));
-    let extends = request.extend_session_ms > 0;
-    let other = other.or_else(|| extends.then_some("extend_session_ms"));
-    if let Some(other) = other {
-        let message =
-            format!("job_controls: in one request with {other}, send them one after the other");
-        return Err(Refusal { code: Code::Invalid, message });
-    }
+    stands_alone(request, "job_controls")?;
     let mut named = HashMap::<u64, usize, BuildHasherDefault<JobHasher>>::default();
     for (at, control) in request.job_controls.iter().enumerate() {
         let field = |name: &str| format!("job_controls[{at}].{name}");
         job(state, control.job, &field)?;
         if let Some(before) = named.insert(control.job.seq().0, at) {
             let message = format!("{}: named in job_controls[{before}] too", field("job"));
-            return Err(Refusal { code: Code::Invalid, message });
+            return invalid(message);
         }
         check_action(&control.action, &field)?;
     }
     Ok(())
+}
+
+/// Nothing but questions goes with the operations of this list.
+pub(super) fn stands_alone(request: &Request<'_>, own: &str) -> Checked {
+    let others = request.operations().into_iter();
+    let mut others =
+        others.filter(|(list, len)| *len > 0 && *list != own && !list.ends_with("lookups"));
+    let other = others.next().map(|(list, _)| list);
+    let other = other.or_else(|| request.fetch.is_some().then_some("fetch"));
+    let extends = request.extend_session_ms > 0;
+    let other = other.or_else(|| extends.then_some("extend_session_ms"));
+    let Some(other) = other else { return Ok(()) };
+    let message = format!("{own}: in one request with {other}, send them one after the other");
+    invalid(message)
 }
 
 fn queue_controls(state: &State, request: &Request<'_>) -> Checked {
@@ -163,7 +199,7 @@ fn queue_controls(state: &State, request: &Request<'_>) -> Checked {
                 "{}: in one request with fetch, send them one after the other",
                 field("action")
             );
-            return Err(Refusal { code: Code::Invalid, message });
+            return invalid(message);
         }
     }
     Ok(())
@@ -180,7 +216,7 @@ fn check_settings(settings: &QueueSettings, field: Field<'_>) -> Checked {
         if (rate == 0) != (window_ms == 0) {
             let (rate, window) = (field(name), field(window));
             let message = format!("{rate} and {window}: a rate has a window, give both or neither");
-            return Err(Refusal { code: Code::Invalid, message });
+            return invalid(message);
         }
     }
     Ok(())
@@ -189,17 +225,17 @@ fn check_settings(settings: &QueueSettings, field: Field<'_>) -> Checked {
 fn check_weight(key: &str, weight: u16, field: Field<'_>) -> Checked {
     if key.is_empty() {
         let message = format!("{}: empty, at least 1 byte", field("key"));
-        return Err(Refusal { code: Code::Invalid, message });
+        return invalid(message);
     }
     bytes(key.as_bytes(), LIMIT_KEY_BYTES_MAX, "key", field)?;
     if (1..=WEIGHT_MAX).contains(&weight) {
         return Ok(());
     }
     let message = format!("{}: {weight}, not in 1..={WEIGHT_MAX}", field("weight"));
-    Err(Refusal { code: Code::Invalid, message })
+    invalid(message)
 }
 
-fn check_action(action: &JobAction<'_>, field: Field<'_>) -> Checked {
+pub(super) fn check_action(action: &JobAction<'_>, field: Field<'_>) -> Checked {
     let human = |text: &[u8], by: &str, name| {
         bytes(text, ERROR_BYTES_MAX, name, field)?;
         bytes(by.as_bytes(), WORKER_BYTES_MAX, "by", field)
@@ -246,6 +282,10 @@ fn queues(state: &State, request: &Request<'_>) -> Checked {
         queue(state, control.queue, &|field| format!("queue_controls[{at}].{field}"))?;
         new += 1;
     }
+    for (at, control) in request.schedule_controls.iter().enumerate() {
+        queue(state, control.queue, &|field| format!("schedule_controls[{at}].{field}"))?;
+        new += usize::from(matches!(control.action, ScheduleAction::Set(_)));
+    }
     if let Some(fetch) = &request.fetch {
         for (at, name) in fetch.queues.iter().take(FETCH_QUEUES_MAX).enumerate() {
             queue(state, name, &|_| format!("fetch.queues[{at}]"))?;
@@ -262,6 +302,9 @@ fn queues(state: &State, request: &Request<'_>) -> Checked {
     let names = names.chain(request.job_controls.iter().filter_map(|control| {
         if let JobAction::Move { queue } = control.action { Some(queue) } else { None }
     }));
+    let names = names.chain(request.schedule_controls.iter().filter_map(|control| {
+        matches!(control.action, ScheduleAction::Set(_)).then_some(control.queue)
+    }));
     let unknown: std::collections::BTreeSet<_> =
         names.filter(|name| state.queues.find(name).is_none()).collect();
     if state.queues.len() + unknown.len() > QUEUES_MAX {
@@ -271,42 +314,45 @@ fn queues(state: &State, request: &Request<'_>) -> Checked {
     Ok(())
 }
 
-fn queue(state: &State, name: &str, field: Field<'_>) -> Checked {
+pub(super) fn queue(state: &State, name: &str, field: Field<'_>) -> Checked {
     queue_name(name, field)?;
-    let shard = shard_of(name, state.shards);
-    if shard != state.shard {
-        let message =
-            format!("{}: lives on shard {shard}, this is {}", field("queue"), state.shard);
-        return Err(Refusal { code: Code::WrongShard, message });
-    }
-    Ok(())
+    is_here(state, shard_of(name, state.shards), || field("queue"))
 }
 
-fn queue_name(name: &str, field: Field<'_>) -> Checked {
+pub(super) fn queue_name(name: &str, field: Field<'_>) -> Checked {
+    plain_name(name, QUEUE_BYTES_MAX, "queue", field)
+}
+
+/// A name that people can read.
+pub(super) fn plain_name(name: &str, max: usize, what: &str, field: Field<'_>) -> Checked {
     if name.is_empty() {
-        let message = format!("{}: empty, at least 1 byte", field("queue"));
-        return Err(Refusal { code: Code::Invalid, message });
+        let message = format!("{}: empty, at least 1 byte", field(what));
+        return invalid(message);
     }
-    bytes(name.as_bytes(), QUEUE_BYTES_MAX, "queue", field)?;
+    bytes(name.as_bytes(), max, what, field)?;
     // Control characters are below 0x20, 0x7f, or begin with 0xc2 in UTF-8.
     let suspect = name.bytes().any(|byte| byte < 0x20 || byte == 0x7f || byte == 0xc2);
     if suspect && name.chars().any(char::is_control) {
-        let message = format!("{}: has a control character", field("queue"));
-        return Err(Refusal { code: Code::Invalid, message });
+        let message = format!("{}: has a control character", field(what));
+        return invalid(message);
     }
     Ok(())
 }
 
-fn job(state: &State, id: JobId, field: Field<'_>) -> Checked {
-    if id.shard() == state.shard {
+pub(super) fn job(state: &State, id: JobId, field: Field<'_>) -> Checked {
+    is_here(state, id.shard(), || field("job"))
+}
+
+/// Whether what a field names lives on this shard.
+pub(super) fn is_here(state: &State, shard: ShardId, field: impl FnOnce() -> String) -> Checked {
+    if shard == state.shard {
         return Ok(());
     }
-    let (shard, here) = (id.shard(), state.shard);
-    let message = format!("{}: lives on shard {shard}, this is {here}", field("job"));
+    let message = format!("{}: lives on shard {shard}, this is {}", field(), state.shard);
     Err(Refusal { code: Code::WrongShard, message })
 }
 
-fn bytes(value: &[u8], max: usize, name: &str, field: Field<'_>) -> Checked {
+pub(super) fn bytes(value: &[u8], max: usize, name: &str, field: Field<'_>) -> Checked {
     if value.len() <= max {
         return Ok(());
     }
@@ -314,12 +360,12 @@ fn bytes(value: &[u8], max: usize, name: &str, field: Field<'_>) -> Checked {
     Err(Refusal { code: Code::TooLarge, message })
 }
 
-fn at_most(value: u64, max: u64, name: &str, field: Field<'_>) -> Checked {
+pub(super) fn at_most(value: u64, max: u64, name: &str, field: Field<'_>) -> Checked {
     if value <= max {
         return Ok(());
     }
     let message = format!("{}: {value}, at most {max}", field(name));
-    Err(Refusal { code: Code::Invalid, message })
+    invalid(message)
 }
 
 /// 0 stands for a default.
@@ -328,10 +374,10 @@ fn lease(ms: u32, name: &str, field: Field<'_>) -> Checked {
         return Ok(());
     }
     let message = format!("{}: {ms}, not in {LEASE_MS_MIN}..={LEASE_MS_MAX}", field(name));
-    Err(Refusal { code: Code::Invalid, message })
+    invalid(message)
 }
 
-fn check_enqueue(enqueue: &Enqueue<'_>, field: Field<'_>) -> Checked {
+pub(super) fn check_enqueue(enqueue: &Enqueue<'_>, field: Field<'_>) -> Checked {
     bytes(enqueue.payload, PAYLOAD_BYTES_MAX, "payload", field)?;
     bytes(enqueue.tags, TAGS_BYTES_MAX, "tags", field)?;
     bytes(enqueue.key, KEY_BYTES_MAX, "key", field)?;
@@ -353,12 +399,12 @@ fn check_fetch(fetch: &Fetch<'_>) -> Checked {
     if fetch.queues.is_empty() || fetch.queues.len() > FETCH_QUEUES_MAX {
         let len = fetch.queues.len();
         let message = format!("fetch.queues: {len} queues, not in 1..={FETCH_QUEUES_MAX}");
-        return Err(Refusal { code: Code::Invalid, message });
+        return invalid(message);
     }
     if fetch.count == 0 || fetch.count > FETCH_COUNT_MAX {
         let count = fetch.count;
         let message = format!("fetch.count: {count}, not in 1..={FETCH_COUNT_MAX}");
-        return Err(Refusal { code: Code::Invalid, message });
+        return invalid(message);
     }
     lease(fetch.lease_ms, "lease_ms", field)?;
     at_most(u64::from(fetch.wait_ms), u64::from(FETCH_WAIT_MS_MAX), "wait_ms", field)?;

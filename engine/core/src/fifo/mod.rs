@@ -71,10 +71,12 @@ pub(crate) struct Fifo {
     between: Option<Box<Between>>,
 }
 
-/// Packed items. Each chunk is packed from an empty basis.
+/// Packed items. Each chunk is packed from an empty basis. Most queues and lanes have no more than one.
 #[derive(Clone, Default)]
 struct Between {
-    chunks: VecDeque<Rc<Vec<u8>>>,
+    /// The first. Empty when there are no others.
+    chunk: Rc<Vec<u8>>,
+    others: VecDeque<Rc<Vec<u8>>>,
     /// Behind what was taken from the first chunk.
     taken: usize,
     front: Basis,
@@ -84,30 +86,45 @@ struct Between {
 
 impl Between {
     fn push(&mut self, item: Item) {
-        if self.chunks.back().is_none_or(|chunk| chunk.len() + ITEM_BYTES_MAX > CHUNK) {
-            self.chunks.push_back(Rc::default());
-            self.back = Basis::default();
+        let Self { chunk, others, back, .. } = self;
+        if others.back().unwrap_or(chunk).len() + ITEM_BYTES_MAX > CHUNK {
+            others.push_back(Rc::default());
+            *back = Basis::default();
         }
-        let chunk = self.chunks.back_mut().expect("just made");
-        pack(item, &mut self.back, own(chunk));
+        pack(item, back, own(others.back_mut().unwrap_or(chunk)));
     }
 
     fn pop(&mut self) -> Option<Item> {
-        let only = self.chunks.len() == 1;
-        let chunk = self.chunks.front_mut().filter(|chunk| self.taken < chunk.len())?;
-        let item = unpack(chunk, &mut self.taken, &mut self.front);
-        if self.taken == chunk.len() {
+        if self.taken == self.chunk.len() {
+            return None;
+        }
+        let item = unpack(&self.chunk, &mut self.taken, &mut self.front);
+        if self.taken == self.chunk.len() {
             (self.taken, self.front) = (0, Basis::default());
-            // A queue whose workers keep up would allocate for every job otherwise.
-            match Rc::get_mut(chunk) {
-                Some(chunk) if only && chunk.capacity() <= KEPT => {
-                    chunk.clear();
-                    self.back = Basis::default();
-                }
-                _ => drop(self.chunks.pop_front()),
-            }
+            self.next_chunk();
         }
         Some(item)
+    }
+
+    fn next_chunk(&mut self) {
+        if let Some(next) = self.others.pop_front() {
+            self.chunk = next;
+            return;
+        }
+        self.back = Basis::default();
+        // A queue whose workers keep up would allocate for every job otherwise.
+        match Rc::get_mut(&mut self.chunk) {
+            Some(chunk) if chunk.capacity() <= KEPT => chunk.clear(),
+            Some(chunk) => *chunk = Vec::new(),
+            None => self.chunk = Rc::default(),
+        }
+    }
+
+    fn get(&self, chunk: usize) -> Option<&[u8]> {
+        match chunk.checked_sub(1) {
+            None => Some(&self.chunk),
+            Some(other) => self.others.get(other).map(|chunk| chunk.as_slice()),
+        }
     }
 }
 
@@ -182,8 +199,7 @@ impl Fifo {
             return self.front();
         }
         let At::Packed { chunk, at, basis } = &mut cursor.0 else { return None };
-        let chunks = self.between.as_ref().map(|between| &between.chunks);
-        while let Some(bytes) = chunks.and_then(|chunks| chunks.get(*chunk)) {
+        while let Some(bytes) = self.between.as_ref().and_then(|between| between.get(*chunk)) {
             if *at < bytes.len() {
                 return Some(unpack(bytes, at, basis));
             }

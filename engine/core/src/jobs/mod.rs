@@ -170,6 +170,13 @@ impl Jobs {
         page.contains(at).then(|| (page.origin(at).0, page.handle(at)))
     }
 
+    /// What belongs to a job, if it is in memory.
+    #[inline]
+    pub(crate) fn find_handle(&self, job: u64) -> Option<Option<Handle>> {
+        let (page, at) = (self.page(job)?, job % PAGE);
+        page.contains(at).then(|| page.handle(at))
+    }
+
     #[inline]
     pub(crate) fn handle(&self, job: u64) -> Option<Handle> {
         self.page(job)?.handle(job % PAGE)

@@ -117,9 +117,14 @@ impl Default for Rows {
 }
 
 /// The last row at or before `offset`, and the offset of the one behind it.
+///
+/// Offsets rise, so there are at most `offset` rows before it and at most as many behind as the page has offsets
+/// left: the more rows, the fewer places it can have. With a row for each job there is only one.
 #[inline]
 fn row_of<R: Row>(rows: &[R], offset: u64) -> (R, u64) {
-    let after = rows.partition_point(|row| row.offset() <= offset);
+    let least = (rows.len() + offset as usize).saturating_sub(PAGE as usize);
+    let most = rows.len().min(offset as usize + 1);
+    let after = least + rows[least..most].partition_point(|row| row.offset() <= offset);
     (rows[after - 1], rows.get(after).map_or(PAGE, |row| row.offset()))
 }
 
@@ -205,6 +210,27 @@ mod tests {
         let origin = origin((1 << 47) - 600, (1 << 44) - 1, (1 << 28) - 1);
         assert_eq!(Wide::new(511, origin).origin(511), origin);
         assert_eq!(Wide::new(3, origin).origin(5), Origin { event: origin.event + 2, ..origin });
+    }
+
+    #[test]
+    fn a_row_is_found_wherever_others_are() {
+        let mut random = 1_u64;
+        for most in [1, 2, 50, 300, 400, 511, 512] {
+            let (mut rows, mut starts) = (Rows::default(), Vec::new());
+            for offset in 0..PAGE {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                if offset == 0 || random >> 55 < most {
+                    rows.push(offset, origin(1 << 20 | offset, 9, starts.len() as u32));
+                    starts.push(offset);
+                }
+                for at in 0..=offset {
+                    let row = starts.partition_point(|start| *start <= at) - 1;
+                    let (origin, end) = rows.of(at);
+                    assert_eq!(origin.class, ClassId(row as u32));
+                    assert_eq!(end, starts.get(row + 1).copied().unwrap_or(PAGE));
+                }
+            }
+        }
     }
 
     #[test]

@@ -59,7 +59,11 @@ impl Lanes {
             let (is, should) = (&self.index.ready[tier], &expected.ready[tier]);
             assert!(is.iter().eq(should.iter()), "tier {tier}: wrong lanes are ready");
             assert!(is.iter().is_sorted(), "tier {tier}: ready lanes are out of order");
+            is.check();
         }
+        self.index.opening.check();
+        self.index.cooling.check();
+        self.index.lingering.check();
         assert!(self.index.opening.iter().eq(expected.opening.iter()), "wrong lanes open");
         assert!(self.index.cooling.iter().eq(expected.cooling.iter()), "wrong lanes cool");
         assert!(self.index.lingering.iter().eq(expected.lingering.iter()), "wrong lanes linger");

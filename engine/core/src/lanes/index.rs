@@ -1,25 +1,18 @@
-//! The ordered sets in which lanes stand.
-//!
-//! They are persistent B+ trees: a clone, which a snapshot is, shares all nodes, and a change
-//! copies the path to it. No lane is ever looked for by walking over others.
-
-use imbl::GenericOrdSet;
-use imbl::shared_ptr::RcK;
+//! The ordered sets in which lanes stand. No lane is ever looked for by walking over others.
 
 use super::fair::Tag;
 use super::lane::{Lane, Rank, Standing};
 use super::{LaneId, TIERS};
-
-pub(super) type Set<T> = GenericOrdSet<T, RcK>;
+use crate::ordered::Ordered;
 
 /// All sets of a queue. Each lane is in those its [`Standing`] names, and in no other.
 #[derive(Clone, Default)]
 pub(super) struct Index {
     /// Ready lanes, by tier: once in each in which a job of theirs waits.
-    pub(super) ready: [Set<(Rank, LaneId)>; TIERS],
-    pub(super) opening: Set<(u64, LaneId)>,
-    pub(super) cooling: Set<(u64, LaneId)>,
-    pub(super) lingering: Set<(Tag, LaneId)>,
+    pub(super) ready: [Ordered<(Rank, LaneId)>; TIERS],
+    pub(super) opening: Ordered<(u64, LaneId)>,
+    pub(super) cooling: Ordered<(u64, LaneId)>,
+    pub(super) lingering: Ordered<(Tag, LaneId)>,
 }
 
 impl Index {
@@ -28,27 +21,23 @@ impl Index {
     }
 
     pub(super) fn insert(&mut self, id: LaneId, lane: &Lane, standing: Standing) {
-        let old = match standing {
-            Standing::Held => false,
-            Standing::Ready => {
-                ranks(lane).any(|(tier, rank)| self.ready[tier].insert((rank, id)).is_some())
-            }
-            Standing::Opening(at) => self.opening.insert((at, id)).is_some(),
-            Standing::Cooling(at) => self.cooling.insert((at, id)).is_some(),
-            Standing::Lingering(tag) => self.lingering.insert((tag, id)).is_some(),
+        let is_new = match standing {
+            Standing::Held => true,
+            Standing::Ready => ranks(lane).all(|(tier, rank)| self.ready[tier].insert((rank, id))),
+            Standing::Opening(at) => self.opening.insert((at, id)),
+            Standing::Cooling(at) => self.cooling.insert((at, id)),
+            Standing::Lingering(tag) => self.lingering.insert((tag, id)),
         };
-        assert!(!old, "a lane stands in a set twice");
+        assert!(is_new, "a lane stands in a set twice");
     }
 
     pub(super) fn remove(&mut self, id: LaneId, lane: &Lane, standing: Standing) {
         let was = match standing {
             Standing::Held => true,
-            Standing::Ready => {
-                ranks(lane).all(|(tier, rank)| self.ready[tier].remove(&(rank, id)).is_some())
-            }
-            Standing::Opening(at) => self.opening.remove(&(at, id)).is_some(),
-            Standing::Cooling(at) => self.cooling.remove(&(at, id)).is_some(),
-            Standing::Lingering(tag) => self.lingering.remove(&(tag, id)).is_some(),
+            Standing::Ready => ranks(lane).all(|(tier, rank)| self.ready[tier].remove((rank, id))),
+            Standing::Opening(at) => self.opening.remove((at, id)),
+            Standing::Cooling(at) => self.cooling.remove((at, id)),
+            Standing::Lingering(tag) => self.lingering.remove((tag, id)),
         };
         assert!(was, "a lane does not stand where it should");
     }

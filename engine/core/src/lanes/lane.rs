@@ -86,6 +86,12 @@ impl Lane {
         self.tiers[tier].front().map(waiting)
     }
 
+    /// A job waits behind all others of its tier.
+    pub(super) fn push(&mut self, tier: u8, waiting: Waiting) {
+        let Waiting { job, position } = waiting;
+        self.tiers[usize::from(tier)].push(Item::Single { job, position });
+    }
+
     /// The waiting job at a cursor, which moves behind it.
     pub(super) fn next(&self, tier: usize, cursor: &mut Cursor) -> Option<Waiting> {
         self.tiers[tier].next(cursor).map(waiting)

@@ -36,12 +36,13 @@ pub(crate) mod settings;
 mod tests;
 pub(crate) mod window;
 
+use std::rc::Rc;
+
 use jobbie_proto::limits::PRIORITY_TIERS;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::fifo::Item;
 use crate::pages::per_page;
-use crate::slab::Slab;
+use crate::slab::{NONE, Slab};
 use crate::table::Table;
 use fair::{Clock, Cost, Turn, WEIGHT_MAX};
 use index::Index;
@@ -58,6 +59,13 @@ const KEPT: usize = 64;
 /// under another number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LaneId(u32);
+
+/// No lane.
+impl Default for LaneId {
+    fn default() -> Self {
+        Self(NONE)
+    }
+}
 
 /// A waiting job, and the event that put it where it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +116,19 @@ impl Lanes {
         self.by_key.as_ref()?.find(hash(key), is_it).map(LaneId)
     }
 
+    /// Whether `id` still is the lane of a key that was shared with it by [`Lanes::key_of`]: no lane can have got
+    /// that key at the same address while somebody kept it.
+    #[inline]
+    pub(crate) fn is_of(&self, id: LaneId, key: &Rc<str>) -> bool {
+        let own = ((id.0 as usize) < self.lanes.slots()).then(|| self.lanes.get(id.0).key.as_ref());
+        own.flatten().is_some_and(|own| Rc::ptr_eq(own, key))
+    }
+
+    /// The key of a lane, to be shared.
+    pub(crate) fn key_of(&self, id: LaneId) -> Rc<str> {
+        Rc::clone(self.lanes.get(id.0).key.as_ref().expect("a free slot has no key"))
+    }
+
     /// Whether there is a job that may be given away.
     pub(crate) fn has_ready(&self) -> bool {
         self.index.has_ready()
@@ -115,7 +136,7 @@ impl Lanes {
 
     /// The next time at which a lane opens that waits for its window.
     pub(crate) fn first_opening(&self) -> Option<u64> {
-        Some(self.index.opening.get_min()?.0)
+        Some(self.index.opening.first()?.0)
     }
 
     /// A job waits from now on, behind all others of its key and tier. Says where, and whether that
@@ -130,25 +151,39 @@ impl Lanes {
         tier: u8,
         waiting: Waiting,
     ) -> (LaneId, bool) {
-        let tier = usize::from(tier);
-        let (id, was) = match self.find(key.name) {
-            None => (self.insert(key), Standing::Held),
-            Some(id) if self.lanes.get(id.0).front(tier).is_some() => (id, Standing::Held),
-            Some(id) => (id, self.take_out(now, id)),
+        let id = match self.find(key.name) {
+            None => {
+                let id = self.insert(key);
+                self.push_first(id, Standing::Held, tier, waiting);
+                id
+            }
+            Some(id) => {
+                self.lanes.get_mut(id.0).weight = key.weight;
+                self.push_to(now, id, tier, waiting);
+                id
+            }
         };
+        (id, self.lanes.get(id.0).standing(&self.limits) == Standing::Ready)
+    }
+
+    /// The same for a lane that is known, whose weight stays.
+    pub(crate) fn push_to(&mut self, now: u64, id: LaneId, tier: u8, waiting: Waiting) {
         let lane = self.lanes.get_mut(id.0);
-        let is_first = lane.front(tier).is_none();
+        if lane.front(tier.into()).is_some() {
+            return lane.push(tier, waiting);
+        }
+        let was = self.take_out(now, id);
+        let lane = self.lanes.get_mut(id.0);
         if was == Standing::Lingering(lane.turn.finish) && lane.turn.finish <= self.clock.now {
             // It could have been swept already, and then what it knew would be gone.
             (lane.turn, lane.cost_us) = (Turn::default(), 0);
         }
-        lane.weight = key.weight;
-        let Waiting { job, position } = waiting;
-        lane.tiers[tier].push(Item::Single { job, position });
-        if is_first {
-            self.put_back(id, was);
-        }
-        (id, self.lanes.get(id.0).standing(&self.limits) == Standing::Ready)
+        self.push_first(id, was, tier, waiting);
+    }
+
+    fn push_first(&mut self, id: LaneId, was: Standing, tier: u8, waiting: Waiting) {
+        self.lanes.get_mut(id.0).push(tier, waiting);
+        self.put_back(id, was);
     }
 
     /// A job of a lane has been given away: it no longer waits. Returns what its lane was charged,
@@ -247,7 +282,7 @@ impl Lanes {
     pub(crate) fn open(&mut self, now: u64, limit: usize) -> bool {
         let mut opened = false;
         for _ in 0..limit {
-            let Some(&(_, id)) = self.index.opening.get_min().filter(|(at, _)| *at <= now) else {
+            let Some((_, id)) = self.index.opening.first().filter(|(at, _)| *at <= now) else {
                 break;
             };
             let was = self.take_out(now, id);
@@ -259,8 +294,8 @@ impl Lanes {
     /// Forgets lanes on which nothing depends at `now`, at most `limit` of them.
     pub(crate) fn sweep(&mut self, now: u64, limit: usize) {
         for _ in 0..limit {
-            let cool = self.index.cooling.get_min().filter(|(at, _)| *at <= now);
-            let over = self.index.lingering.get_min().filter(|(tag, _)| *tag <= self.clock.now);
+            let cool = self.index.cooling.first().filter(|(at, _)| *at <= now);
+            let over = self.index.lingering.first().filter(|(tag, _)| *tag <= self.clock.now);
             let Some(id) = cool.map(|c| c.1).or(over.map(|o| o.1)) else { break };
             let was = self.take_out(now, id);
             self.put_back(id, was);

@@ -9,7 +9,7 @@ use super::lane::{Lane, Standing};
 use super::settings::{Key, Limits};
 use super::window::{RateWindow, Run};
 use super::{LaneId, Lanes, Waiting};
-use crate::fifo::{Cursor, Item};
+use crate::fifo::Cursor;
 
 /// A lane without its waiting jobs and its claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,8 +97,7 @@ impl Lanes {
 
     /// Brings a waiting job back, in order of position within its lane and tier.
     pub(crate) fn restore_waiting(&mut self, id: LaneId, tier: u8, waiting: Waiting) {
-        let Waiting { job, position } = waiting;
-        self.lanes.get_mut(id.0).tiers[usize::from(tier)].push(Item::Single { job, position });
+        self.lanes.get_mut(id.0).push(tier, waiting);
     }
 
     /// Everything is back: lanes are put where they stand.

@@ -11,6 +11,8 @@ use crate::pages::own;
 
 /// Runs in one shared chunk.
 const CHUNK: usize = 256;
+/// Forgotten runs from which on it is worth while to move the others up.
+const COMPACTED: usize = 8;
 
 /// At most `claims` in any `window_us` microseconds. Both may change at any time: the window
 /// itself only remembers when claims were made.
@@ -34,31 +36,50 @@ impl Run {
     }
 }
 
-/// Claims that may still count, oldest first. Shared with its clones in chunks.
+/// Claims that may still count, oldest first. Shared with its clones in chunks. While none has ended, only noting one more
+/// looks into a chunk.
 #[derive(Clone, Default)]
 pub(crate) struct RateWindow {
-    /// None is empty, not even behind what was taken.
-    chunks: VecDeque<Rc<Vec<Run>>>,
+    /// Full chunks before the last one.
+    older: Option<Rc<VecDeque<Chunk>>>,
+    /// Not empty, not even behind what was taken.
+    last: Option<Chunk>,
     /// Claims held, whether they still count or not.
     held: u64,
+    /// When the first of them was made.
+    oldest_us: u64,
     /// Runs of the first chunk that are forgotten.
     taken: u32,
 }
 
+type Chunk = Rc<Vec<Run>>;
+
 impl RateWindow {
     pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.last.is_none()
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        self.older.iter().flat_map(|older| older.iter()).chain(&self.last)
     }
 
     /// Held runs, oldest first.
     pub(crate) fn runs(&self) -> impl Iterator<Item = Run> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter().copied()).skip(self.taken as usize)
+        self.chunks().flat_map(|chunk| chunk.iter().copied()).skip(self.taken as usize)
+    }
+
+    /// Whether all that is held counts at `now`.
+    fn is_current(&self, now: u64, window_us: u64) -> bool {
+        self.is_empty() || self.oldest_us.saturating_add(window_us) > now
     }
 
     /// How many more claims fit at `now`.
     pub(crate) fn room(&self, now: u64, rate: Rate) -> u32 {
-        let ended = self.runs().take_while(|run| run.ends(rate.window_us) <= now);
-        let counted = self.held - ended.map(|run| u64::from(run.count)).sum::<u64>();
+        let mut counted = self.held;
+        if !self.is_current(now, rate.window_us) {
+            let ended = self.runs().take_while(|run| run.ends(rate.window_us) <= now);
+            counted -= ended.map(|run| u64::from(run.count)).sum::<u64>();
+        }
         u64::from(rate.claims).saturating_sub(counted) as u32
     }
 
@@ -72,16 +93,20 @@ impl RateWindow {
             return;
         }
         self.held += u64::from(count);
-        if let Some(newest) = self.newest() {
-            assert!(newest.time_us <= now, "a claim before an earlier one");
-        }
         let run = Run { time_us: now, count };
-        match self.chunks.back_mut() {
-            Some(chunk) if chunk.last().is_some_and(|newest| newest.time_us == now) => {
-                own(chunk).last_mut().expect("just seen").count += count;
-            }
-            Some(chunk) if chunk.len() < CHUNK => own(chunk).push(run),
-            _ => self.chunks.push_back(Rc::new(vec![run])),
+        let Some(last) = &mut self.last else {
+            (self.last, self.oldest_us) = (Some(Rc::new(vec![run])), now);
+            return;
+        };
+        let newest = last.last().expect("no chunk is empty").time_us;
+        assert!(newest <= now, "a claim before an earlier one");
+        if newest == now {
+            own(last).last_mut().expect("just seen").count += count;
+        } else if last.len() < CHUNK {
+            own(last).push(run);
+        } else {
+            let full = std::mem::replace(last, Rc::new(vec![run]));
+            own(self.older.get_or_insert_default()).push_back(full);
         }
     }
 
@@ -105,21 +130,49 @@ impl RateWindow {
     }
 
     /// Drops the claims that no longer count at `now`.
+    #[inline]
     pub(crate) fn forget(&mut self, now: u64, window_us: u64) {
-        while let Some(chunk) = self.chunks.front() {
-            let rest = &chunk[self.taken as usize..];
-            let ended = rest.iter().take_while(|run| run.ends(window_us) <= now);
-            for run in ended {
-                self.held -= u64::from(run.count);
-                self.taken += 1;
+        if !self.is_current(now, window_us) {
+            self.forget_ended(now, window_us);
+        }
+    }
+
+    fn forget_ended(&mut self, now: u64, window_us: u64) {
+        while !self.is_empty() {
+            let first = self.chunks().next().expect("it is not empty");
+            let rest = &first[self.taken as usize..];
+            let runs = rest.iter().take_while(|run| run.ends(window_us) <= now).count();
+            let claims: u64 = rest[..runs].iter().map(|run| u64::from(run.count)).sum();
+            let left = rest.get(runs).copied();
+            self.held -= claims;
+            if let Some(run) = left {
+                self.taken += runs as u32;
+                self.oldest_us = run.time_us;
+                return self.compact();
             }
-            if (self.taken as usize) < chunk.len() {
-                return;
+            self.taken = 0;
+            match &mut self.older {
+                Some(older) => {
+                    own(older).pop_front();
+                    if older.is_empty() {
+                        self.older = None;
+                    }
+                }
+                None => self.last = None,
             }
-            self.chunks.pop_front();
+        }
+    }
+
+    /// A window that moves on within one chunk takes no more memory than twice what it holds.
+    fn compact(&mut self) {
+        let taken = self.taken as usize;
+        if let (None, Some(chunk)) = (&self.older, &mut self.last)
+            && taken >= COMPACTED
+            && 2 * taken >= chunk.len()
+        {
+            own(chunk).drain(..taken);
             self.taken = 0;
         }
-        self.chunks = VecDeque::new();
     }
 
     /// When the newest claim held was made.
@@ -128,7 +181,7 @@ impl RateWindow {
     }
 
     fn newest(&self) -> Option<Run> {
-        self.chunks.back()?.last().copied()
+        self.last.as_ref()?.last().copied()
     }
 
     /// Asserts that runs are in order and counted.
@@ -139,6 +192,9 @@ impl RateWindow {
         let held: u64 = runs.iter().map(|run| u64::from(run.count)).sum();
         assert_eq!(self.held, held, "claims miscounted");
         assert_eq!(self.is_empty(), runs.is_empty(), "an empty chunk is kept");
+        let oldest = runs.first().map_or(self.oldest_us, |run| run.time_us);
+        assert_eq!(self.oldest_us, oldest, "the oldest claim was made at another time");
+        assert!(self.older.as_ref().is_none_or(|older| !older.is_empty()), "an empty list is kept");
     }
 }
 
@@ -172,6 +228,19 @@ mod tests {
         window.forget(160, 100);
         assert!(window.is_empty() && window.ends_at(100).is_none());
         window.check();
+    }
+
+    #[test]
+    fn a_window_that_moves_on_takes_no_more_memory_than_it_holds() {
+        let mut window = RateWindow::default();
+        for now in 0..10_000 {
+            window.forget(now, 20);
+            window.claim(now, 1);
+        }
+        window.check();
+        let chunk = window.last.as_ref().expect("it holds claims");
+        assert_eq!((window.runs().count(), window.older.is_none()), (20, true));
+        assert!(chunk.capacity() <= 64, "{}", chunk.capacity());
     }
 
     #[test]

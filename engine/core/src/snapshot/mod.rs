@@ -7,16 +7,22 @@
 //! A chunk is an rkyv archive (little-endian, 32-bit relative pointers, unaligned, root last) of a
 //! [`Part`], then the version of the snapshot as u16, little-endian. Parts come in the order of the enum.
 
+mod plans;
 mod read;
 mod read_lanes;
+mod read_operations;
+mod schedules;
+mod ties;
 mod v1;
 mod write;
 
-use jobbie_proto::event::{Class, HoldEnd, QueueSettings};
-use jobbie_proto::reply::JobState;
-use jobbie_proto::{EventSeq, Reply};
+use jobbie_proto::event::{Class, HoldEnd, QueueSettings, Task};
+use jobbie_proto::reply::{JobState, OperationStatus};
+use jobbie_proto::{BatchId, EventSeq, JobSeq, Reply, ShardId};
 use rkyv::{Archive, Deserialize, Serialize};
 
+use plans::PlanRow;
+use schedules::{DefinitionRow, ScheduleRow};
 pub use write::Snapshot;
 
 /// The version written today.
@@ -74,6 +80,10 @@ struct QueueRow {
     weights: Vec<WeightRow>,
     /// The clock of its lanes, when it has them.
     lanes: Option<ClockRow>,
+    /// Jobs with a lower number lost their keys here.
+    deleted_below: u64,
+    /// Whether it exists only to remember that.
+    hidden: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
@@ -199,6 +209,32 @@ struct PayloadRow {
     event: EventSeq,
 }
 
+/// A member of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct MemberRow {
+    job: u64,
+    batch: BatchId,
+}
+
+/// A job of a chain. Shards are where what comes after it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct LinkRow {
+    job: u64,
+    definition: EventSeq,
+    next: Option<ShardId>,
+    on_failure: Option<ShardId>,
+    on_exit: Option<ShardId>,
+}
+
+/// A job that waits for others.
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct BlockedRow {
+    job: u64,
+    event: EventSeq,
+    missing: u32,
+    due: u64,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Archive, Serialize, Deserialize)]
 struct JobsPart {
     runs: Vec<JobRun>,
@@ -207,6 +243,11 @@ struct JobsPart {
     uniques: Vec<UniqueRow>,
     payloads: Vec<PayloadRow>,
     charges: Vec<ChargeRow>,
+    members: Vec<MemberRow>,
+    links: Vec<LinkRow>,
+    blocked: Vec<BlockedRow>,
+    plans: Vec<PlanRow>,
+    definitions: Vec<DefinitionRow>,
 }
 
 /// Waiting jobs, in order.
@@ -228,10 +269,32 @@ struct KeyRow {
     created_ms: u64,
 }
 
+/// Work on many jobs that runs, or that is over.
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct OperationRow {
+    id: u64,
+    task: Task,
+    /// Those that it names, as long as it runs.
+    jobs: Vec<JobSeq>,
+    named: u32,
+    below: u64,
+    cursor: u64,
+    estimate: u64,
+    looked_at: u64,
+    applied: u64,
+    skipped: u64,
+    started: u64,
+    ended: u64,
+    status: OperationStatus,
+    /// Whether its queue hands out nothing meanwhile.
+    closed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "one part at a time is in memory")]
 enum Part {
     Header(Header),
-    /// By name.
+    /// By name, first those that exist.
     Queues(Vec<QueueRow>),
     /// By content.
     Classes(Vec<ClassRow>),
@@ -251,6 +314,12 @@ enum Part {
     LaneWaiting(Vec<LaneWaitingRow>),
     /// By end, roughly, then by the order in which they were taken.
     Keys(Vec<KeyRow>),
+    /// By kind, then key.
+    Ties(Vec<ties::TieRow>),
+    /// By queue, then name.
+    Schedules(Vec<ScheduleRow>),
+    /// Those that run by id, then the others in the order in which they ended.
+    Operations(Vec<OperationRow>),
     End,
 }
 

@@ -9,10 +9,12 @@ use jobbie_proto::{Micros, ShardId};
 use rkyv::rancor::Error as RkyvError;
 
 use super::read_lanes::{RestoringLanes, rises};
+use super::ties::RestoringTies;
 use super::{
     ChargeRow, ClaimRow, ClassRow, Header, JobsPart, KeyRow, LaneWaitingRow, OWN_CLASS, Part,
-    PayloadRow, QueueRow, RUN_MAX, ReplyRow, RestoreError, SessionRow, SleeperRow, TRAILER_BYTES,
-    TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow, v1,
+    PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, RestoreError, SessionRow, SleeperRow,
+    TRAILER_BYTES, TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow, read_operations,
+    schedules, v1,
 };
 use crate::class::ClassId;
 use crate::digest::Digest;
@@ -21,7 +23,7 @@ use crate::jobs::Origin;
 use crate::keys::Key;
 use crate::lanes::Waiting;
 use crate::session::Session;
-use crate::state::{Charge, State};
+use crate::state::{BLOCKED, Charge, State};
 use crate::tracked::Side;
 use crate::unique::Unique;
 
@@ -92,9 +94,12 @@ struct Restoring {
     /// By rank.
     queues: Vec<u32>,
     totals: Vec<u64>,
+    /// Queues that exist no longer.
+    hidden: Vec<u32>,
     classes: Vec<ClassId>,
     leases: Vec<HeldLease>,
     lanes: RestoringLanes,
+    ties: RestoringTies,
     /// The order of parts seen so far.
     rank: u8,
     /// Jobs are above this.
@@ -103,6 +108,8 @@ struct Restoring {
     pending: u64,
     /// Untouched jobs that no queue holds yet.
     fresh: u64,
+    /// Planned jobs that have no plan yet.
+    planned: u64,
     ended: bool,
 }
 
@@ -121,13 +128,16 @@ impl Restoring {
             digest: Digest(header.digest),
             queues: Vec::new(),
             totals: Vec::new(),
+            hidden: Vec::new(),
             classes: Vec::new(),
             leases: Vec::new(),
             lanes: RestoringLanes::default(),
+            ties: RestoringTies::default(),
             rank: 0,
             last_job: 0,
             pending: 0,
             fresh: 0,
+            planned: 0,
             ended: false,
         })
     }
@@ -145,7 +155,10 @@ impl Restoring {
             Part::Waiting(_) => 8,
             Part::LaneWaiting(_) => 9,
             Part::Keys(_) => 10,
-            Part::End => 11,
+            Part::Ties(_) => 11,
+            Part::Schedules(_) => 12,
+            Part::Operations(_) => 13,
+            Part::End => 14,
         };
         require(rank >= self.rank && !self.ended, "parts out of order")?;
         self.rank = rank;
@@ -161,6 +174,15 @@ impl Restoring {
             Part::Waiting(rows) => rows.into_iter().try_for_each(|row| self.waiting(row)),
             Part::LaneWaiting(rows) => rows.into_iter().try_for_each(|row| self.lane_waiting(row)),
             Part::Keys(rows) => rows.into_iter().try_for_each(|row| self.key(row)),
+            Part::Ties(rows) => {
+                rows.into_iter().try_for_each(|row| self.ties.add(&mut self.state, row))
+            }
+            Part::Schedules(rows) => {
+                rows.into_iter().try_for_each(|row| schedules::restore(&mut self.state, row))
+            }
+            Part::Operations(rows) => {
+                rows.into_iter().try_for_each(|row| read_operations::add(&mut self.state, row))
+            }
             Part::End => self.end(),
         }
     }
@@ -170,6 +192,7 @@ impl Restoring {
         let at = self.state.queues.find_or_insert(&row.name);
         let queue = self.state.queues.get_mut(at);
         (queue.paused, queue.draining) = (row.paused, row.draining);
+        queue.deleted_below = row.deleted_below;
         queue.settings = row.settings;
         for WeightRow { key, weight } in &row.weights {
             let sound = !key.is_empty() && key.len() <= LIMIT_KEY_BYTES_MAX;
@@ -179,6 +202,11 @@ impl Restoring {
         }
         self.lanes.queue(at, row.lanes, queue.lane_limits())?;
         queue.jobs[JobState::Completed as usize] = row.completed;
+        let numbered = row.deleted_below <= self.state.next_job;
+        require(numbered, "a queue was deleted ahead of its jobs")?;
+        if row.hidden {
+            self.hidden.push(at);
+        }
         self.queues.push(at);
         self.totals.push(row.enqueued_total);
         Ok(())
@@ -232,7 +260,17 @@ impl Restoring {
         part.tracked.iter().try_for_each(|row| self.tracked(row))?;
         part.uniques.iter().try_for_each(|row| self.unique(*row))?;
         part.payloads.iter().try_for_each(|row| self.payload(*row))?;
-        part.charges.iter().try_for_each(|row| self.charge(*row))
+        part.charges.iter().try_for_each(|row| self.charge(*row))?;
+        self.ties.of_jobs(&mut self.state, part)?;
+        part.plans.iter().try_for_each(|row| self.plan(row))?;
+        let definitions = part.definitions.iter();
+        definitions.copied().try_for_each(|row| schedules::restore_definition(&mut self.state, row))
+    }
+
+    fn plan(&mut self, row: &PlanRow) -> Checked {
+        let waits = row.restore(&mut self.state)?;
+        self.planned = self.planned.checked_sub(u64::from(waits)).ok_or("a job has two plans")?;
+        Ok(())
     }
 
     fn charge(&mut self, row: ChargeRow) -> Checked {
@@ -322,7 +360,8 @@ impl Restoring {
         require(row.state != JobState::Completed, "a completed job")?;
         let waits =
             matches!(row.state, JobState::Active | JobState::Scheduled | JobState::Retrying);
-        let needs_timer = waits || (row.state == JobState::Held && row.mark > 0);
+        let may_wait = matches!(row.state, JobState::Held | JobState::Planned);
+        let needs_timer = (waits || (may_wait && row.mark > 0)) && row.mark != BLOCKED;
         require(row.due > 0 || !needs_timer, "a job without its timer")?;
         let marked_by_event = matches!(row.state, JobState::Active | JobState::Pending);
         let known_event = (1..self.state.next_event).contains(&row.mark);
@@ -368,6 +407,7 @@ impl Restoring {
                 self.leases.push(HeldLease { deadline, token, lease_ms, number, session });
             }
             JobState::Pending => self.pending += 1,
+            JobState::Planned => self.planned += 1,
             _ => {}
         }
         Ok(())
@@ -411,7 +451,7 @@ impl Restoring {
         require(row.until > now, "a key is over")?;
         require(self.state.keys.find(row.hash, now).is_none(), "a key comes twice")?;
         let KeyRow { hash, content, until, job, created_ms } = row;
-        self.state.keys.take(Key { hash, content, until, job, created_ms }, now);
+        self.state.keys.take(Key { hash, content, until, job, created_ms }, now, 0);
         Ok(())
     }
 
@@ -432,11 +472,18 @@ impl Restoring {
 
     fn end(&mut self) -> Checked {
         require(self.pending == 0 && self.fresh == 0, "a pending job waits nowhere")?;
+        self.ties.end()?;
+        require(self.planned == 0, "a planned job has no plan")?;
         self.state.sort_ended();
         self.all_leases()?;
         std::mem::take(&mut self.lanes).install(&mut self.state)?;
         for (&at, &total) in self.queues.iter().zip(&self.totals) {
             self.state.queues.get_mut(at).enqueued_total = total;
+        }
+        for &at in &self.hidden {
+            let unused = self.state.queues.get(at).is_unused();
+            require(unused, "a queue that exists no longer is used")?;
+            self.state.queues.hide(at);
         }
         let used = self.classes.iter().all(|&class| self.state.classes.get(class).live > 0);
         require(used, "a class without jobs")?;

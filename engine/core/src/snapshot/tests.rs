@@ -76,6 +76,8 @@ impl Parts {
             settings: jobbie_proto::event::QueueSettings::default(),
             weights: Vec::new(),
             lanes: None,
+            deleted_below: 0,
+            hidden: false,
         };
         let class = Class {
             queue: "q".into(),
@@ -132,11 +134,18 @@ fn contradictions_are_refused() {
 fn rows_have_the_documented_sizes() {
     macro_rules! sizes { ($($row:ty),*) => { [$(size_of::<rkyv::Archived<$row>>()),*] } }
     let rows = sizes!(Header, QueueRow, SessionRow, ReplyRow, JobRun, SleeperRow, TrackedRow);
-    assert_eq!(rows, [36, 100, 32, 89, 36, 16, 88]);
-    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [48, 21, 48, 49]);
+    assert_eq!(rows, [36, 109, 32, 131, 36, 16, 88]);
+    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [88, 21, 48, 89]);
+    assert_eq!(sizes!(PlanRow, plans::PlanKindRow), [57, 29]);
     assert_eq!(sizes!(UniqueRow, PayloadRow, ChargeRow), [32, 16, 24]);
+    assert_eq!(sizes!(DefinitionRow, ScheduleRow), [16, 136]);
     let lanes = sizes!(WeightRow, ClockRow, ClassRow, LaneRow, ClaimRow, LaneWaitingRow);
     assert_eq!(lanes, [10, 40, 38, 56, 16, 21]);
-    use jobbie_proto::reply::{Enqueued, Failed, Lease};
-    assert_eq!(sizes!(Enqueued, Failed, Lease, Reply), [21, 13, 72, 73]);
+    assert_eq!(sizes!(OperationRow, Task), [150, 64]);
+    use jobbie_proto::reply::{Enqueued, Failed, Lease, ScheduleDone};
+    assert_eq!(sizes!(Enqueued, Failed, ScheduleDone, Lease, Reply), [21, 13, 25, 72, 115]);
+    assert_eq!(sizes!(jobbie_proto::event::SetSchedule), [103]);
+    let tied = sizes!(MemberRow, LinkRow, BlockedRow, ties::TieRow, ties::BatchRow, ties::StepRow);
+    assert_eq!(tied, [24, 25, 28, 55, 54, 52]);
+    assert_eq!(sizes!(jobbie_proto::reply::Appended), [11]);
 }

@@ -96,6 +96,8 @@ impl From<OldQueueRow> for QueueRow {
             settings: QueueSettings::default(),
             weights: Vec::new(),
             lanes: None,
+            deleted_below: 0,
+            hidden: false,
         }
     }
 }
@@ -129,7 +131,12 @@ impl From<OldReplyRow> for ReplyRow {
             cancels: old.cancels,
             deletes: old.deletes,
             job_controls: Vec::new(),
+            batches: Vec::new(),
+            batch_seals: Vec::new(),
+            schedule_controls: Vec::new(),
             leases: old.leases.into_iter().map(Into::into).collect(),
+            appended: Vec::new(),
+            operated: None,
         };
         Self { session, number, reply }
     }

@@ -5,10 +5,12 @@ use jobbie_proto::limits::PRIORITY_TIERS;
 use jobbie_proto::reply::JobState;
 use rkyv::rancor::Error as RkyvError;
 
+use super::ties::{self, TieCursor};
 use super::{
-    ChargeRow, ClaimRow, ClassRow, ClockRow, Header, JobRun, JobsPart, KeyRow, LaneRow,
-    LaneWaitingRow, OWN_CLASS, Part, PayloadRow, QueueRow, RUN_MAX, ReplyRow, SessionRow,
-    SleeperRow, TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow,
+    BlockedRow, ChargeRow, ClaimRow, ClassRow, ClockRow, DefinitionRow, Header, JobRun, JobsPart,
+    KeyRow, LaneRow, LaneWaitingRow, LinkRow, MemberRow, OWN_CLASS, OperationRow, Part, PayloadRow,
+    PlanRow, QueueRow, RUN_MAX, ReplyRow, SessionRow, SleeperRow, TrackedRow, UniqueRow, VERSION,
+    WaitingRow, WeightRow, schedules,
 };
 use crate::class::{ClassEntry, ClassId};
 use crate::fifo::{Cursor, Item};
@@ -16,9 +18,11 @@ use crate::jobs::Special;
 use crate::lanes::fair::Clock;
 use crate::lanes::saved::Saved;
 use crate::lanes::{LaneId, Lanes, Waiting};
+use crate::operations::Operation;
 use crate::queue::Queue;
 use crate::slab::NONE;
 use crate::state::{Charge, State};
+use crate::ties::{Blocked, Link};
 use crate::unique::Unique;
 
 /// Rows of one chunk, so that it stays below 256 KiB and takes well under a millisecond.
@@ -29,7 +33,7 @@ const JOBS_LOOKED_AT: u64 = 4 * 1024;
 const BYTES: usize = 192 << 10;
 
 /// How far the snapshot has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Stage {
     Header,
     Queues(usize),
@@ -46,6 +50,10 @@ enum Stage {
     /// Lane, tier, and job within it.
     LaneWaiting(usize, u8, Cursor),
     Keys(Option<crate::keys::Cursor>),
+    Ties(TieCursor),
+    /// Behind the schedule with this key.
+    Schedules(String),
+    Operations(usize),
     End,
     Done,
 }
@@ -85,7 +93,7 @@ impl Iterator for Snapshot {
 
     fn next(&mut self) -> Option<Vec<u8>> {
         loop {
-            let (part, next) = match self.stage {
+            let (part, next) = match std::mem::replace(&mut self.stage, Stage::Done) {
                 Stage::Header => self.header(),
                 Stage::Queues(from) => self.queues(from),
                 Stage::Classes(from) => self.classes(from),
@@ -99,6 +107,9 @@ impl Iterator for Snapshot {
                 }
                 Stage::LaneWaiting(lane, tier, job) => self.lane_waiting(lane, tier, job),
                 Stage::Keys(cursor) => self.keys(cursor),
+                Stage::Ties(cursor) => self.ties(cursor),
+                Stage::Schedules(after) => self.schedules(&after),
+                Stage::Operations(from) => self.operations(from),
                 Stage::End => (Some(Part::End), Stage::Done),
                 Stage::Done => return None,
             };
@@ -134,6 +145,28 @@ fn queue_row(queue: &Queue) -> QueueRow {
             let Clock { now, finish_max, cost_us } = lanes.clock();
             ClockRow { now, finish_max, cost_us }
         }),
+        deleted_below: queue.deleted_below,
+        hidden: queue.hidden,
+    }
+}
+
+fn operation_row(operation: &Operation, closed: bool) -> OperationRow {
+    let forgets = crate::mutant!(BulkForgetsCursor);
+    OperationRow {
+        id: operation.id,
+        task: operation.task.clone(),
+        jobs: operation.jobs.clone(),
+        named: operation.named,
+        below: operation.below,
+        cursor: if forgets { 0 } else { operation.cursor },
+        estimate: operation.estimate,
+        looked_at: operation.looked_at,
+        applied: operation.applied,
+        skipped: operation.skipped,
+        started: operation.started,
+        ended: operation.ended,
+        status: operation.status,
+        closed,
     }
 }
 
@@ -147,7 +180,7 @@ fn list<T>(rows: Vec<T>, part: fn(Vec<T>) -> Part) -> Option<Part> {
 impl Snapshot {
     fn header(&mut self) -> Step {
         let state = &self.state;
-        self.queues = state.queues.from("", "").collect();
+        self.queues = state.queues.from("", "").chain(state.queues.hidden()).collect();
         self.classes = state.classes.sorted();
         let numbers = self.classes.iter().map(|class| class.0 as usize + 1).max().unwrap_or(0);
         self.class_rank = vec![u32::MAX; numbers];
@@ -225,6 +258,7 @@ impl Snapshot {
             let session = self.state.sessions.get(self.sessions[at]);
             for (number, answer) in session.replies.range(reply..) {
                 bytes += 96 + 64 * (answer.leases.len() + answer.enqueued.len());
+                bytes += 32 * answer.schedule_controls.len();
                 bytes += 24 * answer.fails.len() + answer.acks.len() + answer.heartbeats.len();
                 rows.push(ReplyRow {
                     session: session.id,
@@ -245,18 +279,25 @@ impl Snapshot {
         let state = &self.state;
         let mut part = JobsPart::default();
         let mut next = state.jobs.next(from, state.next_job, false);
-        let mut looked_at = 0;
+        let (mut looked_at, mut plan_rows) = (0, 0);
         while let Some(job) = next {
             let rows = part.runs.len()
                 + 3 * part.tracked.len()
                 + part.sleepers.len()
                 + part.uniques.len()
                 + part.payloads.len()
-                + part.charges.len();
+                + part.charges.len()
+                + part.members.len()
+                + part.links.len()
+                + part.blocked.len()
+                + part.definitions.len()
+                + plan_rows;
             if looked_at == JOBS_LOOKED_AT || rows >= ROWS {
                 return (Some(Part::Jobs(part)), Stage::Jobs(job));
             }
+            let plans = part.plans.len();
             self.add_job(job, &mut part);
+            plan_rows += part.plans[plans..].iter().map(PlanRow::weight).sum::<usize>();
             looked_at += 1;
             next = state.jobs.next(job + 1, state.next_job, false);
         }
@@ -376,6 +417,26 @@ impl Snapshot {
         if let Some(&Charge { charged, since }) = state.charges.get(job) {
             part.charges.push(ChargeRow { job, charged, since });
         }
+        if state.ties.is_used() {
+            self.add_ties(job, part);
+        }
+        part.plans.extend(state.plans.get(job).map(|plan| PlanRow::new(job, plan)));
+        if let Some(event) = state.schedules.definition_of(job) {
+            part.definitions.push(DefinitionRow { job, event: EventSeq(event) });
+        }
+    }
+
+    fn add_ties(&self, job: u64, part: &mut JobsPart) {
+        let ties = &self.state.ties;
+        part.members.extend(ties.members.get(job).map(|&batch| MemberRow { job, batch }));
+        part.links.extend(ties.chains.get(job).map(|link| {
+            let Link { definition, next, on_failure, on_exit } = *link;
+            LinkRow { job, definition: EventSeq(definition), next, on_failure, on_exit }
+        }));
+        part.blocked.extend(ties.blocked.get(job).map(|blocked| {
+            let Blocked { event, missing, due } = *blocked;
+            BlockedRow { job, event: EventSeq(event), missing, due }
+        }));
     }
 
     fn tracked_row(&self, number: u32) -> TrackedRow {
@@ -463,7 +524,35 @@ impl Snapshot {
                 created_ms: key.created_ms,
             })
             .collect();
-        let next = cursor.map_or(Stage::End, |cursor| Stage::Keys(Some(cursor)));
+        let next =
+            cursor.map_or(Stage::Ties(TieCursor::default()), |cursor| Stage::Keys(Some(cursor)));
         (list(rows, Part::Keys), next)
+    }
+
+    fn ties(&self, cursor: TieCursor) -> Step {
+        let (rows, next) = ties::page(&self.state, cursor, ROWS);
+        let first = || Stage::Schedules(String::new());
+        (list(rows, Part::Ties), next.map_or_else(first, Stage::Ties))
+    }
+
+    fn schedules(&self, after: &str) -> Step {
+        let (rows, next) = schedules::rows(&self.state, after);
+        (list(rows, Part::Schedules), next.map_or(Stage::Operations(0), Stage::Schedules))
+    }
+
+    fn operations(&self, from: usize) -> Step {
+        let operations = &self.state.operations;
+        let all = operations.running().iter().chain(operations.ended());
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        for operation in all.skip(from) {
+            let row = operation_row(operation, operations.has_closed(operation.id));
+            bytes += 4096 + 8 * row.jobs.len();
+            rows.push(row);
+            if bytes > BYTES / 2 {
+                let next = Stage::Operations(from + rows.len());
+                return (Some(Part::Operations(rows)), next);
+            }
+        }
+        (list(rows, Part::Operations), Stage::End)
     }
 }

@@ -7,11 +7,12 @@ use jobbie_proto::event::{QueueSettings, Sharing};
 use jobbie_proto::reply::JobState;
 
 use super::State;
-use crate::class::ClassId;
-use crate::jobs::{Handle, Special};
+use crate::class::{ClassEntry, ClassId};
+use crate::jobs::{Handle, Jobs, Special};
 use crate::lanes::settings::Key;
 use crate::lanes::window::RateWindow;
-use crate::lanes::{Lanes, Waiting};
+use crate::lanes::{LaneId, Lanes, Waiting};
+use crate::tracked::TrackedJobs;
 
 /// Lanes that are forgotten with every change of a queue.
 const SWEPT_LANES: usize = 4;
@@ -25,32 +26,89 @@ pub(crate) struct Charge {
     pub(crate) since: u64,
 }
 
+/// Whether a job waits where `waiting` says.
+fn waits_at(jobs: &Jobs, tracked: &TrackedJobs, waiting: Waiting) -> bool {
+    let Waiting { job, position } = waiting;
+    match jobs.find_handle(job) {
+        None => false,
+        Some(None) => true,
+        Some(Some(handle)) => match Handle::special(handle) {
+            Special::Sleeper(_) => false,
+            Special::Struct(number) => {
+                let tracked = tracked.get(number);
+                tracked.state == JobState::Pending && tracked.mark == position
+            }
+        },
+    }
+}
+
+/// A queue whose limits the group that is absorbed has changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stirred {
+    queue: u32,
+    /// How many times; its lanes are swept in proportion.
+    changes: usize,
+    /// Jobs given out, which its window does not know yet.
+    claims: u32,
+}
+
 impl State {
     /// Whether a job waits where `waiting` says.
     pub(crate) fn waits_at(&self, waiting: Waiting) -> bool {
-        let Waiting { job, position } = waiting;
-        match self.jobs.look_up(job) {
-            None => false,
-            Some((_, None)) => true,
-            Some((_, Some(handle))) => match Handle::special(handle) {
-                Special::Sleeper(_) => false,
-                Special::Struct(number) => {
-                    let tracked = self.tracked.get(number);
-                    tracked.state == JobState::Pending && tracked.mark == position
-                }
-            },
+        waits_at(&self.jobs, &self.tracked, waiting)
+    }
+
+    /// What limits a queue has changed.
+    #[inline]
+    fn stir(&mut self, queue: u32) -> &mut Stirred {
+        if self.stirred.last().is_none_or(|last| last.queue != queue) {
+            self.stirred.push(Stirred { queue, changes: 0, claims: 0 });
+        }
+        let stirred = self.stirred.last_mut().expect("just pushed");
+        stirred.changes += 1;
+        stirred
+    }
+
+    /// What follows from all changes of a group together: windows know what was given out, lanes on which nothing
+    /// depends are forgotten, and queues stand where their windows open.
+    pub(crate) fn settle_limits(&mut self) {
+        while let Some(Stirred { queue: at, changes, claims }) = self.stirred.pop() {
+            let (now, queue) = (self.time, self.queues.get_mut(at));
+            if let Some(rate) = queue.rate().filter(|_| claims > 0) {
+                queue.window.forget(now, rate.window_us);
+                queue.window.claim(now, claims);
+            }
+            if let Some(lanes) = &mut queue.lanes {
+                lanes.sweep(now, SWEPT_LANES * changes);
+            }
+            self.note_opening(at);
         }
     }
 
-    /// Changes the lanes of a queue that has some, and takes note of what that opened.
-    fn with_lanes<T>(&mut self, queue: u32, work: impl FnOnce(&mut Lanes, &Self) -> T) -> T {
-        let taken = self.queues.get_mut(queue).lanes.take();
-        let mut lanes = taken.expect("the queue has lanes");
-        let done = work(&mut lanes, self);
-        lanes.sweep(self.time, SWEPT_LANES);
-        self.queues.get_mut(queue).lanes = Some(lanes);
-        self.note_opening(queue);
-        done
+    /// The lane of a class of a queue that has lanes, if its key has one.
+    pub(crate) fn find_lane(&self, class: ClassId, lanes: &Lanes) -> Option<LaneId> {
+        let ClassEntry { lane, limit_key, .. } = self.classes.get(class);
+        if lanes.is_of(*lane, limit_key) { Some(*lane) } else { lanes.find(limit_key) }
+    }
+
+    /// The same, to be found faster the next time.
+    fn lane_of(&mut self, class: ClassId) -> Option<LaneId> {
+        let ClassEntry { lane, limit_key, queue, .. } = self.classes.get(class);
+        let lanes = self.queues.get(*queue).lanes.as_ref()?;
+        if lanes.is_of(*lane, limit_key) {
+            return Some(*lane);
+        }
+        let found = lanes.find(limit_key)?;
+        let key = lanes.key_of(found);
+        let entry = self.classes.get_mut(class);
+        (entry.lane, entry.limit_key) = (found, key);
+        Some(found)
+    }
+
+    /// The lanes of a queue that has some, to be changed.
+    pub(super) fn lanes_mut(&mut self, at: u32) -> &mut Lanes {
+        self.stir(at);
+        self.queues.get_mut(at).lanes.as_mut().expect("the queue has lanes")
     }
 
     pub(crate) fn has_lanes(&self, queue: u32) -> bool {
@@ -85,11 +143,15 @@ impl State {
 
     /// A job waits in its lane from now on.
     pub(crate) fn wait_in_lane(&mut self, class: ClassId, waiting: Waiting) {
+        let (known, now) = (self.lane_of(class), self.time);
         let entry = self.classes.get(class);
-        let (queue, tier, key) = (entry.queue, entry.class.priority, Rc::clone(&entry.limit_key));
-        let weight = self.queues.get(queue).key(&key).weight;
-        let key = Key { name: &key, weight };
-        self.with_lanes(queue, |lanes, state| lanes.push(state.time, key, tier, waiting));
+        let (at, tier) = (entry.queue, entry.class.priority);
+        if let Some(lane) = known {
+            return self.lanes_mut(at).push_to(now, lane, tier, waiting);
+        }
+        let key = Rc::clone(&entry.limit_key);
+        let key = self.queues.get(at).key(&key);
+        self.lanes_mut(at).push(now, key, tier, waiting);
     }
 
     /// Whether anything but its waiting jobs limits the queue of a class.
@@ -107,48 +169,38 @@ impl State {
     /// A job of a class no longer waits.
     pub(crate) fn trim_limited(&mut self, class: ClassId) {
         let entry = self.classes.get(class);
-        let at = entry.queue;
+        let (at, tier) = (entry.queue, entry.class.priority);
         if self.queues.get(at).opening > 0 {
-            self.note_opening(at);
+            self.stir(at);
         }
-        if self.has_lanes(at) {
-            self.trim_lane(class);
+        if let Some(lane) = self.lane_of(class) {
+            self.stir(at);
+            let Self { queues, jobs, tracked, time, .. } = self;
+            let lanes = queues.get_mut(at).lanes.as_mut().expect("it has this lane");
+            lanes.trim(*time, lane, tier, |waiting| waits_at(jobs, tracked, waiting));
         }
-    }
-
-    /// A job of a class has left the lane it may have waited in.
-    fn trim_lane(&mut self, class: ClassId) {
-        let entry = self.classes.get(class);
-        let (queue, tier, key) = (entry.queue, entry.class.priority, Rc::clone(&entry.limit_key));
-        self.with_lanes(queue, |lanes, state| {
-            if let Some(lane) = lanes.find(&key) {
-                lanes.trim(state.time, lane, tier, |waiting| state.waits_at(waiting));
-            }
-        });
     }
 
     /// A job of a limited queue was given out.
     pub(crate) fn count_lease(&mut self, class: ClassId, job: u64) {
+        let known = self.lane_of(class);
         let entry = self.classes.get(class);
-        let (at, tier, key) = (entry.queue, entry.class.priority, Rc::clone(&entry.limit_key));
-        let (now, queue) = (self.time, self.queues.get_mut(at));
-        if let Some(rate) = queue.rate() {
-            queue.window.forget(now, rate.window_us);
-            queue.window.claim(now, 1);
-        }
-        if queue.lanes.is_none() {
-            return self.note_opening(at);
-        }
-        let key = Key { name: &key, weight: queue.key(&key).weight };
-        let charged = self.with_lanes(at, |lanes, state| match lanes.find(key.name) {
-            Some(lane) => lanes.lease(now, lane, tier, |waiting| state.waits_at(waiting)),
-            None => {
-                lanes.adopt(now, key);
-                0
-            }
+        let (at, tier) = (entry.queue, entry.class.priority);
+        self.stir(at).claims += 1;
+        let Self { classes, queues, jobs, tracked, .. } = self;
+        let (now, queue) = (self.time, queues.get_mut(at));
+        let Some(lanes) = &mut queue.lanes else { return };
+        let Some(lane) = known else {
+            let key = Rc::clone(&classes.get(class).limit_key);
+            let key = queue.key(&key);
+            queue.lanes.as_mut().expect("just seen").adopt(now, key);
+            return;
+        };
+        let charged = lanes.lease(now, lane, tier, |waiting| {
+            waiting.job != job && waits_at(jobs, tracked, waiting)
         });
         // What a job costs is known later only where it is time.
-        if charged > 0 && self.queues.get(at).settings.fair == Sharing::WorkerTime {
+        if charged > 0 && queue.settings.fair == Sharing::WorkerTime {
             self.charges.insert(job, Charge { charged, since: now });
         }
     }
@@ -158,32 +210,31 @@ impl State {
         let entry = self.classes.get(class);
         let (at, key) = (entry.queue, Rc::clone(&entry.limit_key));
         if self.has_lanes(at) {
-            let key = Key { name: &key, weight: self.queues.get(at).key(&key).weight };
-            self.with_lanes(at, |lanes, state| lanes.adopt(state.time, key));
+            let (key, now) = (self.queues.get(at).key(&key), self.time);
+            self.lanes_mut(at).adopt(now, key);
         }
     }
 
     /// A job of a limited queue is no longer active there.
     pub(crate) fn count_end(&mut self, class: ClassId, job: u64) {
-        let entry = self.classes.get(class);
-        let (at, key) = (entry.queue, Rc::clone(&entry.limit_key));
+        let (at, now) = (self.classes.get(class).queue, self.time);
         let charge = self.charges.remove(job);
         let mut opened = self.queues.get(at).settings.concurrency > 0;
         if self.has_lanes(at) {
-            opened |= self.with_lanes(at, |lanes, state| {
-                let lane = lanes.find(&key).expect("a lane with an active job is kept");
-                if let Some(Charge { charged, since }) = charge {
-                    lanes.settle(state.time, lane, charged, state.time - since);
-                }
-                lanes.end(state.time, lane)
-            });
+            let lane = self.lane_of(class).expect("a lane with an active job is kept");
+            let lanes = self.lanes_mut(at);
+            if let Some(Charge { charged, since }) = charge {
+                lanes.settle(now, lane, charged, now - since);
+            }
+            opened |= lanes.end(now, lane);
         }
-        if opened {
+        if opened && self.opened.last() != Some(&at) {
             self.opened.push(at);
         }
     }
 
     pub(crate) fn configure(&mut self, at: u32, settings: QueueSettings) {
+        self.settle_limits();
         let (now, was) = (self.time, self.queues.get(at).is_limited());
         let queue = self.queues.get_mut(at);
         // What has left the old window does not come back into a longer one.
@@ -197,7 +248,7 @@ impl State {
         }
         let limits = queue.lane_limits();
         if self.has_lanes(at) {
-            self.with_lanes(at, |lanes, state| lanes.set_limits(state.time, limits));
+            self.lanes_mut(at).set_limits(now, limits);
         }
         self.recount_limited(was, at);
         self.note_opening(at);
@@ -212,7 +263,7 @@ impl State {
             weights.insert(key.into(), weight);
         }
         if self.has_lanes(at) {
-            self.with_lanes(at, |lanes, _| lanes.set_weight(Key { name: key, weight }));
+            self.lanes_mut(at).set_weight(Key { name: key, weight });
         }
     }
 
@@ -224,7 +275,7 @@ impl State {
             queue.window.forget(now, rate.window_us);
         }
         if self.has_lanes(at) {
-            self.with_lanes(at, |lanes, state| lanes.open(state.time, OPENED_LANES));
+            self.lanes_mut(at).open(now, OPENED_LANES);
         }
         self.note_opening(at);
         self.opened.push(at);

@@ -2,6 +2,7 @@
 
 mod limited;
 mod moves;
+mod operations;
 
 use std::rc::Rc;
 
@@ -19,12 +20,17 @@ use crate::jobs::{Handle, Jobs, Origin, Special};
 use crate::keys::Keys;
 use crate::lanes::Lanes;
 use crate::leases::Leases;
+use crate::operations::Operations;
+use crate::plans::Plans;
 use crate::queue::Queues;
+use crate::schedules::Schedules;
 use crate::session::Sessions;
 use crate::sidetable::SideTable;
+use crate::ties::Ties;
 use crate::tracked::{Sides, Tracked, TrackedJobs};
 use crate::unique::Uniques;
-pub(crate) use limited::Charge;
+pub(crate) use limited::{Charge, Stirred};
+pub(crate) use moves::Detached;
 
 /// One shard: the fold of [`State::absorb`] over its log.
 ///
@@ -51,6 +57,8 @@ pub struct State {
     pub(crate) uniques: Uniques,
     /// Events with payloads that replace those the jobs were enqueued with.
     pub(crate) payloads: SideTable<u64>,
+    /// Of jobs that wait, or waited, for events.
+    pub(crate) plans: Plans,
     /// Of active jobs whose limit keys share the time of workers.
     pub(crate) charges: SideTable<Charge>,
     /// Queues that anything but their waiting jobs limits.
@@ -59,9 +67,17 @@ pub struct State {
     pub(crate) openings: GenericOrdSet<(u64, u32), RcK>,
     /// Not part of the state: queues that may hand out jobs again by what the last group did.
     pub(crate) opened: Vec<u32>,
+    /// Not part of the state: what the group that is absorbed has changed so far.
+    pub(crate) stirred: Vec<Stirred>,
+    pub(crate) schedules: Schedules,
     /// Dead and cancelled jobs in the order in which they ended. The first, if any, is still there.
     pub(crate) ended: Fifo,
+    pub(crate) ties: Ties,
+    pub(crate) operations: Operations,
 }
+
+/// The time that a scheduled job waits for when it is others that it waits for.
+pub(crate) const BLOCKED: u64 = u64::MAX;
 
 /// Set in the key of a timer that belongs to a class; otherwise the key is a job.
 pub(crate) const CLASS_TIMER: u64 = 1 << 63;
@@ -139,11 +155,16 @@ impl State {
             keys: Keys::new(),
             uniques: Uniques::new(),
             payloads: SideTable::new(),
+            plans: Plans::new(),
             charges: SideTable::new(),
             limited: 0,
             openings: GenericOrdSet::new(),
             opened: Vec::new(),
+            stirred: Vec::new(),
+            schedules: Schedules::new(),
             ended: Fifo::default(),
+            ties: Ties::default(),
+            operations: Operations::default(),
         }
     }
 
@@ -177,12 +198,20 @@ impl State {
         Micros(self.time)
     }
 
-    /// When [`crate::decide_timers`] has something to do, exactly.
+    /// When [`crate::decide_timers`] or [`crate::decide_operations`] has something to do, exactly. An operation
+    /// that runs has something to do now.
     #[must_use]
     pub fn next_timer(&self) -> Option<Micros> {
         let timer = self.timers.first().map(|timer| timer.due);
         let opening = self.openings.get_min().map(|(at, _)| *at);
-        let others = [self.leases.first_deadline(), self.first_purge(), opening];
+        let others = [
+            self.leases.first_deadline(),
+            self.first_purge(),
+            opening,
+            self.ties.batches.first_purge(),
+            self.schedules.first_due(),
+            self.operations.is_running().then_some(self.time),
+        ];
         timer.into_iter().chain(others.into_iter().flatten()).min().map(Micros)
     }
 
@@ -205,12 +234,20 @@ impl State {
         self.digest.0
     }
 
-    /// No job in memory refers to an event before this one, neither for its payload nor for its
-    /// errors, checkpoint or progress: those all come after the event that made the job.
+    /// Nothing in memory refers to an event before this one. A job's payload, errors, checkpoint and progress all come
+    /// after the event that made it, unless that was a schedule's, whose definition is older.
     #[must_use]
     pub fn oldest_needed_event(&self) -> EventSeq {
         let oldest = self.jobs.next(0, self.next_job, false);
-        EventSeq(oldest.map_or(self.next_event, |job| self.jobs.origin(job).event))
+        let of_jobs = oldest.map_or(self.next_event, |job| self.jobs.origin(job).event);
+        let others = [self.ties.oldest_needed(), self.schedules.oldest_needed()];
+        EventSeq(others.into_iter().flatten().fold(of_jobs, u64::min))
+    }
+
+    /// The event with a job's payload and tags: the one that made it, or that defined the schedule which did.
+    #[inline]
+    pub(crate) fn record_of(&self, job: u64, origin: Origin) -> u64 {
+        self.schedules.definition_of(job).unwrap_or(origin.event)
     }
 
     /// The open session of a client, if it has one.
@@ -234,10 +271,9 @@ impl State {
     /// Whether a queue may have a job to be fetched at `now`.
     #[must_use]
     pub fn is_fetchable(&self, queue: &str, now: Micros) -> bool {
-        let Some(queue) = self.queues.find(queue).map(|at| self.queues.get(at)) else {
-            return false;
-        };
-        let waits = queue.pending() > 0 && !queue.paused;
+        let Some(at) = self.queues.find(queue) else { return false };
+        let queue = self.queues.get(at);
+        let waits = queue.pending() > 0 && !queue.paused && !self.is_closed(at);
         let ready = |lanes: &Lanes| lanes.has_ready() || queue.tiers.iter().any(|t| !t.is_empty());
         waits && queue.room(now.0, 0) > 0 && queue.lanes.as_deref().is_none_or(ready)
     }

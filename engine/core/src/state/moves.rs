@@ -64,6 +64,7 @@ impl State {
         let hash = hash_of(class, limit_key);
         if let Some(id) = self.classes.find(class, limit_key, hash) {
             self.classes.revive(id);
+            self.queues.show(self.classes.get(id).queue);
             return id;
         }
         let queue = self.queues.find_or_insert(&class.queue);
@@ -286,6 +287,13 @@ impl State {
         }
     }
 
+    /// The job is done: it leaves memory.
+    pub(crate) fn complete(&mut self, detached: Detached) {
+        let queue = self.classes.get(detached.class).queue;
+        self.queues.get_mut(queue).jobs[JobState::Completed as usize] += 1;
+        self.forget(detached);
+    }
+
     /// The job leaves memory.
     pub(crate) fn forget(&mut self, detached: Detached) {
         let Detached { job, class, number, .. } = detached;
@@ -302,6 +310,11 @@ impl State {
         self.jobs.remove(job);
         self.uniques.release(job);
         self.payloads.remove(job);
+        if self.ties.is_used() {
+            self.ties.forget(job);
+        }
+        self.plans.remove(job);
+        self.schedules.forget(job);
         self.recount(detached, None);
         self.trim_after(detached);
         let entry = self.classes.get(class);

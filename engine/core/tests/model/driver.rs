@@ -3,37 +3,73 @@
 use std::collections::BTreeMap;
 
 use jobbie_core::{
-    Decision, Snapshot, State, decide, decide_close_session, decide_open_session, decide_timers,
+    Decision, Snapshot, State, decide, decide_close_session, decide_open_session,
+    decide_operations, decide_timers,
 };
-use jobbie_proto::event::{BackoffKind, Group, HoldEnd, QueueSettings, Sharing};
+use jobbie_proto::event::{Event, Group, QueueSettings, Sharing};
+use jobbie_proto::reply::{JOB_STATES, JobView};
 use jobbie_proto::request::{
-    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, Hold, JobAction, JobControl, JobRef,
-    QueueAction, QueueControl, When,
+    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, JobControl, JobRef, QueueAction,
+    QueueControl, ScheduleControl, When,
 };
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
 use proptest::prelude::*;
 
 use crate::naive::{Naive, Outcome};
-
-const QUEUES: [&str; 3] = ["a", "b/c", "größe"];
-const PAYLOADS: [&[u8]; 2] = [b"payload", b""];
-const UNIQUES: [&[u8]; 6] = [b"", b"", b"", b"", b"u1", b"u2"];
-const LIMIT_KEYS: [&str; 5] = ["", "", "", "ann", "bob"];
-const KEYS: [&[u8]; 4] = [b"", b"", b"k1", b"k2"];
+use crate::operations::Meant;
+use crate::plans;
+use crate::values::{LIMIT_KEYS, QUEUES, UNIQUES, action, enqueue, make_hold, schedule_action};
 
 /// One operation; jobs are named by how recently they were made.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Enqueue { queue: usize, options: u8, key: usize, unique: usize, times: u8, hold: Option<u8> },
-    Ack { job: usize, token: u8 },
-    Fail { job: usize, token: u8, no_retry: bool },
-    Heartbeat { job: usize, token: u8, extend_ms: u32, with: u8 },
-    Release { job: usize, token: u8 },
-    Cancel { job: usize },
-    Delete { job: usize },
-    Pause { queue: usize, paused: bool },
-    Fetch { queues: Vec<usize>, count: u32, lease_ms: u32, wait: bool },
-    Extend { ms: u32 },
+    Enqueue {
+        queue: usize,
+        options: u8,
+        key: usize,
+        unique: usize,
+        times: u8,
+        hold: Option<u8>,
+        plan: Option<u8>,
+    },
+    Ack {
+        job: usize,
+        token: u8,
+    },
+    Fail {
+        job: usize,
+        token: u8,
+        no_retry: bool,
+    },
+    Heartbeat {
+        job: usize,
+        token: u8,
+        extend_ms: u32,
+        with: u8,
+    },
+    Release {
+        job: usize,
+        token: u8,
+    },
+    Cancel {
+        job: usize,
+    },
+    Delete {
+        job: usize,
+    },
+    Pause {
+        queue: usize,
+        paused: bool,
+    },
+    Fetch {
+        queues: Vec<usize>,
+        count: u32,
+        lease_ms: u32,
+        wait: bool,
+    },
+    Extend {
+        ms: u32,
+    },
 }
 
 /// One step of a history.
@@ -42,9 +78,14 @@ pub(crate) enum Step {
     Request { client: u8, ops: Vec<Op>, confirm: bool },
     Control { client: u8, jobs: Vec<(usize, u8, u8)> },
     Configure { client: u8, queue: usize, limits: [u8; 4] },
+    Append { client: u8, events: Vec<(usize, usize, u8)> },
+    Schedule { client: u8, controls: Vec<(usize, usize, u8, u8)> },
     Repeat { client: u8, back: u64 },
     Advance { us: u64 },
     Timers { limit: usize },
+    Operate { client: u8, meant: Meant },
+    CancelOperation { client: u8, back: usize },
+    Operations { limit: usize, times: usize },
     Close { client: u8 },
     Restart,
     HoldSnapshot,
@@ -54,10 +95,11 @@ fn op() -> impl Strategy<Value = Op> {
     let job = || 0..12_usize;
     let token = || 0..4_u8;
     let hold = prop::option::weighted(0.15, 0..3_u8);
+    let plan = prop::option::weighted(0.15, 0..4_u8);
     prop_oneof![
-        6 => (0..3_usize, any::<u8>(), 0..4_usize, 0..6_usize, 1..4_u8, hold).prop_map(
-            |(queue, options, key, unique, times, hold)| {
-                Op::Enqueue { queue, options, key, unique, times, hold }
+        6 => (0..3_usize, any::<u8>(), 0..4_usize, 0..6_usize, 1..4_u8, hold, plan).prop_map(
+            |(queue, options, key, unique, times, hold, plan)| {
+                Op::Enqueue { queue, options, key, unique, times, hold, plan }
             }),
         3 => (job(), token()).prop_map(|(job, token)| Op::Ack { job, token }),
         2 => (job(), token(), any::<bool>())
@@ -84,11 +126,22 @@ pub(crate) fn steps(len: usize) -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(client, jobs)| Step::Control { client, jobs }),
         2 => (0..3_u8, 0..3_usize, any::<[u8; 4]>())
             .prop_map(|(client, queue, limits)| Step::Configure { client, queue, limits }),
+        3 => (0..3_u8, prop::collection::vec((0..12_usize, 0..5_usize, 0..9_u8), 1..4))
+            .prop_map(|(client, events)| Step::Append { client, events }),
+        3 => (0..3_u8, prop::collection::vec((0..3_usize, 0..2_usize, 0..8_u8, any::<u8>()), 1..3))
+            .prop_map(|(client, controls)| Step::Schedule { client, controls }),
         1 => (0..3_u8, 0..4_u64).prop_map(|(client, back)| Step::Repeat { client, back }),
         4 => prop_oneof![0..2_000_u32, 100_000..2_000_000_u32]
             .prop_map(|us| Step::Advance { us: us.into() }),
+        1 => (20_000_000..400_000_000_u64).prop_map(|us| Step::Advance { us }),
         1 => Just(Step::Advance { us: 7 * 86_400_000_000 - 1_000_000 }),
         3 => (1..20_usize).prop_map(|limit| Step::Timers { limit }),
+        3 => (0..3_u8, crate::operations::meant())
+            .prop_map(|(client, meant)| Step::Operate { client, meant }),
+        1 => (0..3_u8, 0..4_usize)
+            .prop_map(|(client, back)| Step::CancelOperation { client, back }),
+        6 => (1..6_usize, 1..4_usize)
+            .prop_map(|(limit, times)| Step::Operations { limit, times }),
         1 => (0..3_u8).prop_map(|client| Step::Close { client }),
         1 => Just(Step::Restart),
         1 => Just(Step::HoldSnapshot),
@@ -110,12 +163,13 @@ struct Held {
 
 /// Both sides, and the log between them.
 pub(crate) struct Driver {
-    state: State,
-    model: Naive,
-    now: Micros,
+    pub(crate) state: State,
+    pub(crate) model: Naive,
+    pub(crate) now: Micros,
     log: Vec<(Micros, Group)>,
     clients: BTreeMap<u8, Client>,
     jobs: Vec<JobId>,
+    planned: Vec<JobId>,
     tokens: BTreeMap<u64, Vec<LeaseToken>>,
     held: Option<Held>,
     has_rates: bool,
@@ -134,6 +188,7 @@ pub(crate) fn run(steps: &[Step]) {
         log: Vec::new(),
         clients: BTreeMap::new(),
         jobs: Vec::new(),
+        planned: Vec::new(),
         tokens: BTreeMap::new(),
         held: None,
         has_rates: false,
@@ -151,9 +206,14 @@ impl Driver {
             Step::Request { client, ops, confirm } => self.request(*client, ops, *confirm),
             Step::Control { client, jobs } => self.control(*client, jobs),
             Step::Configure { client, queue, limits } => self.configure(*client, *queue, *limits),
+            Step::Append { client, events } => self.append(*client, events),
+            Step::Schedule { client, controls } => self.schedule(*client, controls),
             Step::Repeat { client, back } => self.repeat(*client, *back),
             Step::Advance { us } => self.now.0 += us,
             Step::Timers { limit } => self.timers(*limit),
+            Step::Operate { client, meant } => self.operate(*client, meant),
+            Step::CancelOperation { client, back } => self.cancel_operation(*client, *back),
+            Step::Operations { limit, times } => self.operations(*limit, *times),
             Step::Close { client } => self.close(*client),
             Step::Restart => self.restart(),
             Step::HoldSnapshot => self.hold_snapshot(),
@@ -161,7 +221,7 @@ impl Driver {
         self.model.now = self.now.0;
     }
 
-    fn absorb(&mut self, group: Group) -> Option<jobbie_proto::Reply> {
+    pub(crate) fn absorb(&mut self, group: Group) -> Option<jobbie_proto::Reply> {
         let next = self.state.next_event().plus(group.count());
         let reply = self.state.absorb(self.now, &group);
         assert_eq!(self.state.next_event(), next, "r08: events are not dense");
@@ -186,7 +246,7 @@ impl Driver {
         session
     }
 
-    fn job(&self, job: usize, token: u8) -> JobRef {
+    pub(crate) fn job(&self, job: usize, token: u8) -> JobRef {
         let id = self.jobs.iter().rev().nth(job).copied();
         let id = id.unwrap_or(JobId::new(5, ShardId(0), JobSeq(999)));
         let tokens = self.tokens.get(&id.seq().0);
@@ -199,7 +259,7 @@ impl Driver {
         JobRef { job: id, token }
     }
 
-    fn build(&mut self, client: u8, ops: &[Op], confirm: bool) -> Request<'static> {
+    pub(crate) fn build(&mut self, client: u8, ops: &[Op], confirm: bool) -> Request<'static> {
         let session = SessionId(self.client(client));
         let client = self.clients.get_mut(&client).expect("it is open");
         client.number += 1;
@@ -216,15 +276,18 @@ impl Driver {
 
     fn add(&self, op: &Op, request: &mut Request<'static>) {
         match *op {
-            Op::Enqueue { queue, options, key, unique, times, hold } => {
+            Op::Enqueue { queue, options, key, unique, times, hold, plan } => {
                 let limit_key = LIMIT_KEYS[usize::from(options) % LIMIT_KEYS.len()];
                 let like = enqueue(queue, options, key);
-                let enqueue = Enqueue { unique: UNIQUES[unique], limit_key, ..like };
-                if let Some(hold) = hold {
-                    let (enqueue, hold) = (request.enqueues.len() as u32, make_hold(hold));
-                    request.holds.push(EnqueueHold { enqueue, hold });
+                let mut job = Enqueue { unique: UNIQUES[unique], limit_key, ..like };
+                let enqueue = request.enqueues.len() as u32;
+                if let Some(plan) = plan {
+                    job.when = When::Now;
+                    request.plans.push(plans::plan(enqueue, plan));
+                } else if let Some(hold) = hold {
+                    request.holds.push(EnqueueHold { enqueue, hold: make_hold(hold) });
                 }
-                request.enqueues.extend(std::iter::repeat_n(enqueue, usize::from(times)));
+                request.enqueues.extend(std::iter::repeat_n(job, usize::from(times)));
             }
             Op::Ack { job, token } => {
                 request.acks.push(Ack { job: self.job(job, token), result: b"result" });
@@ -276,6 +339,18 @@ impl Driver {
         self.perform(&request);
     }
 
+    /// Events for jobs that once had a plan, and now and then for others.
+    fn append(&mut self, client: u8, events: &[(usize, usize, u8)]) {
+        self.model.now = self.now.0;
+        let mut request = self.build(client, &[], false);
+        let append = |&(job, kind, id): &(usize, usize, u8)| {
+            let planned = self.planned.iter().rev().nth(job % 4).copied().filter(|_| job < 11);
+            plans::append(planned.unwrap_or_else(|| self.job(job, 0).job), kind, id)
+        };
+        request.appends = events.iter().map(append).collect();
+        self.perform(&request);
+    }
+
     fn configure(&mut self, client: u8, queue: usize, [a, b, c, d]: [u8; 4]) {
         self.model.now = self.now.0;
         let few = |n: u8| if n < 128 { 0 } else { 1 + u32::from(n % 4) };
@@ -297,7 +372,19 @@ impl Driver {
         self.perform(&request);
     }
 
-    fn perform(&mut self, request: &Request<'_>) {
+    fn schedule(&mut self, client: u8, controls: &[(usize, usize, u8, u8)]) {
+        self.model.now = self.now.0;
+        let mut request = self.build(client, &[], false);
+        let control = |&(queue, name, kind, with): &(usize, usize, u8, u8)| ScheduleControl {
+            queue: QUEUES[queue],
+            name: ["hourly", "a report"][name],
+            action: schedule_action(kind, with),
+        };
+        request.schedule_controls = controls.iter().map(control).collect();
+        self.perform(&request);
+    }
+
+    pub(crate) fn perform(&mut self, request: &Request<'_>) {
         if self.has_rates {
             // As a shard does before it decides anything: windows open by that.
             self.timers(1000);
@@ -311,6 +398,15 @@ impl Driver {
                 for run in reply.enqueued.iter().filter(|run| run.code == Code::Ok) {
                     let id = |nth| JobId::new(run.created_ms, ShardId(0), run.first_job.plus(nth));
                     self.jobs.extend((0..u64::from(run.count)).map(id));
+                }
+                let has_plan = |id: &&JobId| self.state.job(**id).is_ok_and(|v| v.plan.is_some());
+                let made = reply.enqueued.iter().map(|run| run.count as usize).sum::<usize>();
+                let new = self.jobs.iter().rev().take(made).filter(has_plan).copied();
+                self.planned
+                    .extend(new.filter(|id| !self.planned.contains(id)).collect::<Vec<_>>());
+                let runs = reply.schedule_controls.iter();
+                for run in runs.filter(|run| run.code == Code::Ok && run.job.0 > 0) {
+                    self.jobs.push(JobId::new(run.created_ms, ShardId(0), run.job));
                 }
                 for lease in &reply.leases {
                     let tokens = self.tokens.entry(lease.job.0).or_default();
@@ -348,12 +444,20 @@ impl Driver {
             if group.events.is_empty() {
                 break;
             }
-            assert!(group.count() <= limit as u64, "more timers than asked for");
+            let keys = group.events.iter().filter(|e| matches!(e, Event::UniqueTaken { .. }));
+            let jobs = group.count() - keys.map(Event::count).sum::<u64>();
+            assert!(jobs <= limit as u64, "more timers than asked for");
+            for event in &group.events {
+                if let Event::ScheduleFired { job, duplicate: false, .. } = event {
+                    self.jobs.push(JobId::new(self.now.ms(), ShardId(0), *job));
+                }
+            }
             self.model.timers(&group.events);
             assert_eq!(self.absorb(group), None);
         }
         let next = self.state.next_timer();
-        assert!(next.is_none_or(|due| due > self.now), "something due was left");
+        let left = next.is_some_and(|due| due <= self.now) && !self.model.operates();
+        assert!(!left, "something due was left");
     }
 
     fn close(&mut self, client: u8) {
@@ -373,6 +477,8 @@ impl Driver {
         let later = self.now.plus_ms(100_000);
         let due = |state: &State| decide_timers(state, later, 1000, &mut Vec::new());
         assert_eq!(due(&restored), due(&self.state), "r07: time does other things after a restore");
+        let step = |state: &State| decide_operations(state, later, 3, &mut Vec::new());
+        assert_eq!(step(&restored), step(&self.state), "r07: other steps after a restore");
         self.state = restored;
         assert!(chunks(&self.state) == before, "r07: a restored state is written differently");
     }
@@ -399,10 +505,12 @@ impl Driver {
         let (state, model) = (&self.state, &self.model);
         assert_eq!(state.next_event().0, model.next_event, "events");
         assert_eq!(state.next_job().0, model.next_job, "jobs");
-        let mut counts: BTreeMap<&str, [u64; 8]> = BTreeMap::new();
+        let mut counts: BTreeMap<&str, [u64; JOB_STATES]> = BTreeMap::new();
         for job in model.jobs.values() {
             let view = state.job(job.view.id);
-            assert_eq!(view.as_ref(), Ok(&job.view), "r10: a job differs");
+            let plan = job.plan.as_ref().map(|plan| Box::new(plan.view(job.view.state)));
+            let expected = JobView { plan, ..job.view.clone() };
+            assert_eq!(view, Ok(expected), "r10: a job differs");
             let counts = counts.entry(&job.view.class.queue).or_default();
             counts[job.view.state as usize] += 1;
         }
@@ -419,22 +527,36 @@ impl Driver {
             assert_eq!(queue.settings, settings, "settings");
             assert_eq!(queue.draining, model.draining.contains(name), "draining");
         }
-        let due = model.jobs.values().filter_map(|job| Naive::due(&job.view)).min();
+        let due = model.jobs.values().filter_map(|job| Naive::due(&job.view));
+        let due = due.chain(model.first_planned()).min();
         // Windows that open are timers too.
         let next = state.next_timer().map(|due| due.0);
+        let now = model.operates().then_some(state.time().0);
+        let due = due.into_iter().chain(now).min();
         if self.has_rates {
             assert!(next.is_some() || due.is_none(), "next timer");
             assert!(due.is_none_or(|due| next.is_some_and(|next| next <= due)), "next timer");
         } else {
             assert_eq!(next, due, "next timer");
         }
-        let oldest = model.jobs.values().map(|job| job.view.record.0).min();
+        let operations: Vec<_> = state.operations().collect();
+        assert_eq!(operations, model.operation_views(), "operations");
+        for ((queue, name), planned) in &model.schedules {
+            let view = state.schedule(queue, name);
+            assert_eq!(view.as_ref(), Some(&planned.view), "a schedule differs");
+        }
+        let definitions = model.schedules.values().map(|planned| planned.view.defined.0);
+        let oldest = model.jobs.values().map(|job| job.view.record.0).chain(definitions).min();
         let oldest = oldest.unwrap_or(model.next_event);
         assert_eq!(state.oldest_needed_event().0, oldest, "oldest needed event");
     }
 
     /// Every job that can be fetched is, in order, on both sides; then the log is replayed.
     fn finish(&mut self) {
+        while self.model.operates() {
+            self.operations(3, 1);
+            self.compare();
+        }
         self.timers(1000);
         let fetch = Op::Fetch { queues: vec![0, 1, 2], count: 5, lease_ms: 1000, wait: true };
         for _ in 0..10 {
@@ -448,50 +570,5 @@ impl Driver {
         }
         assert_eq!(replayed.digest(), self.state.digest(), "r07: replay has another digest");
         assert!(chunks(&replayed) == chunks(&self.state), "r07: replay is another state");
-    }
-}
-
-fn make_hold(with: u8) -> Hold<'static> {
-    let then = HoldEnd::from_u8(with % 3).expect("three");
-    let timeout_ms = if then == HoldEnd::Stay { 0 } else { 700 };
-    Hold { reason: b"look", by: "ann", timeout_ms, then }
-}
-
-fn action(kind: u8, with: u8) -> JobAction<'static> {
-    match kind {
-        0 => JobAction::Retry,
-        1 => JobAction::Requeue,
-        2 => JobAction::Hold(make_hold(with)),
-        3 => JobAction::Approve { note: b"fine", by: "ann" },
-        4 => JobAction::Reject { reason: b"no", by: "ann" },
-        5 => JobAction::Move { queue: QUEUES[usize::from(with % 3)] },
-        6 => JobAction::Prioritize { priority: with % 3 },
-        _ => JobAction::Replace { payload: b"other" },
-    }
-}
-
-fn enqueue(queue: usize, options: u8, key: usize) -> Enqueue<'static> {
-    let bit = |n: u8| options >> n & 1 == 1;
-    Enqueue {
-        queue: QUEUES[queue],
-        payload: PAYLOADS[usize::from(bit(0))],
-        tags: b"",
-        key: KEYS[key],
-        key_ms: 1500,
-        unique: b"",
-        unique_ms: 1200,
-        limit_key: "",
-        priority: if bit(1) { 0 } else { 2 },
-        max_retries: if bit(2) { 3 } else { 1 },
-        backoff: BackoffKind::from_u8(options >> 3 & 3).expect("two bits"),
-        backoff_base_ms: 300,
-        backoff_cap_ms: if bit(5) { 500 } else { 0 },
-        expire_after_ms: if bit(6) { 1200 } else { 0 },
-        when: match options >> 6 {
-            0 | 1 => When::Now,
-            2 => When::DelayMs(400),
-            _ if bit(1) => When::At(Micros(1_001_500_000)),
-            _ => When::Now,
-        },
     }
 }

@@ -4,9 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jobbie_proto::event::{BackoffKind, Class, HoldEnd, QueueSettings};
-use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, Lease};
-use jobbie_proto::request::{Enqueue, Fetch, Hold, JobRef, When};
+use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, Lease, OperationView};
+use jobbie_proto::request::{Enqueue, EnqueuePlan, Fetch, Hold, JobRef, When};
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request, ShardId};
+
+use crate::naive_plans::NaivePlan;
+
+use crate::naive_schedules::Planned;
+
+use crate::naive_operations::Operation;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
@@ -18,12 +24,14 @@ pub(crate) struct Job {
     /// What it was enqueued with.
     pub(crate) original: Class,
     pub(crate) placed: EventSeq,
+    pub(crate) plan: Option<NaivePlan>,
 }
 
 /// What follows a run of new jobs.
 enum After {
     Unique,
     Hold { job: u64, until: u64, then: HoldEnd },
+    Plan { job: u64, plan: NaivePlan },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -32,7 +40,7 @@ pub(crate) struct Session {
     pub(crate) replies: BTreeMap<u64, Reply>,
 }
 
-type Content = (Vec<u8>, Vec<u8>, u64, Class, When, Vec<u8>, String);
+type Content = (Vec<u8>, Vec<u8>, u64, Class, When, Vec<u8>, String, String);
 
 #[derive(Clone, Debug)]
 struct Key {
@@ -62,7 +70,16 @@ pub(crate) struct Naive {
     pub(crate) lanes: BTreeMap<String, u64>,
     /// Job and end, by queue and unique key.
     pub(crate) uniques: BTreeMap<(String, Vec<u8>), (u64, u64)>,
+    /// As they were when a group of timers was decided.
+    pub(crate) uniques_seen: BTreeMap<(String, Vec<u8>), (u64, u64)>,
+    /// By queue and name.
+    pub(crate) schedules: BTreeMap<(String, String), Planned>,
     pub(crate) sessions: BTreeMap<u64, Session>,
+    pub(crate) operations: Vec<Operation>,
+    /// Operations that are over.
+    pub(crate) ended: Vec<OperationView>,
+    /// Jobs with lower numbers have no keys in these queues any more.
+    pub(crate) deleted_below: BTreeMap<String, u64>,
 }
 
 /// What should come of a request.
@@ -115,6 +132,9 @@ impl Naive {
         if !self.is_valid(request) {
             return Outcome::Refuse(Code::Invalid);
         }
+        if let Some(code) = self.schedules_refused(request) {
+            return Outcome::Refuse(code);
+        }
         let before = self.next_event;
         self.run = None;
         let mut reply = Reply::default();
@@ -122,7 +142,8 @@ impl Naive {
         let (arrived, laned) = (self.arrivals, self.lanes.clone());
         for (at, enqueue) in request.enqueues.iter().enumerate() {
             let hold = request.holds.iter().find(|hold| hold.enqueue as usize == at);
-            self.enqueue(enqueue, hold.map(|hold| &hold.hold), &mut after, &mut reply);
+            let plan = request.plans.iter().find(|plan| plan.enqueue as usize == at);
+            self.enqueue(enqueue, hold.map(|hold| &hold.hold), plan, &mut after, &mut reply);
         }
         self.settle(&mut after);
         for ack in &request.acks {
@@ -177,9 +198,17 @@ impl Naive {
             let code = self.control(control.job, &control.action);
             reply.job_controls.push(code);
         }
+        reply.appended = request.appends.iter().map(|append| self.append(append)).collect();
         for control in &request.queue_controls {
             self.event();
             self.queue_control(control);
+        }
+        for control in &request.schedule_controls {
+            let done = self.schedule_control(control);
+            reply.schedule_controls.push(done);
+        }
+        if let Some(operate) = &request.operation {
+            reply.operated = Some(self.operate(operate));
         }
         if let Some(fetch) = &request.fetch {
             self.fetch(request.session.0, fetch, arrived, &laned, &mut reply);
@@ -204,8 +233,10 @@ impl Naive {
     fn settle(&mut self, after: &mut Vec<After>) {
         for after in after.drain(..) {
             let event = EventSeq(self.event());
-            if let After::Hold { job, until, then } = after {
-                self.hold(job, until, then, event);
+            match after {
+                After::Unique => {}
+                After::Hold { job, until, then } => self.hold(job, until, then, event),
+                After::Plan { job, plan } => self.plan(job, plan, event.0),
             }
         }
     }
@@ -229,6 +260,7 @@ impl Naive {
         &mut self,
         enqueue: &Enqueue<'_>,
         hold: Option<&Hold<'_>>,
+        plan: Option<&EnqueuePlan<'_>>,
         after: &mut Vec<After>,
         reply: &mut Reply,
     ) {
@@ -249,11 +281,15 @@ impl Naive {
             enqueue.when,
             enqueue.unique.to_vec(),
             enqueue.limit_key.to_owned(),
+            format!("{:?}", plan.map(|plan| (plan.deadline_ms, &plan.kinds))),
         );
         let key = (enqueue.queue.to_owned(), enqueue.key.to_vec());
-        let taken = self.keys.get(&key).filter(|key| key.until > self.now).cloned();
+        let free_below = self.keys_end_below(enqueue.queue);
+        let lives = |key: &&Key| key.until > self.now && key.job >= free_below;
+        let taken = self.keys.get(&key).filter(lives).cloned();
         let unique = (enqueue.queue.to_owned(), enqueue.unique.to_vec());
         let owner = self.uniques.get(&unique).filter(|(_, until)| *until > self.now).copied();
+        let owner = owner.filter(|(owner, _)| !self.unique_is_over(enqueue.queue, *owner));
         // A run of jobs is ended by whatever is no job of its class.
         let class_before = self.jobs.get(&(self.next_job - 1)).map(|job| job.original.clone());
         let keyed_before =
@@ -289,7 +325,6 @@ impl Naive {
             return;
         }
         let job = self.next_job;
-        self.next_job += 1;
         if !enqueue.unique.is_empty() {
             let ms = if enqueue.unique_ms == 0 { 3_600_000 } else { enqueue.unique_ms };
             self.uniques.insert(unique, (job, self.now + ms * 1000));
@@ -299,44 +334,17 @@ impl Naive {
             let (until, then) = (self.until(hold), hold.then);
             after.push(After::Hold { job, until, then });
         }
+        after.extend(plan.map(|plan| After::Plan { job, plan: NaivePlan::new(plan) }));
         let created_ms = self.now / 1000;
         if !enqueue.key.is_empty() {
             let key_ms = if enqueue.key_ms == 0 { 24 * 3600 * 1000 } else { enqueue.key_ms };
             let until = self.now + key_ms * 1000;
             self.keys.insert(key, Key { content, job, created_ms, until });
         }
-        self.queues.entry(enqueue.queue.into()).or_default().2 += 1;
         let due = match enqueue.when {
             When::Now => 0,
             When::DelayMs(ms) => self.now + ms * 1000,
             When::At(time) => time.0.max(1),
-        };
-        let expire_at = match enqueue.expire_after_ms {
-            0 => 0,
-            ms => (created_ms + ms) * 1000,
-        };
-        if !enqueue.limit_key.is_empty() {
-            self.lanes.entry(enqueue.queue.into()).or_insert(self.arrivals);
-        }
-        self.arrivals += 1;
-        let view = JobView {
-            id: JobId::new(created_ms, ShardId(0), JobSeq(job)),
-            state: if due == 0 { JobState::Pending } else { JobState::Scheduled },
-            class,
-            limit_key: enqueue.limit_key.into(),
-            attempt: 0,
-            token: LeaseToken(0),
-            due: Micros(due),
-            expire_at: Micros(expire_at),
-            ended: Micros(0),
-            lease_expiries: 0,
-            then: HoldEnd::Stay,
-            record: EventSeq(event),
-            payload: EventSeq(0),
-            hold: EventSeq(0),
-            last_error: EventSeq(0),
-            checkpoint: EventSeq(0),
-            progress: EventSeq(0),
         };
         if continues {
             reply.enqueued.last_mut().expect("the run it continues").count += 1;
@@ -349,12 +357,64 @@ impl Naive {
             });
         }
         self.run = Some(job);
-        let original = view.class.clone();
-        let arrival = self.arrivals;
+        assert_eq!(self.admit(&class, enqueue.limit_key, EventSeq(event), due), job);
+    }
+
+    /// A new job, whose payload is in `record`.
+    pub(crate) fn admit(
+        &mut self,
+        class: &Class,
+        limit_key: &str,
+        record: EventSeq,
+        due: u64,
+    ) -> u64 {
+        let (job, created_ms) = (self.next_job, self.now / 1000);
+        self.next_job += 1;
+        self.queues.entry(class.queue.clone()).or_default().2 += 1;
+        let expire_at = match class.expire_after_ms {
+            0 => 0,
+            ms => (created_ms + ms) * 1000,
+        };
+        if !limit_key.is_empty() {
+            self.lanes.entry(class.queue.clone()).or_insert(self.arrivals);
+        }
+        self.arrivals += 1;
+        let view = JobView {
+            id: JobId::new(created_ms, ShardId(0), JobSeq(job)),
+            state: if due == 0 { JobState::Pending } else { JobState::Scheduled },
+            class: class.clone(),
+            limit_key: limit_key.into(),
+            attempt: 0,
+            token: LeaseToken(0),
+            due: Micros(due),
+            expire_at: Micros(expire_at),
+            ended: Micros(0),
+            lease_expiries: 0,
+            then: HoldEnd::Stay,
+            record,
+            payload: EventSeq(0),
+            hold: EventSeq(0),
+            last_error: EventSeq(0),
+            checkpoint: EventSeq(0),
+            progress: EventSeq(0),
+            plan: None,
+            waits_for: 0,
+            batch: None,
+        };
+        let (original, arrival) = (class.clone(), self.arrivals);
         self.jobs.insert(
             job,
-            Job { view, session: 0, lease_ms: 0, arrival, original, placed: EventSeq(0) },
+            Job {
+                view,
+                session: 0,
+                lease_ms: 0,
+                arrival,
+                original,
+                placed: EventSeq(0),
+                plan: None,
+            },
         );
+        job
     }
 
     /// Does something to a leased job, or says why not.
@@ -420,7 +480,7 @@ impl Naive {
     }
 
     pub(crate) fn end(&mut self, job: u64, state: JobState) {
-        if state != JobState::Held {
+        if !matches!(state, JobState::Held | JobState::Planned) {
             self.uniques.retain(|_, (owner, _)| *owner != job);
         }
         let now = self.now;
@@ -451,7 +511,7 @@ impl Naive {
         let (mut leased, mut expired) = (Vec::new(), Vec::new());
         for (at, queue) in fetch.queues.iter().enumerate() {
             let paused = self.queues.get(*queue).is_none_or(|queue| queue.0);
-            if paused || fetch.queues[..at].contains(queue) {
+            if paused || self.is_closed(queue) || fetch.queues[..at].contains(queue) {
                 continue;
             }
             let mut waiting: Vec<_> = self
@@ -523,29 +583,6 @@ impl Naive {
                 placed: job.placed,
                 payload: job.view.payload,
             });
-        }
-    }
-
-    pub(crate) fn expire(&mut self, job: u64) {
-        let event = self.event();
-        self.end(job, JobState::Dead);
-        self.jobs.get_mut(&job).expect("it exists").view.last_error = EventSeq(event);
-    }
-
-    /// When time alone does something to a job.
-    pub(crate) fn due(job: &JobView) -> Option<u64> {
-        let expire = (job.expire_at.0 > 0).then_some(job.expire_at.0);
-        match job.state {
-            JobState::Active => Some(job.due.0),
-            JobState::Held if job.then != HoldEnd::Stay => {
-                Some(expire.map_or(job.due.0, |at| at.min(job.due.0)))
-            }
-            JobState::Pending | JobState::Held => expire,
-            JobState::Dead | JobState::Cancelled => Some(job.ended.0 + 7 * 86_400_000_000),
-            JobState::Scheduled | JobState::Retrying => {
-                Some(expire.map_or(job.due.0, |at| at.min(job.due.0)))
-            }
-            _ => None,
         }
     }
 }

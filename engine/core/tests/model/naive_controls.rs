@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jobbie_proto::event::{Event, HoldEnd, QueueSettings};
-use jobbie_proto::reply::JobState;
+use jobbie_proto::reply::{JobState, JobView};
 use jobbie_proto::request::{JobAction, QueueAction, QueueControl};
 use jobbie_proto::{Code, EventSeq, JobId, Request};
 
@@ -84,12 +84,10 @@ impl Naive {
         jobs.len() == request.job_controls.len()
     }
 
-    pub(crate) fn control(&mut self, id: JobId, action: &JobAction<'_>) -> Code {
+    /// Whether an action is done to a job in this state.
+    pub(crate) fn is_legal(action: &JobAction<'_>, state: JobState) -> bool {
         use JobState::{Active, Cancelled, Dead, Held, Pending, Retrying, Scheduled};
-        let event = EventSeq(self.event());
-        let Some(job) = self.find(id) else { return Code::NotFound };
-        let (seq, state) = (id.seq().0, job.view.state);
-        let legal = match action {
+        match action {
             JobAction::Retry => matches!(state, Scheduled | Dead | Cancelled),
             JobAction::Requeue => state == Dead,
             JobAction::Hold(_) => matches!(state, Pending | Scheduled | Active | Retrying),
@@ -97,8 +95,15 @@ impl Naive {
             JobAction::Move { .. } => true,
             JobAction::Prioritize { .. } => matches!(state, Pending | Scheduled),
             JobAction::Replace { .. } => matches!(state, Pending | Scheduled | Retrying | Held),
-        };
-        if !legal {
+        }
+    }
+
+    pub(crate) fn control(&mut self, id: JobId, action: &JobAction<'_>) -> Code {
+        use JobState::{Dead, Pending};
+        let event = EventSeq(self.event());
+        let Some(job) = self.find(id) else { return Code::NotFound };
+        let (seq, state) = (id.seq().0, job.view.state);
+        if !Self::is_legal(action, state) {
             return Code::IllegalState;
         }
         let now_waits = |model: &mut Self| {
@@ -108,7 +113,9 @@ impl Naive {
         };
         match *action {
             JobAction::Retry | JobAction::Requeue => {
-                self.wait_behind(seq);
+                if !self.plan_again(seq, *action == JobAction::Retry) {
+                    self.wait_behind(seq);
+                }
                 let view = &mut self.jobs.get_mut(&seq).expect("it was found").view;
                 view.lease_expiries = 0;
                 if *action == JobAction::Retry {
@@ -146,6 +153,7 @@ impl Naive {
 
     /// Follows what the engine says that time has done, if it may have.
     pub(crate) fn timers(&mut self, events: &[Event]) {
+        self.see_uniques();
         for event in events {
             match event {
                 Event::LeaseExpired { jobs } => jobs.iter().for_each(|job| {
@@ -209,13 +217,17 @@ impl Naive {
                             | JobState::Scheduled
                             | JobState::Retrying
                             | JobState::Held
+                            | JobState::Planned
                     );
                     assert!(can, "job {job} expired while {}", view.state.name());
                     let over = view.expire_at.0 > 0 && view.expire_at.0 <= self.now;
                     assert!(over, "job {job} expired early");
                     self.expire(job.0);
                 }),
-                other => panic!("time alone did {other:?}"),
+                Event::PlanTimedOut { jobs } => {
+                    jobs.iter().for_each(|job| self.plan_times_out(job.0));
+                }
+                schedule => self.schedule_timer(schedule),
             }
         }
     }
@@ -224,5 +236,28 @@ impl Naive {
         let view = &self.jobs[&job].view;
         assert_eq!((view.state, view.then), (JobState::Held, then), "the hold of job {job}");
         assert!(view.due.0 <= self.now, "the hold of job {job} ended early");
+    }
+
+    pub(crate) fn expire(&mut self, job: u64) {
+        let event = self.event();
+        self.end(job, JobState::Dead);
+        self.jobs.get_mut(&job).expect("it exists").view.last_error = EventSeq(event);
+    }
+
+    /// When time alone does something to a job.
+    pub(crate) fn due(job: &JobView) -> Option<u64> {
+        let expire = (job.expire_at.0 > 0).then_some(job.expire_at.0);
+        match job.state {
+            JobState::Active => Some(job.due.0),
+            JobState::Held | JobState::Planned if job.due.0 > 0 => {
+                Some(expire.map_or(job.due.0, |at| at.min(job.due.0)))
+            }
+            JobState::Pending | JobState::Held | JobState::Planned => expire,
+            JobState::Dead | JobState::Cancelled => Some(job.ended.0 + 7 * 86_400_000_000),
+            JobState::Scheduled | JobState::Retrying => {
+                Some(expire.map_or(job.due.0, |at| at.min(job.due.0)))
+            }
+            _ => None,
+        }
     }
 }

@@ -4,7 +4,8 @@
 
 use jobbie_core::{Decision, State, decide, decide_open_session, decide_timers};
 use jobbie_proto::event::{BackoffKind, Group};
-use jobbie_proto::request::{Enqueue, Fetch, JobRef, When};
+use jobbie_proto::plan::Need;
+use jobbie_proto::request::{Enqueue, EnqueuePlan, Expected, Fetch, JobRef, Plan, When};
 use jobbie_proto::{Code, JobId, Micros, Reply, Request, SessionId, ShardId};
 
 thread_local! {
@@ -69,7 +70,19 @@ impl Shard {
     /// Enqueues jobs and gives their ids.
     pub(crate) fn enqueue(&mut self, enqueues: Vec<Enqueue<'_>>) -> Vec<JobId> {
         let request = Request { enqueues, ..self.request() };
-        let reply = self.run(&request);
+        self.enqueue_as(&request)
+    }
+
+    /// Enqueues a job that waits for events and gives its id.
+    pub(crate) fn enqueue_planned(&mut self, job: Enqueue<'_>, plan: Plan<'_>) -> JobId {
+        let Plan { deadline_ms, kinds } = plan;
+        let plans = vec![EnqueuePlan { enqueue: 0, deadline_ms, kinds: kinds.to_vec() }];
+        let request = Request { enqueues: vec![job], plans, ..self.request() };
+        self.enqueue_as(&request)[0]
+    }
+
+    fn enqueue_as(&mut self, request: &Request<'_>) -> Vec<JobId> {
+        let reply = self.run(request);
         let runs = reply.enqueued.iter();
         runs.flat_map(|run| {
             (0..u64::from(run.count))
@@ -131,6 +144,10 @@ pub(crate) fn enqueue(queue: &str) -> Enqueue<'_> {
         expire_after_ms: 0,
         when: When::Now,
     }
+}
+
+pub(crate) fn required(name: &str, count: u16) -> Expected<'_> {
+    Expected { name, need: Need::Required, count, deadline_ms: 0 }
 }
 
 pub(crate) fn fetch(queue: &str, count: u32) -> Fetch<'_> {
