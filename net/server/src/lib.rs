@@ -8,6 +8,7 @@ mod config;
 mod data_dir;
 mod metrics;
 mod node;
+mod post;
 mod shard_thread;
 mod stream;
 

@@ -84,6 +84,9 @@ const NUMBERS: &[(&str, &str, &str, Read)] = &[
     ("sessions", "gauge", "Open sessions.", |m| m.sessions.get()),
     ("leases", "gauge", "Live leases.", |m| m.leases.get()),
     ("jobs", "gauge", "Jobs in memory.", |m| m.jobs.get()),
+    ("mail", "gauge", "Messages to other shards that are not known to have been taken.", |m| {
+        m.mail.get()
+    }),
     ("last_index", "gauge", "Last index in the log.", |m| m.last_index.get()),
     ("flushed_index", "gauge", "Last durable index.", |m| m.flushed_index.get()),
     ("committed_index", "gauge", "Last committed index.", |m| m.committed_index.get()),

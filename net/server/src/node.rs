@@ -19,6 +19,7 @@ use tracing::info;
 use crate::config::ServerConfig;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::metrics::{MetricsError, MetricsServer};
+use crate::post::PostOffice;
 use crate::shard_thread::{self, ShardError, ShardPlan};
 
 /// Why a node did not start.
@@ -84,9 +85,11 @@ impl Server {
         let addresses: Vec<SocketAddr> = listeners.iter().map(|(_, address)| *address).collect();
         let endpoints: Vec<String> = addresses.iter().map(|a| endpoint(config, *a)).collect();
         let stop = Arc::new(AtomicBool::new(false));
+        let post = PostOffice::new(data_dir.shards());
         let mut starting = Vec::new();
         for (shard, (listener, _)) in (0..).zip(listeners) {
-            let plan = plan(config, &data_dir, shard, endpoints.clone(), listener);
+            let post = post.clone();
+            let plan = plan(config, &data_dir, shard, endpoints.clone(), listener, post);
             let core = (cores > 1).then_some(usize::from(shard) % cores);
             starting.push(spawn(plan, core, Arc::clone(&stop))?);
         }
@@ -183,6 +186,7 @@ fn plan(
     shard: u16,
     endpoints: Vec<String>,
     listener: TcpListener,
+    post: PostOffice,
 ) -> ShardPlan {
     let durability = match config.durability {
         Durability::Fsync => wire::Durability::Fsync,
@@ -208,8 +212,10 @@ fn plan(
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             store: data_dir.store(),
             snapshot_log_bytes: config.snapshot_log_bytes,
+            operation_jobs_per_entry: jobbie_shard::limits::OPERATION_JOBS_PER_ENTRY,
         },
         listener,
+        post,
     }
 }
 
@@ -232,14 +238,16 @@ fn spawn(
     let thread = runtime::spawn_thread(name, core, move || async move {
         let started = async {
             let (notifier, waiter) = event_notify().map_err(ShardError::Listen)?;
+            let letters = (plan.post.clone(), plan.shard.shard);
             let (shard, listener) = shard_thread::start(plan).await?;
-            Ok((shard, listener, notifier, waiter))
+            letters.0.register(letters.1, notifier.clone());
+            Ok((shard, listener, notifier, waiter, letters))
         };
         match started.await {
-            Ok((shard, listener, notifier, waiter)) => {
+            Ok((shard, listener, notifier, waiter, letters)) => {
                 // Nobody waits when another shard failed to start: then this one ends with the process.
                 ready.send(Ok((notifier, shard.metrics()))).ok();
-                shard_thread::serve(shard, listener, &stop, waiter).await;
+                shard_thread::serve(shard, listener, &stop, waiter, letters).await;
             }
             Err(error) => {
                 ready.send(Err(error)).ok();

@@ -12,6 +12,7 @@ use futures_util::future::{Either, select};
 use jobbie_io::{EventWaiter, UringDisk, runtime};
 use jobbie_log::{Create, Identity, Log, LogConfig, OpenError, Opened};
 use jobbie_proto::Code;
+use jobbie_proto::ShardId;
 use jobbie_proto::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX};
 use jobbie_proto::wire::FrameError;
 use jobbie_raft::MonoioRuntime;
@@ -22,6 +23,7 @@ use monoio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::clock::MachineClock;
+use crate::post::PostOffice;
 use crate::stream::{FrameStream, ReadError, write_all};
 
 pub(crate) type Shard = jobbie_shard::Shard<MonoioRuntime, UringDisk, MachineClock>;
@@ -44,6 +46,7 @@ pub(crate) struct ShardPlan {
     pub(crate) log: LogConfig,
     pub(crate) shard: ShardConfig,
     pub(crate) listener: StdListener,
+    pub(crate) post: PostOffice,
 }
 
 /// Why a shard's thread did not come up.
@@ -103,7 +106,8 @@ pub(crate) async fn start(plan: ShardPlan) -> Result<(Shard, TcpListener), Shard
         warn!(shard = %plan.shard.shard, %damage, "written again from the other copy");
     }
     runtime::spawn(driver);
-    let shard = Shard::start(plan.shard, MachineClock::new(), log).await;
+    let post = Rc::new(plan.post);
+    let shard = Shard::start(plan.shard, MachineClock::new(), log, post).await;
     let shard = shard.map_err(|source| ShardError::Start { path, source })?;
     plan.listener.set_nonblocking(true).map_err(ShardError::Listen)?;
     let listener = TcpListener::from_std(plan.listener).map_err(ShardError::Listen)?;
@@ -116,11 +120,15 @@ pub(crate) async fn serve(
     listener: TcpListener,
     stop: &AtomicBool,
     waker: EventWaiter,
+    letters: (PostOffice, ShardId),
 ) {
     runtime::spawn(accept(shard.clone(), listener));
-    while !stop.load(Ordering::Acquire) {
-        if let Err(error) = waker.wait(|| stop.load(Ordering::Acquire)).await {
-            warn!(%error, "wait for the order to stop");
+    let (office, id) = letters;
+    let stops = || stop.load(Ordering::Acquire);
+    while !stops() {
+        office.fetch(id).into_iter().for_each(|letter| shard.receive(letter));
+        if let Err(error) = waker.wait(|| stops() || office.has_letters(id)).await {
+            warn!(%error, "wait for letters and for the order to stop");
             break;
         }
     }

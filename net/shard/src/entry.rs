@@ -3,7 +3,8 @@
 use jobbie_core::BlobSink;
 use jobbie_log::{Body, BodyBuilder};
 use jobbie_proto::event::{Blob, Group, codec};
-use jobbie_proto::{EventSeq, Micros};
+use jobbie_proto::letter::Letter;
+use jobbie_proto::{EventSeq, Micros, ShardId};
 
 use crate::outgoing::Outgoing;
 use crate::snapshots::Captured;
@@ -22,6 +23,8 @@ pub(crate) struct EntryBuilder {
     groups_bytes: usize,
     bytes_soft: usize,
     pub(crate) outgoing: Vec<Outgoing>,
+    /// Letters that say what was taken.
+    pub(crate) letters: Vec<(ShardId, Letter)>,
 }
 
 /// The front part of the body, filled straight from the frames.
@@ -63,6 +66,7 @@ impl EntryBuilder {
             groups_bytes: 0,
             bytes_soft,
             outgoing: Vec::new(),
+            letters: Vec::new(),
         }
     }
 
@@ -97,6 +101,7 @@ impl EntryBuilder {
             event_count,
             groups: self.groups,
             outgoing: self.outgoing,
+            letters: self.letters,
             proposed_at: 0,
             state_hash: 0,
             snapshot: None,
@@ -111,6 +116,7 @@ pub(crate) struct Pending {
     pub(crate) event_count: u64,
     pub(crate) groups: Vec<Group>,
     pub(crate) outgoing: Vec<Outgoing>,
+    pub(crate) letters: Vec<(ShardId, Letter)>,
     /// When it was proposed, by the clock's elapsed microseconds.
     pub(crate) proposed_at: u64,
     /// Rolling hash of the state after it.

@@ -5,8 +5,13 @@ use std::rc::Rc;
 use jobbie_core::{Decision, answers, decide, decide_close_session, decide_open_session};
 use jobbie_io::Disk;
 use jobbie_log::Space;
-use jobbie_proto::limits::{FETCH_COUNT_MAX, FRAME_BYTES_MAX, LEASE_MS_DEFAULT, QUEUE_BYTES_MAX};
-use jobbie_proto::request::{JobAction, JobControl, Stats};
+use jobbie_proto::limits::{
+    FETCH_COUNT_MAX, FRAME_BYTES_MAX, KEY_BYTES_MAX, LEASE_MS_DEFAULT, QUEUE_BYTES_MAX,
+    SCHEDULE_NAME_BYTES_MAX,
+};
+use jobbie_proto::request::{
+    History, JobAction, JobControl, Operate, ScheduleAction, ScheduleControl, Schedules,
+};
 use jobbie_proto::wire::{
     ANY_SHARD, ClientFrame, Hello, PROTOCOL_VERSION, Refused, Subscribe, frame,
 };
@@ -17,6 +22,7 @@ use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::entry::EntryBuilder;
 use crate::frame::Frame;
+use crate::history::Wanted;
 use crate::limits::WAITERS_PER_CONNECTION_MAX;
 use crate::outgoing::{Answer, Asked, Content, Outgoing};
 use crate::shard::Inner;
@@ -129,8 +135,15 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         }
         let replaces =
             |control: &JobControl<'_>| matches!(control.action, JobAction::Replace { .. });
+        let makes = |control: &ScheduleControl<'_>| {
+            matches!(control.action, ScheduleAction::Set(_) | ScheduleAction::Run)
+        };
         let adds = !request.enqueues.is_empty()
+            || !request.ties.batch_opens.is_empty()
+            || !request.appends.is_empty()
             || request.job_controls.iter().any(replaces)
+            || request.schedule_controls.iter().any(makes)
+            || matches!(&request.operation, Some(Operate::Start { task, .. }) if !task.makes_room())
             || crate::mutant!(AcksRefusedWhenFull);
         let done = || self.state.borrow().answer_to(request.session, request.number).is_some();
         if adds && self.log.space() == Space::Low && !done() {
@@ -147,10 +160,15 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 return self.reject(entry, connection, request, code, message);
             }
         };
-        let asks = !request.lookups.is_empty() || request.stats != Stats::None;
-        let asked = asks.then(|| {
+        let asked = request.asks().then(|| {
             let answers = answers(&self.state.borrow(), request);
-            Box::new(Asked { lookups: request.lookups.clone(), answers })
+            let wanted = request.history.zip(answers.history);
+            let history = wanted.map(|(History { job, count, .. }, from)| {
+                let job = job.seq();
+                Wanted { job, from, count }
+            });
+            let one_schedule = matches!(request.schedules, Schedules::One { .. });
+            Box::new(Asked { lookups: request.lookups.clone(), one_schedule, answers, history })
         });
         let answer = Answer { number: request.number, reply, asked, ..Answer::default() };
         self.answer(entry, connection, answer);
@@ -290,17 +308,38 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 fn log_bytes(request: &Request<'_>, frame_bytes: usize, bytes_max: usize) -> usize {
     const EVENT_BYTES: usize = 64;
     const JOB_BYTES: usize = 48;
-    let operations: usize = request.operations().iter().map(|(_, len)| len).sum();
-    let most = frame_bytes + (operations + 4) * (JOB_BYTES + EVENT_BYTES + QUEUE_BYTES_MAX);
+    /// What a kind of events takes more in a record than in a frame.
+    const KIND_BYTES: usize = 8;
+    /// Queue, name and unique key of a run, and the fixed part of a definition.
+    const SCHEDULE_BYTES: usize =
+        QUEUE_BYTES_MAX + SCHEDULE_NAME_BYTES_MAX + KEY_BYTES_MAX + 4 * EVENT_BYTES;
+    let named = match &request.operation {
+        Some(Operate::Start { jobs, .. }) => jobs.len() + 4,
+        _ => 0,
+    };
+    let operations: usize = request.operations().iter().map(|(_, len)| len).sum::<usize>() + named;
+    let schedules = request.schedule_controls.len() * SCHEDULE_BYTES;
+    let most = frame_bytes + schedules;
+    let most = most + (operations + 4) * (JOB_BYTES + EVENT_BYTES + QUEUE_BYTES_MAX);
     if most <= bytes_max {
         return most;
     }
     // Runs of like jobs share one event.
     let runs = request.enqueues.chunk_by(|a, b| a.shares_class(b)).count();
-    let named = runs + request.job_controls.len() + request.queue_controls.len();
-    let unnamed = request.fails.len() + request.holds.len() + 4;
+    let steps = request.ties.chains.iter().map(|chain| chain.all().count()).sum::<usize>();
+    let steps = steps + request.ties.batch_opens.len();
+    let named = runs + steps + request.job_controls.len() + request.queue_controls.len();
+    let unnamed = request.fails.len()
+        + request.holds.len()
+        + request.plans.len()
+        + request.appends.len()
+        + request.ties.depends.len()
+        + 4;
+    let kinds: usize = request.plans.iter().map(|plan| plan.kinds.len()).sum();
     frame_bytes
+        + schedules
         + operations * JOB_BYTES
+        + kinds * KIND_BYTES
         + unnamed * EVENT_BYTES
         + named * (EVENT_BYTES + QUEUE_BYTES_MAX)
 }

@@ -10,6 +10,7 @@
 //! | `start`, `machine` | from disk to serving, and the state machine as Raft sees it |
 //! | `run`, `turn`, `frames` | the loop, one turn of it, and what each frame means |
 //! | `entry`, `release`, `outgoing` | an entry being decided, committed, and its answers |
+//! | `mail`, `relay` | letters of other shards, and to them |
 //! | `intake`, `waiters`, `sessions` | who asks, who waits, who is there |
 //! | `records` | payloads back from the log |
 
@@ -20,13 +21,16 @@ mod damage;
 mod entry;
 mod frame;
 mod frames;
+mod history;
 mod intake;
 pub mod limits;
 mod machine;
+mod mail;
 mod metrics;
 mod outbox;
 mod outgoing;
 mod records;
+mod relay;
 mod release;
 mod run;
 mod sessions;
@@ -65,6 +69,7 @@ use {mutant, tell};
 pub use clock::Clock;
 pub use connection::Connection;
 pub use frame::Frame;
+pub use mail::Post;
 pub use metrics::{BUCKETS, Counter, Histogram, Metrics, SharedMetrics};
 pub use outbox::Outbox;
 pub use shard::{Shard, ShardConfig};

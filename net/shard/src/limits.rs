@@ -16,6 +16,18 @@ pub const TURN_BYTES: usize = 64 << 10;
 pub const OUTBOX_BYTES_MAX: usize = 8 << 20;
 /// Jobs whose timers are handled in one entry.
 pub const TIMER_JOBS_PER_ENTRY: usize = 4096;
+/// Messages of one letter to another shard.
+pub const LETTER_MESSAGES_MAX: usize = 1024;
+/// Bytes from which on a letter takes no more messages.
+pub const LETTER_BYTES_MAX: usize = 1 << 20;
+/// How long a letter may be under way before it is sent again.
+pub const LETTER_RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How long the log may not know that messages were taken, in milliseconds, when it has nothing else to note.
+pub const DELIVERED_PAUSE_MS: u64 = 50;
+/// Jobs that an operation changes in one entry unless the shard is told otherwise.
+pub const OPERATION_JOBS_PER_ENTRY: usize = 4096;
+/// Only one in so many of them while requests wait, which are decided in the same turn.
+pub const BESIDE_REQUESTS: usize = 8;
 /// Fetches and subscriptions of one connection that may wait.
 pub const WAITERS_PER_CONNECTION_MAX: usize = 1024;
 /// Entries proposed and not yet committed, beyond which nothing more is decided: what arrives

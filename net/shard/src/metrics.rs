@@ -89,6 +89,8 @@ pub struct Metrics {
     pub leases: Counter,
     /// Jobs in memory, now.
     pub jobs: Counter,
+    /// Messages to other shards that are not known to have been taken, now.
+    pub mail: Counter,
     /// Last index in the log.
     pub last_index: Counter,
     /// Last durable index.

@@ -3,15 +3,17 @@
 use std::rc::Rc;
 
 use jobbie_core::Answers;
+use jobbie_core::ties::mail::{Found, error_of};
 use jobbie_proto::event::Event;
 use jobbie_proto::reply::{JobView, Lease};
 use jobbie_proto::wire::{
     EncodeError, Encoder, Endpoint, JobBytes, LeaseBytes, Limits, Lookup, LostLease,
-    PROTOCOL_VERSION, ReplyHead, StatsAnswer, Welcome,
+    PROTOCOL_VERSION, PlanDetails, ReplyHead, ScheduleDetails, StatsAnswer, Welcome,
 };
 use jobbie_proto::{EventSeq, JobId, Micros, Reply, SessionId, ShardId};
 
 use crate::connection::Connection;
+use crate::history::Wanted;
 use crate::records::{Decoded, JobRecord};
 use crate::shard::ShardConfig;
 
@@ -31,7 +33,18 @@ pub(crate) enum Content {
 /// Answers to questions, and what was asked.
 pub(crate) struct Asked {
     pub(crate) lookups: Vec<JobId>,
+    /// Whether one schedule was asked for, and not a list.
+    pub(crate) one_schedule: bool,
     pub(crate) answers: Answers,
+    pub(crate) history: Option<Wanted>,
+}
+
+impl Asked {
+    /// The event with what the jobs of the schedule carry that was looked up. In a list schedules stand without it.
+    fn defined(&self) -> Option<EventSeq> {
+        let view = self.answers.schedules.first().filter(|_| self.one_schedule)?;
+        Some(view.defined)
+    }
 }
 
 /// The answer to a request.
@@ -60,9 +73,17 @@ impl Content {
             .flat_map(|asked| asked.answers.jobs.iter().flatten())
             .flat_map(|view| {
                 let of_work = [view.last_error, view.progress, view.checkpoint];
-                [view.record, view.payload, view.hold].into_iter().chain(of_work)
+                let of_plan = view.plan.as_ref().map(|plan| plan.record);
+                [view.record, view.payload, view.hold].into_iter().chain(of_work).chain(of_plan)
             });
-        of_leases.chain(of_jobs).filter(|event| event.0 != 0)
+        let of_schedule = asked.into_iter().filter_map(Asked::defined);
+        of_leases.chain(of_jobs).chain(of_schedule).filter(|event| event.0 != 0)
+    }
+
+    /// The next event that is needed when everything that [`Content::needs`] names is there.
+    pub(crate) fn missing(&self, sources: &Sources) -> Option<EventSeq> {
+        let Content::Reply(Answer { asked: Some(asked), .. }) = self else { return None };
+        asked.history?.told(sources).1
     }
 
     /// Appends the frame. `sources` holds every entry that [`Content::needs`] named.
@@ -129,10 +150,25 @@ impl Answer {
         };
         let found = asked.lookups.iter().zip(&asked.answers.jobs);
         let lookups = found.map(|(id, view)| match view {
-            Ok(view) => Lookup::found(view, sources.job_bytes(view)),
+            Ok(view) => Lookup::found(view, sources.job_bytes(view), sources.plan(view)),
             Err(_) => Lookup::not_found(*id),
         });
-        let stats = StatsAnswer { queues: &asked.answers.queues, shard: asked.answers.shard };
+        let events = asked.history.map_or_else(Vec::new, |history| history.told(sources).0);
+        let Answers { queues, shard: counts, batches, schedules, times, operations, .. } =
+            &asked.answers;
+        let carried = asked.defined().and_then(|event| sources.definition(event));
+        let (payload, tags) = carried.unwrap_or_default();
+        let schedules = schedules.iter().map(|view| ScheduleDetails::new(view, payload, tags));
+        let schedules: Vec<_> = schedules.collect();
+        let stats = StatsAnswer {
+            queues,
+            shard: *counts,
+            events: &events,
+            batches,
+            schedules: &schedules,
+            times,
+            operations,
+        };
         encoder.reply(out, &head, &self.reply, bytes, lookups, stats)
     }
 }
@@ -162,7 +198,7 @@ impl Sources {
 
     fn job(&self, event: EventSeq) -> JobRecord<'_> {
         let entry = self.find(event).expect("every entry needed was gathered");
-        entry.job(event).expect("the state names the event that enqueued the job")
+        entry.job(event).expect("the state names the event that says what the job carries")
     }
 
     fn lease(&self, lease: &Lease) -> LeaseBytes<'_> {
@@ -193,8 +229,16 @@ impl Sources {
         }
     }
 
+    fn plan<'a>(&'a self, view: &'a JobView) -> Option<PlanDetails<'a>> {
+        let plan = view.plan.as_ref()?;
+        match self.event(plan.record)? {
+            (_, Event::Planned(planned), _) => Some(PlanDetails::new(plan, &planned.kinds)),
+            _ => None,
+        }
+    }
+
     /// What was gathered of an event: its entry, its record, and which element of it that is.
-    fn event(&self, event: EventSeq) -> Option<(&Decoded, &Event, usize)> {
+    pub(crate) fn event(&self, event: EventSeq) -> Option<(&Decoded, &Event, usize)> {
         let entry = self.find(event)?;
         entry.event(event).map(|(record, nth)| (entry, record, nth))
     }
@@ -215,6 +259,12 @@ impl Sources {
         }
     }
 
+    /// Payload and tags of a schedule's jobs.
+    fn definition(&self, event: EventSeq) -> Option<(&[u8], &[u8])> {
+        let record = self.find(event)?.job(event)?;
+        Some((record.payload, record.tags))
+    }
+
     fn hold(&self, event: EventSeq) -> (&[u8], &str) {
         match self.event(event) {
             Some((entry, Event::Held { reason, by, .. }, _)) => {
@@ -225,18 +275,13 @@ impl Sources {
         }
     }
 
+    pub(crate) fn found(&self, event: EventSeq) -> Option<Found<'_>> {
+        let (entry, event, nth) = self.event(event)?;
+        Some(Found { event, nth, blob: entry.blob() })
+    }
+
     fn error(&self, event: EventSeq) -> (&[u8], &[u8]) {
-        let Some((entry, record, nth)) = self.event(event) else { return (&[], &[]) };
-        match record {
-            Event::Failed { error, backtrace, .. } => {
-                (entry.bytes(*error), entry.bytes(*backtrace))
-            }
-            Event::Quarantined { jobs } => (entry.bytes(jobs[nth].error), &[]),
-            Event::Rejected { reason, .. } if reason.is_empty() => (b"rejected", &[]),
-            Event::Rejected { reason, .. } => (entry.bytes(*reason), &[]),
-            Event::Expired { .. } => (b"job expired", &[]),
-            _ => (&[], &[]),
-        }
+        self.found(event).map_or((&[], &[]), error_of)
     }
 
     fn progress(&self, event: EventSeq) -> &[u8] {

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use jobbie_io::Disk;
 use jobbie_log::{Body, Entry, Log, ReadError};
-use jobbie_proto::EventSeq;
 use jobbie_proto::event::{Blob, Class, Event, Group, codec};
+use jobbie_proto::{EventSeq, Micros};
 
 /// Why a record could not be read back.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +28,7 @@ pub(crate) enum RecordError {
 /// One entry of the log, taken apart.
 pub(crate) struct Decoded {
     first_event: u64,
+    time: Micros,
     body: Body,
     groups: Vec<Group>,
     /// For each event record: number of its first event, its group, its place in the group.
@@ -35,7 +36,7 @@ pub(crate) struct Decoded {
     end_event: u64,
 }
 
-/// A job as it was enqueued.
+/// A job as it was enqueued, or as its schedule was defined.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JobRecord<'a> {
     /// Queue and options.
@@ -51,7 +52,8 @@ pub(crate) struct JobRecord<'a> {
 impl Decoded {
     /// Takes an entry apart whose groups are known already.
     #[must_use]
-    pub(crate) fn new(first_event: u64, body: Body, groups: Vec<Group>) -> Self {
+    pub(crate) fn new(entry: &Entry, groups: Vec<Group>) -> Self {
+        let (first_event, body) = (entry.first_event, entry.body.clone());
         let mut index = Vec::new();
         let mut event_number = first_event;
         for (g, group) in groups.iter().enumerate() {
@@ -60,16 +62,28 @@ impl Decoded {
                 event_number += event.count();
             }
         }
-        Self { first_event, body, groups, index, end_event: event_number }
+        Self {
+            first_event,
+            time: Micros(entry.time_us),
+            body,
+            groups,
+            index,
+            end_event: event_number,
+        }
     }
 
     fn decode(entry: &Entry) -> Result<Self, codec::DecodeError> {
         let (groups, _) = codec::decode(entry.body.bytes())?;
-        Ok(Self::new(entry.first_event, entry.body.clone(), groups))
+        Ok(Self::new(entry, groups))
     }
 
     pub(crate) fn first_event(&self) -> u64 {
         self.first_event
+    }
+
+    /// Log time of its events.
+    pub(crate) fn time(&self) -> Micros {
+        self.time
     }
 
     /// The event record that holds `event`, and which of its elements that is.
@@ -83,12 +97,16 @@ impl Decoded {
         Some((&self.groups[g as usize].events[e as usize], (event.0 - first) as usize))
     }
 
-    /// The job whose enqueueing is `event`.
+    /// The job whose enqueueing is `event`, or any that the schedule makes which was defined there.
     #[must_use]
     pub(crate) fn job(&self, event: EventSeq) -> Option<JobRecord<'_>> {
         let (class, jobs, nth) = match self.event(event)? {
             (Event::Enqueued { class, jobs, .. }, nth) => (class, jobs, nth),
             (Event::Limited(limited), nth) => (&limited.class, &limited.jobs, nth),
+            (Event::ScheduleSet(set), _) => {
+                let (payload, tags) = (self.bytes(set.payload), self.bytes(set.tags));
+                return Some(JobRecord { class: &set.class, payload, tags, key: &[] });
+            }
             _ => return None,
         };
         let job = jobs.get(nth)?;
@@ -100,6 +118,11 @@ impl Decoded {
     #[must_use]
     pub(crate) fn bytes(&self, blob: Blob) -> &[u8] {
         blob.of(self.body.bytes())
+    }
+
+    /// The bytes that ranges of its events refer to.
+    pub(crate) fn blob(&self) -> &[u8] {
+        self.body.bytes()
     }
 
     fn weight(&self) -> usize {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use jobbie_io::Disk;
 use jobbie_log::Entry;
-use jobbie_proto::event::Event;
+use jobbie_proto::event::{Event, Tie};
 use jobbie_proto::wire::Refused;
 use jobbie_proto::{Code, EventSeq, Reply};
 use jobbie_raft::AsyncRuntime;
@@ -38,12 +38,16 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         if let Some(snapshot) = pending.snapshot {
             self.snapshots.captured(entry.id, snapshot);
         }
+        self.relay.committed(self.config.shard, &pending.groups);
         if pending.groups.iter().flat_map(|group| &group.events).any(is_read_back) {
-            let decoded = Decoded::new(entry.first_event, entry.body.clone(), pending.groups);
+            let decoded = Decoded::new(entry, pending.groups);
             self.records.insert(Rc::new(decoded));
         }
         for outgoing in pending.outgoing {
             self.send(outgoing);
+        }
+        for (to, letter) in pending.letters {
+            self.post.post(to, letter);
         }
         self.count_log_bytes(entry.body.bytes().len());
         self.bell.ring();
@@ -101,6 +105,10 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 sources.add(entry);
             }
         }
+        while let Some(event) = outgoing.content.missing(sources) {
+            let Some(entry) = self.records.cached(event) else { return false };
+            sources.add(entry);
+        }
         true
     }
 
@@ -150,6 +158,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 
 /// Whether an event holds bytes that an answer may need again.
 fn is_read_back(event: &Event) -> bool {
+    if let Event::Tied(tie) = event {
+        return matches!(**tie, Tie::BatchOpened { .. } | Tie::Chained(_));
+    }
     matches!(
         event,
         Event::Enqueued { .. }
@@ -161,6 +172,9 @@ fn is_read_back(event: &Event) -> bool {
             | Event::Held { .. }
             | Event::Moved { .. }
             | Event::Replaced { .. }
+            | Event::Planned(_)
+            | Event::Appended(_)
+            | Event::ScheduleSet(_)
     )
 }
 
@@ -174,6 +188,9 @@ async fn load_all<D: Disk>(
         if !sources.has(event) {
             sources.add(records.load(event).await?);
         }
+    }
+    while let Some(event) = outgoing.content.missing(sources) {
+        sources.add(records.load(event).await?);
     }
     Ok(())
 }

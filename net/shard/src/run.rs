@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use jobbie_io::Disk;
 use jobbie_proto::event::{Blob, Event, ExtendedJob, Group};
+use jobbie_proto::plan::Effect;
 use jobbie_proto::wire::LostLease;
 use jobbie_proto::{Code, JobSeq, Micros};
 use jobbie_raft::{AsyncRuntime, Leadership};
@@ -46,6 +47,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             ));
         }
         self.begin(term);
+        self.begin_relay();
         self.keep_leases(term).await;
         while self.leads(term) {
             if self.has_room() && self.has_work() && self.stopped.borrow().is_none() {
@@ -123,7 +125,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         let timer = self.state.borrow().next_timer();
         let waiter = self.waiters.borrow().next_deadline();
         let session = self.sessions.borrow().next_deadline();
-        [timer, waiter, session].into_iter().flatten().min()
+        let mail = self.mailbox.next_deadline();
+        [timer, waiter, session, mail].into_iter().flatten().min()
     }
 
     /// What was decided and not committed may or may not survive: nobody is told that it did. The
@@ -166,6 +169,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         self.pending.borrow_mut().clear();
         self.refuse_all(Code::Unavailable, reason);
         self.settled.ring();
+        self.relay.bell.ring();
     }
 
     /// Tells the clients whose leases these events end from outside.
@@ -205,9 +209,14 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     pub(crate) fn count_events(&self, events: &[Event]) {
         for event in events {
             let counter = match event {
-                Event::Enqueued { .. } | Event::Limited(_) => &self.metrics.enqueued_total,
+                Event::Enqueued { .. }
+                | Event::Limited(_)
+                | Event::ScheduleFired { duplicate: false, .. } => &self.metrics.enqueued_total,
                 Event::Leased { .. } => &self.metrics.leased_total,
                 Event::Completed { .. } => &self.metrics.completed_total,
+                Event::Appended(appended) if appended.effect == Effect::Completed => {
+                    &self.metrics.completed_total
+                }
                 Event::Failed { .. } => &self.metrics.failed_total,
                 _ => continue,
             };
@@ -222,6 +231,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         metrics.sessions.set(stats.sessions);
         metrics.leases.set(stats.leases);
         metrics.jobs.set(stats.jobs);
+        metrics.mail.set(self.state.borrow().mail_len() as u64);
         metrics.intake_frames.set(self.intake.depth() as u64);
         metrics.waiters.set(self.waiters.borrow().len() as u64);
         metrics.connections.set(self.connections.borrow().len() as u64);
@@ -230,7 +240,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     }
 }
 
-async fn either(a: impl Future, b: impl Future) {
+pub(crate) async fn either(a: impl Future, b: impl Future) {
     match select(pin!(a), pin!(b)).await {
         Either::Left(_) | Either::Right(_) => {}
     }

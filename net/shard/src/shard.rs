@@ -19,8 +19,10 @@ use crate::entry::Pending;
 use crate::frame::Frame;
 use crate::intake::Intake;
 use crate::limits::RECORD_CACHE_BYTES;
+use crate::mail::{Mailbox, Post};
 use crate::metrics::SharedMetrics;
 use crate::records::Records;
+use crate::relay::Relay;
 use crate::sessions::Sessions;
 use crate::snapshots::Snapshots;
 use crate::waiters::Waiters;
@@ -47,6 +49,9 @@ pub struct ShardConfig {
     /// Log bytes after which the state is written down anew, so that a restart reads no more than
     /// about this much.
     pub snapshot_log_bytes: u64,
+    /// Jobs that an operation on many changes in one entry, 1 or more; it looks at a few times as many. Fewer keep
+    /// turns shorter, more get it done sooner.
+    pub operation_jobs_per_entry: usize,
 }
 
 /// A running shard. One thread; clones are the same shard.
@@ -71,6 +76,9 @@ pub(crate) struct Inner<R: AsyncRuntime, D: Disk, C: Clock> {
     pub(crate) log_clock: Cell<LogClock>,
     pub(crate) records: Rc<Records<D>>,
     pub(crate) intake: Intake,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) relay: Relay,
+    pub(crate) post: Rc<dyn Post>,
     pub(crate) waiters: RefCell<Waiters>,
     pub(crate) sessions: RefCell<Sessions>,
     /// Entries proposed and not yet committed, oldest first.
@@ -92,7 +100,13 @@ pub(crate) struct Inner<R: AsyncRuntime, D: Disk, C: Clock> {
 }
 
 impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
-    pub(crate) fn new(config: ShardConfig, clock: C, log: Log<D>, state: State) -> Rc<Self> {
+    pub(crate) fn new(
+        config: ShardConfig,
+        clock: C,
+        log: Log<D>,
+        post: Rc<dyn Post>,
+        state: State,
+    ) -> Rc<Self> {
         let log_clock = LogClock::start(&clock, state.time());
         Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),
@@ -104,6 +118,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             group: OnceCell::new(),
             state: RefCell::new(state),
             intake: Intake::default(),
+            mailbox: Mailbox::default(),
+            relay: Relay::default(),
+            post,
             waiters: RefCell::default(),
             sessions: RefCell::default(),
             pending: RefCell::default(),

@@ -14,6 +14,7 @@ use tracing::info;
 
 use crate::clock::Clock;
 use crate::machine::{RecoverError, raft_meta, report_refused, restore};
+use crate::mail::Post;
 use crate::shard::{Inner, Shard, ShardConfig};
 
 /// Bytes of entries read at a time while the log is replayed.
@@ -35,16 +36,21 @@ pub enum StartError {
 
 impl<R: AsyncRuntime, D: Disk, C: Clock> Shard<R, D, C> {
     /// Recovers the state, starts the group, and returns once the shard serves. The log's driver must
-    /// be running.
+    /// be running. `post` carries letters to the other shards, and to this one.
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn start(config: ShardConfig, clock: C, log: Log<D>) -> Result<Self, StartError> {
+    pub async fn start(
+        config: ShardConfig,
+        clock: C,
+        log: Log<D>,
+        post: Rc<dyn Post>,
+    ) -> Result<Self, StartError> {
         let (state, recovered) = recover(&config, &log).await?;
         let address = config.endpoints.get(usize::from(config.shard.0)).cloned();
         let node = config.node;
         let bootstrap = Bootstrap::Single { address: address.unwrap_or_default() };
-        let inner = Inner::new(config, clock, log.clone(), state);
+        let inner = Inner::new(config, clock, log.clone(), post, state);
         inner.committed.set(recovered.applied);
         let group = GroupConfig::new(node, bootstrap);
         let group: Group<R, Inner<R, D, C>> =
@@ -53,6 +59,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Shard<R, D, C> {
         assert!(inner.group.set(group).is_ok(), "a shard is started once");
         drop(R::spawn(Rc::clone(&inner).run()));
         drop(R::spawn(Rc::clone(&inner).watch_log()));
+        drop(R::spawn(Rc::clone(&inner).relay_letters()));
         let now = leadership
             .until(|now| now.ready_term().is_some() || matches!(now, Leadership::Stopped(_)))
             .await;

@@ -2,17 +2,18 @@
 
 use std::rc::Rc;
 
-use jobbie_core::{Decision, decide, decide_close_session, decide_timers};
+use jobbie_core::{Decision, decide, decide_close_session, decide_operations, decide_timers};
 use jobbie_io::Disk;
 use jobbie_log::Body;
-use jobbie_proto::event::{Event, Group};
+use jobbie_proto::event::{Event, Group, Tie};
+use jobbie_proto::letter::Letter;
 use jobbie_proto::limits::ENTRY_BYTES_SOFT;
-use jobbie_proto::{Reply, Request};
+use jobbie_proto::{Reply, Request, ShardId};
 use jobbie_raft::{AsyncRuntime, Proposal};
 
 use crate::clock::Clock;
 use crate::entry::{EntryBuilder, Pending};
-use crate::limits::{ENTRIES_IN_FLIGHT_MAX, TIMER_JOBS_PER_ENTRY};
+use crate::limits::{BESIDE_REQUESTS, ENTRIES_IN_FLIGHT_MAX, TIMER_JOBS_PER_ENTRY};
 use crate::outgoing::{Answer, Content, Outgoing};
 use crate::shard::Inner;
 use crate::snapshots::Captured;
@@ -27,6 +28,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         let enough = self.pending.borrow().back().map_or(1, |last| last.groups.len());
         (arrived > 0 && arrived >= enough)
             || self.snapshots.is_wanted()
+            || self.mailbox.has_work()
+            || self.state.borrow().has_consequences()
             || self.waiters.borrow().is_stirred()
             || self.next_deadline().is_some_and(|deadline| deadline <= self.now())
     }
@@ -44,15 +47,19 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         let bytes_expected = self.intake.next_bytes().min(bytes_soft);
         let mut entry = EntryBuilder::new(now, first_event, bytes_expected, bytes_soft);
         self.fire_timers(&mut entry);
+        self.advance_operation(&mut entry);
         self.close_idle_sessions(&mut entry);
+        self.take_letters(&mut entry);
         self.take_frames(&mut entry);
+        self.follow(&mut entry);
+        self.note_delivered(&mut entry);
         self.serve_waiters(&mut entry);
         self.end_overdue_waits(&mut entry);
         self.count_state();
         if entry.has_events() {
             self.propose(term, entry).await;
         } else {
-            self.answer_without_entry(entry.outgoing);
+            self.answer_without_entry(entry.outgoing, entry.letters);
             self.capture_without_entry();
         }
     }
@@ -85,6 +92,16 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             if !events.is_empty() {
                 self.absorb(entry, Group { events, ..Group::default() });
             }
+        }
+    }
+
+    /// One step of an operation, a smaller one while requests wait.
+    fn advance_operation(&self, entry: &mut EntryBuilder) {
+        let most = self.config.operation_jobs_per_entry;
+        let limit = if self.intake.depth() == 0 { most } else { most.div_ceil(BESIDE_REQUESTS) };
+        let events = decide_operations(&self.state.borrow(), entry.time, limit, entry.blob());
+        if !events.is_empty() {
+            self.absorb(entry, Group { events, ..Group::default() });
         }
     }
 
@@ -215,6 +232,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 Event::Limited(limited) => waiters.stir(&limited.class.queue),
                 Event::QueueResumed { queue } => waiters.stir(queue),
                 Event::Moved { queue, .. } => waiters.stir(queue),
+                Event::Tied(tie) if matches!(**tie, Tie::Settled { .. }) => waiters.stir_all(),
+                Event::ScheduleFired { queue, .. } => waiters.stir(queue),
                 Event::Released { .. }
                 | Event::LeaseExpired { .. }
                 | Event::Promoted { .. }
@@ -243,14 +262,20 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     }
 
     /// Answers that need no entry of their own still wait for the entries whose effects they show.
-    fn answer_without_entry(self: &Rc<Self>, outgoing: Vec<Outgoing>) {
+    fn answer_without_entry(
+        self: &Rc<Self>,
+        outgoing: Vec<Outgoing>,
+        letters: Vec<(ShardId, Letter)>,
+    ) {
         let mut pending = self.pending.borrow_mut();
         if let Some(last) = pending.back_mut() {
             last.outgoing.extend(outgoing);
+            last.letters.extend(letters);
             return;
         }
         drop(pending);
         outgoing.into_iter().for_each(|outgoing| self.send(outgoing));
+        letters.into_iter().for_each(|(to, letter)| self.post.post(to, letter));
     }
 
     fn capture_without_entry(&self) {
