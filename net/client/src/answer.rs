@@ -3,11 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jobbie_proto::reply::{Failed, QueueStats, ShardStats};
-use jobbie_proto::wire::{EnqueuedRun, JobDetails, LeasedJob, Lookup, ReplyFrame};
-use jobbie_proto::{Code, JobId};
+use jobbie_proto::reply::{
+    Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats,
+};
+use jobbie_proto::wire::{
+    EnqueuedRun, JobDetails, LeasedJob, Lookup, ReplyFrame, ScheduleChanged, ScheduleDetails,
+};
+use jobbie_proto::{BatchId, Code, JobId, Micros};
 
-use crate::{Job, JobInfo};
+use crate::schedule::ScheduleInfo;
+use crate::{Job, JobEvent, JobInfo, PlanInfo};
 
 /// The answer to a request, whole and owned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct Answer {
     pub deletes: Vec<Code>,
     /// One element per job control.
     pub job_controls: Vec<Code>,
+    /// One element per schedule control.
+    pub schedule_controls: Vec<ScheduleChanged>,
     /// Jobs leased.
     pub jobs: Vec<Job>,
     /// One element per lookup; `None` is not found.
@@ -44,21 +51,39 @@ pub struct Answer {
     pub queue_stats: Vec<QueueStats>,
     /// The shard, when asked for.
     pub shard_stats: Option<ShardStats>,
+    /// Batches opened.
+    pub batches: Vec<BatchId>,
+    /// One element per batch to seal.
+    pub batch_seals: Vec<Code>,
+    /// One element per batch to look up.
+    pub batch_lookups: Vec<Result<BatchView, Code>>,
+    /// One element per appended event.
+    pub appended: Vec<Appended>,
+    /// Events of the job whose history was asked for, newest first.
+    pub events: Vec<JobEvent>,
+    /// Schedules asked for.
+    pub schedules: Vec<ScheduleInfo>,
+    /// The next planned times of the one that was looked up.
+    pub schedule_times: Vec<Micros>,
+    /// What became of the operation that was to begin or to end.
+    pub operated: Option<Operated>,
+    /// Operations asked for.
+    pub operations: Vec<OperationView>,
 }
 
 /// One copy of a frame's blob, of which parts are handed out without copying again.
-struct Shared<'a> {
+pub(crate) struct Shared<'a> {
     blob: &'a [u8],
     copy: Bytes,
     queue: Arc<str>,
 }
 
 impl<'a> Shared<'a> {
-    fn new(blob: &'a [u8]) -> Self {
+    pub(crate) fn new(blob: &'a [u8]) -> Self {
         Self { blob, copy: Bytes::copy_from_slice(blob), queue: Arc::from("") }
     }
 
-    fn part(&self, part: &[u8]) -> Bytes {
+    pub(crate) fn part(&self, part: &[u8]) -> Bytes {
         if part.is_empty() {
             return Bytes::new();
         }
@@ -106,6 +131,8 @@ impl<'a> Shared<'a> {
             ended: d.ended,
             lease_expiries: d.lease_expiries,
             then: d.then,
+            waits_for: d.waits_for,
+            batch: d.batch,
             payload: self.part(d.bytes.payload),
             tags: self.part(d.bytes.tags),
             key: self.part(d.bytes.key),
@@ -115,6 +142,7 @@ impl<'a> Shared<'a> {
             checkpoint: self.part(d.bytes.checkpoint),
             hold_reason: self.part(d.bytes.hold_reason),
             hold_by: d.bytes.hold_by.to_owned(),
+            plan: None,
         }
     }
 }
@@ -129,12 +157,29 @@ pub fn jobs(leases: &[LeasedJob<'_>], blob: &[u8]) -> Vec<Job> {
     leases.iter().map(|lease| shared.job(lease)).collect()
 }
 
+fn schedules(found: &[ScheduleDetails<'_>], blob: &[u8]) -> Vec<ScheduleInfo> {
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let shared = Shared::new(blob);
+    let one = |schedule: &ScheduleDetails<'_>| {
+        let of = &schedule.definition;
+        let (payload, tags) = (shared.part(of.payload), shared.part(of.tags));
+        ScheduleInfo::new(schedule, payload, tags, shared.part(of.unique))
+    };
+    found.iter().map(one).collect()
+}
+
 fn lookups(found: &[Lookup<'_>], blob: &[u8]) -> Vec<(JobId, Option<JobInfo>)> {
     if found.is_empty() {
         return Vec::new();
     }
     let mut shared = Shared::new(blob);
-    let one = |l: &Lookup<'_>| (l.job, l.details.as_ref().map(|d| shared.info(l.job, d)));
+    let one = |l: &Lookup<'_>| {
+        let info = l.details.as_ref().map(|d| shared.info(l.job, d));
+        let plan = l.plan.as_ref().map(PlanInfo::from);
+        (l.job, info.map(|info| JobInfo { plan, ..info }))
+    };
     found.iter().map(one).collect()
 }
 
@@ -149,6 +194,7 @@ impl Answer {
             redirect: reply.redirect.to_owned(),
             jobs: jobs(&reply.leases, blob),
             lookups: lookups(&reply.lookups, blob),
+            schedules: schedules(&reply.schedules, blob),
             enqueued: reply.enqueued,
             acks: reply.acks,
             fails: reply.fails,
@@ -157,8 +203,17 @@ impl Answer {
             cancels: reply.cancels,
             deletes: reply.deletes,
             job_controls: reply.job_controls,
+            schedule_controls: reply.schedule_controls,
             queue_stats: reply.queue_stats,
             shard_stats: reply.shard_stats,
+            batches: reply.batches,
+            batch_seals: reply.batch_seals,
+            batch_lookups: reply.batch_lookups,
+            events: crate::plans::events(&reply.events, blob),
+            appended: reply.appended,
+            schedule_times: reply.schedule_times,
+            operated: reply.operated,
+            operations: reply.operations,
         }
     }
 
@@ -168,6 +223,9 @@ impl Answer {
         self.jobs.append(&mut part.jobs);
         self.lookups.append(&mut part.lookups);
         self.queue_stats.append(&mut part.queue_stats);
+        self.events.append(&mut part.events);
+        self.schedules.append(&mut part.schedules);
         self.shard_stats = part.shard_stats;
+        self.operations.append(&mut part.operations);
     }
 }

@@ -1,11 +1,11 @@
 //! Many new jobs: split over shards and requests.
 
 use futures_util::future::join_all;
-use jobbie_proto::request::EnqueueHold;
+use jobbie_proto::request::{EnqueueHold, EnqueuePlan, Plan, Ties};
 use jobbie_proto::wire::Limits;
 use jobbie_proto::{Code, Request, ShardId};
 
-use crate::{Answer, Client, Enqueued, Error, NewJob};
+use crate::{Answer, Client, Enqueued, Error, NewJob, TiedJob};
 
 /// Bytes of one request, so that a large call does not hold up everybody else's.
 const REQUEST_BYTES_SOFT: usize = 1 << 20;
@@ -13,6 +13,8 @@ const REQUEST_BYTES_SOFT: usize = 1 << 20;
 const JOB_OVERHEAD_BYTES: usize = 112;
 /// And its hold.
 const HOLD_OVERHEAD_BYTES: usize = 24;
+/// And its plan, and each kind of events of that.
+const PLAN_OVERHEAD_BYTES: usize = 16;
 
 /// What became of each job, in order.
 pub(crate) fn outcomes(answer: &Answer) -> Vec<Result<Enqueued, Error>> {
@@ -28,31 +30,80 @@ pub(crate) fn outcomes(answer: &Answer) -> Vec<Result<Enqueued, Error>> {
     all
 }
 
-fn bytes(job: &NewJob<'_>) -> usize {
+/// A job to be enqueued, with or without ties.
+pub(crate) trait Item<'a> {
+    fn job(&self) -> NewJob<'a>;
+    /// What ties it to others, if it may have any.
+    fn tied(&self) -> Option<&TiedJob<'a>>;
+}
+
+impl<'a> Item<'a> for NewJob<'a> {
+    fn job(&self) -> NewJob<'a> {
+        *self
+    }
+
+    fn tied(&self) -> Option<&TiedJob<'a>> {
+        None
+    }
+}
+
+impl<'a> Item<'a> for TiedJob<'a> {
+    fn job(&self) -> NewJob<'a> {
+        self.job
+    }
+
+    fn tied(&self) -> Option<&TiedJob<'a>> {
+        Some(self)
+    }
+}
+
+fn all_bytes<'a>(item: &impl Item<'a>) -> usize {
+    let tied = item.tied().map_or(0, |tied| {
+        tied.tie_bytes() + tied.made_later().map(|step| bytes(*step)).sum::<usize>()
+    });
+    bytes(item.job()) + tied
+}
+
+fn bytes(job: NewJob<'_>) -> usize {
     let held = job.1.map_or(0, |hold| hold.reason.len() + hold.by.len() + HOLD_OVERHEAD_BYTES);
+    let kinds = job.2.map_or(0, |plan| {
+        PLAN_OVERHEAD_BYTES
+            + plan.kinds.iter().map(|k| k.name.len() + PLAN_OVERHEAD_BYTES).sum::<usize>()
+    });
     let job = &job.0;
     let keys = job.key.len() + job.unique.len() + job.limit_key.len();
-    job.queue.len() + job.payload.len() + job.tags.len() + keys + held + JOB_OVERHEAD_BYTES
+    job.queue.len() + job.payload.len() + job.tags.len() + keys + held + kinds + JOB_OVERHEAD_BYTES
 }
 
 /// The request that makes these jobs.
-pub(crate) fn request<'a>(jobs: impl IntoIterator<Item = NewJob<'a>>) -> Request<'a> {
-    let (mut enqueues, mut holds) = (Vec::new(), Vec::new());
-    for NewJob(job, hold) in jobs {
+pub(crate) fn request<'a, 'i, I: Item<'a> + 'i>(
+    items: impl IntoIterator<Item = &'i I>,
+) -> Request<'a> {
+    let (mut enqueues, mut holds, mut plans) = (Vec::new(), Vec::new(), Vec::new());
+    let mut ties = Ties::default();
+    for item in items {
         let enqueue = enqueues.len() as u32;
+        if let Some(tied) = item.tied() {
+            tied.add_to(&mut ties, enqueue);
+        }
+        let NewJob(job, hold, plan) = item.job();
+        plans.extend(plan.map(|Plan { deadline_ms, kinds }| {
+            let kinds = kinds.to_vec();
+            EnqueuePlan { enqueue, deadline_ms, kinds }
+        }));
         holds.extend(hold.map(|hold| EnqueueHold { enqueue, hold }));
         enqueues.push(job);
     }
-    Request { enqueues, holds, ..Request::default() }
+    Request { enqueues, holds, plans, ties, ..Request::default() }
 }
 
 /// Positions of `jobs` that go into one request, in order.
-fn split(jobs: &[NewJob<'_>], positions: &[usize], limits: &Limits) -> Vec<Vec<usize>> {
+fn split<'a, I: Item<'a>>(jobs: &[I], positions: &[usize], limits: &Limits) -> Vec<Vec<usize>> {
     let bytes_max = REQUEST_BYTES_SOFT.min(limits.frame_bytes_max as usize);
     let count_max = limits.ops_per_request_max as usize;
     let (mut requests, mut room) = (Vec::<Vec<usize>>::new(), 0);
     for &at in positions {
-        let need = bytes(&jobs[at]);
+        let need = all_bytes(&jobs[at]);
         match requests.last_mut() {
             Some(request) if room >= need && request.len() < count_max => {
                 request.push(at);
@@ -67,17 +118,20 @@ fn split(jobs: &[NewJob<'_>], positions: &[usize], limits: &Limits) -> Vec<Vec<u
     requests
 }
 
-pub(crate) async fn enqueue(client: &Client, jobs: &[NewJob<'_>]) -> Vec<Result<Enqueued, Error>> {
+pub(crate) async fn enqueue<'a, I: Item<'a>>(
+    client: &Client,
+    jobs: &[I],
+) -> Vec<Result<Enqueued, Error>> {
     let topology = client.topology();
     let mut by_shard = vec![Vec::new(); usize::from(topology.shards)];
     for (at, job) in jobs.iter().enumerate() {
-        by_shard[usize::from(topology.shard_of(job.0.queue).0)].push(at);
+        by_shard[usize::from(topology.shard_of(job.job().0.queue).0)].push(at);
     }
     let of_shard = async |(shard, positions): (usize, &Vec<usize>)| {
         let mut done = Vec::with_capacity(positions.len());
         // One after the other, so that jobs of a queue keep their order.
         for request in split(jobs, positions, &topology.limits) {
-            let mut asked = self::request(request.iter().map(|at| jobs[*at]));
+            let mut asked = self::request(request.iter().map(|at| &jobs[*at]));
             let results = match client.request(ShardId(shard as u16), &mut asked).await {
                 Ok(answer) => outcomes(&answer),
                 Err(error) => vec![Err(error); request.len()],

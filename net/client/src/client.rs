@@ -190,7 +190,7 @@ impl Client {
     /// [`Error::Conflict`] when the idempotency key is taken by another job; otherwise see [`Error`].
     pub async fn enqueue(&self, job: &NewJob<'_>) -> Result<Enqueued, Error> {
         let shard = self.inner.topology.shard_of(job.0.queue);
-        let mut request = crate::batch::request([*job]);
+        let mut request = crate::batch::request([job]);
         let answer = self.request(shard, &mut request).await?;
         crate::batch::outcomes(&answer).into_iter().next().unwrap_or_else(|| Err(short_answer()))
     }
@@ -432,7 +432,7 @@ pub(crate) fn deadline(after_ms: u64) -> Instant {
     Instant::now() + Duration::from_millis(after_ms)
 }
 
-fn short_answer() -> Error {
+pub(crate) fn short_answer() -> Error {
     Error::Refused {
         code: Code::BadFrame,
         message: "the server's answer lacks what was asked for".into(),

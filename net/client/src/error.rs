@@ -1,7 +1,7 @@
 //! What can go wrong, and whether it was done all the same.
 
 use jobbie_proto::wire::EncodeError;
-use jobbie_proto::{Code, JobId};
+use jobbie_proto::{BatchId, Code, JobId};
 
 /// What is known of a request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,14 @@ pub enum Error {
     Job {
         /// The job.
         job: JobId,
+        /// Why.
+        code: Code,
+    },
+    /// An operation on a batch changed nothing.
+    #[error("{}: {batch} is unchanged", code.name())]
+    Batch {
+        /// The batch.
+        batch: BatchId,
         /// Why.
         code: Code,
     },
@@ -106,6 +114,7 @@ impl Error {
             Self::Refused { code: Code::Unavailable | Code::SessionGone, .. } => Outcome::Unknown,
             Self::Refused { .. }
             | Self::Job { .. }
+            | Self::Batch { .. }
             | Self::Conflict { .. }
             | Self::ConnectionRefused { .. }
             | Self::Invalid(_)

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use jobbie_proto::event::{BackoffKind, HoldEnd};
 use jobbie_proto::limits;
 use jobbie_proto::reply::JobState;
-use jobbie_proto::request::{Enqueue, Hold, JobRef, When};
-use jobbie_proto::{JobId, LeaseToken, Micros};
+use jobbie_proto::request::{Enqueue, Hold, JobRef, Plan, When};
+use jobbie_proto::{BatchId, JobId, LeaseToken, Micros};
+
+use crate::PlanInfo;
 
 /// A job to be enqueued, with the server's defaults until told otherwise.
 ///
@@ -22,7 +24,11 @@ use jobbie_proto::{JobId, LeaseToken, Micros};
 ///     .key(b"welcome-ann", Duration::from_secs(3600));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NewJob<'a>(pub(crate) Enqueue<'a>, pub(crate) Option<Hold<'a>>);
+pub struct NewJob<'a>(
+    pub(crate) Enqueue<'a>,
+    pub(crate) Option<Hold<'a>>,
+    pub(crate) Option<Plan<'a>>,
+);
 
 impl<'a> From<NewJob<'a>> for Enqueue<'a> {
     fn from(job: NewJob<'a>) -> Self {
@@ -55,7 +61,7 @@ impl<'a> NewJob<'a> {
             expire_after_ms: 0,
             when: When::Now,
         };
-        Self(enqueue, None)
+        Self(enqueue, None, None)
     }
 
     /// Tier: 0 critical, 1 high, 2 normal (the default). A lower number always goes first.
@@ -141,6 +147,13 @@ impl<'a> NewJob<'a> {
         self.1 = Some(hold);
         self
     }
+
+    /// Waits for events ([`crate::Client::append`]) instead of a worker. Has no time and no hold.
+    #[must_use]
+    pub fn plan(mut self, plan: Plan<'a>) -> Self {
+        self.2 = Some(plan);
+        self
+    }
 }
 
 /// A job that is in the server's log.
@@ -209,7 +222,7 @@ pub struct JobInfo {
     pub backoff_cap_ms: u32,
     /// The lease it is under; 0 when not active.
     pub token: LeaseToken,
-    /// End of the lease (active) or time of the next step (scheduled, retrying, held); 0 otherwise.
+    /// End of the lease (active) or time of the next step (scheduled, retrying, held, planned); 0 otherwise.
     pub due: Micros,
     /// When it dies unless finished; 0 is never.
     pub expire_at: Micros,
@@ -219,6 +232,10 @@ pub struct JobInfo {
     pub lease_expiries: u32,
     /// What becomes of it at `due` while it is held.
     pub then: HoldEnd,
+    /// Jobs that it waits for; while there are any it is scheduled, or held.
+    pub waits_for: u32,
+    /// The batch that counts it when it ends.
+    pub batch: Option<BatchId>,
     /// What its worker gets.
     pub payload: Bytes,
     /// Tags.
@@ -237,4 +254,6 @@ pub struct JobInfo {
     pub hold_reason: Bytes,
     /// Who held it last.
     pub hold_by: String,
+    /// Its plan, if it has one.
+    pub plan: Option<PlanInfo>,
 }

@@ -28,6 +28,10 @@ mod error;
 mod in_flight;
 mod job;
 mod link;
+mod operation;
+mod plans;
+mod schedule;
+mod ties;
 mod topology;
 mod worker;
 
@@ -36,10 +40,20 @@ pub use client::{Beat, Client, FailedJob, FetchOptions};
 pub use config::Config;
 pub use error::{Error, Outcome};
 pub use job::{Enqueued, Job, JobInfo, NewJob};
+pub use operation::{Operation, Progress};
+pub use plans::{JobEvent, PlanInfo};
+pub use schedule::{NewSchedule, ScheduleInfo};
+pub use ties::TiedJob;
 pub use topology::Topology;
 pub use worker::{JobContext, JobError, Report, Worker, WorkerBuilder};
 
-pub use jobbie_proto::event::{BackoffKind, HoldEnd, QueueSettings, Sharing};
-pub use jobbie_proto::reply::{JobState, QueueStats, ShardStats};
-pub use jobbie_proto::request::{Hold, JobRef};
-pub use jobbie_proto::{Code, JobId, LeaseToken, Micros, ShardId};
+pub use jobbie_proto::event::{
+    BackoffKind, BulkAction, HoldEnd, JobFilter, Missed, QueueSettings, Sharing, Task,
+};
+pub use jobbie_proto::id::OperationRef;
+pub use jobbie_proto::plan::{Effect, Need, PlanStatus};
+pub use jobbie_proto::reply::{
+    Appended, BatchView, JobState, KindView, OperationStatus, OperationView, QueueStats, ShardStats,
+};
+pub use jobbie_proto::request::{Append, Expected, Hold, JobRef, Plan};
+pub use jobbie_proto::{BatchId, Code, EventSeq, JobId, LeaseToken, Micros, OperationId, ShardId};

@@ -39,19 +39,24 @@ impl<E: std::error::Error> From<E> for JobError {
     }
 }
 
-/// Tells a handler to stop.
+/// Between a handler and its worker: whether it is to stop, and whether its chain ends with it.
 #[derive(Debug, Default)]
-pub(crate) struct CancelSignal {
+pub(crate) struct Signals {
     set: AtomicBool,
+    ends_chain: AtomicBool,
     notify: Notify,
 }
 
-impl CancelSignal {
+impl Signals {
     /// Returns whether it was not set before.
     pub(crate) fn set(&self) -> bool {
         let first = !self.set.swap(true, Ordering::SeqCst);
         self.notify.notify_waiters();
         first
+    }
+
+    pub(crate) fn ends_chain(&self) -> bool {
+        self.ends_chain.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_set(&self) -> bool {
@@ -63,7 +68,7 @@ impl CancelSignal {
 pub struct JobContext {
     pub(super) job: Job,
     pub(super) link: Arc<Link>,
-    pub(super) cancel: Arc<CancelSignal>,
+    pub(super) cancel: Arc<Signals>,
 }
 
 impl std::fmt::Debug for JobContext {
@@ -113,6 +118,11 @@ impl JobContext {
     #[must_use]
     pub fn resumed_from(&self) -> &Bytes {
         &self.job.checkpoint
+    }
+
+    /// Ends the job's chain with it, if it succeeds: of what comes after it, only the handler of the chain's end is enqueued.
+    pub fn end_chain(&self) {
+        self.cancel.ends_chain.store(true, Ordering::Relaxed);
     }
 
     /// The job and its lease.

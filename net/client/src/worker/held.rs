@@ -7,13 +7,13 @@ use jobbie_proto::LeaseToken;
 use jobbie_proto::request::JobRef;
 use tokio::task::AbortHandle;
 
-use super::context::CancelSignal;
+use super::context::Signals;
 use crate::Job;
 
 /// A job whose handler runs.
 pub(super) struct Running {
     pub(super) lease: JobRef,
-    pub(super) cancel: Arc<CancelSignal>,
+    pub(super) cancel: Arc<Signals>,
     pub(super) task: AbortHandle,
 }
 

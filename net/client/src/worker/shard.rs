@@ -14,7 +14,7 @@ use jobbie_proto::{Code, LeaseToken, Request, ShardId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::context::{CancelSignal, JobContext, JobError};
+use super::context::{JobContext, JobError, Signals};
 use super::held::{Held, Running};
 use super::{Handled, Handler, LAST_WORDS, Report, Settings, Stop};
 use crate::client::done;
@@ -41,6 +41,7 @@ pub(super) struct Place {
 struct Finished {
     lease: JobRef,
     result: Handled,
+    ends_chain: bool,
 }
 
 /// A request under way and what comes of it.
@@ -191,7 +192,7 @@ impl Shard {
     fn begin(&mut self) {
         while self.held.running.len() < self.settings.concurrency as usize {
             let Some(job) = self.held.waiting.pop_front() else { return };
-            let (lease, cancel) = (job.lease(), Arc::new(CancelSignal::default()));
+            let (lease, cancel) = (job.lease(), Arc::new(Signals::default()));
             let Some((_, handler)) = self.queues.iter().find(|(queue, _)| **queue == *job.queue)
             else {
                 // Nobody asked for this queue: it is for another worker.
@@ -219,7 +220,8 @@ impl Shard {
             free += 1;
             if !running.cancel.is_set() {
                 let result = fitting(result);
-                self.finished.push(Finished { lease: running.lease, result });
+                let (lease, ends_chain) = (running.lease, running.cancel.ends_chain());
+                self.finished.push(Finished { lease, result, ends_chain });
             }
         }
         self.flush();
@@ -380,7 +382,12 @@ async fn send_results(link: &Link, finished: &[Finished]) -> Result<Answer, Erro
     let mut request = Request::default();
     for one in finished {
         match &one.result {
-            Ok(result) => request.acks.push(Ack { job: one.lease, result }),
+            Ok(result) => {
+                if one.ends_chain {
+                    request.ties.exits.push(request.acks.len() as u32);
+                }
+                request.acks.push(Ack { job: one.lease, result });
+            }
             Err(error) => request.fails.push(Fail {
                 job: one.lease,
                 error: error.message.as_bytes(),

@@ -340,7 +340,7 @@ impl Peer {
             payload: &bytes[nth],
             ..LeaseBytes::default()
         };
-        let stats = StatsAnswer { queues: &queues, shard };
+        let stats = StatsAnswer { queues: &queues, shard, ..StatsAnswer::default() };
         self.encoder.reply(&mut self.out, &head, reply, source, lookups, stats).unwrap();
     }
 
