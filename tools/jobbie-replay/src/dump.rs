@@ -1,5 +1,9 @@
 //! `dump`: every event as a line of JSON, one line for each event sequence number.
 
+mod ties;
+
+mod schedules;
+
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -7,7 +11,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jobbie_io::runtime::block_on;
 use jobbie_log::{Entry, EntryKind};
-use jobbie_proto::event::{Blob, Class, EnqueuedJob, FailOutcome, Group, codec};
+use jobbie_proto::event::{
+    Blob, Class, EnqueuedJob, ExpectedKind, FailOutcome, Group, StartedOperation, codec,
+};
+use jobbie_proto::reply::JobState;
 use jobbie_proto::{Event, JobId, JobSeq, ShardId};
 use serde_json::{Map, Value, json};
 
@@ -158,6 +165,7 @@ impl Lines<'_> {
             Event::Retried { jobs } => each("retried", jobs),
             Event::Requeued { jobs } => each("requeued", jobs),
             Event::Purged { jobs } => each("purged", jobs),
+            Event::PlanTimedOut { jobs } => each("plan_timed_out", jobs),
             Event::Prioritized { jobs, priority } => {
                 let with = |mut one: Fields| {
                     one.insert("priority".into(), (*priority).into());
@@ -184,6 +192,7 @@ impl Lines<'_> {
                 };
                 jobs.iter().map(one).collect()
             }
+            Event::Tied(tie) => self.tie(tie),
             single => vec![fields(self.single(single))],
         }
     }
@@ -228,6 +237,12 @@ impl Lines<'_> {
                     "error": self.blob(*error), "backtrace": self.blob(*backtrace),
                 })
             }
+            Event::ScheduleSet(_)
+            | Event::SchedulePaused { .. }
+            | Event::ScheduleResumed { .. }
+            | Event::ScheduleDeleted { .. }
+            | Event::ScheduleFired { .. }
+            | Event::ScheduleSkipped { .. } => self.schedule(event),
             Event::Held { job, until, then, reason, by } => json!({
                 "event": "held", "job": job.0, "until_us": until.0,
                 "then": format!("{then:?}").to_lowercase(),
@@ -258,6 +273,17 @@ impl Lines<'_> {
             Event::KeyWeighed { queue, key, weight } => json!({
                 "event": "key_weighed", "queue": queue, "key": key, "weight": weight,
             }),
+            Event::OperationStarted(started) => self.operation_started(started),
+            Event::OperationAdvanced { operation, cursor, looked_at, applied, skipped } => json!({
+                "event": "operation_advanced", "operation": operation.0, "cursor": cursor,
+                "looked_at": looked_at, "applied": applied, "skipped": skipped,
+            }),
+            Event::OperationEnded { operation, cancelled } => json!({
+                "event": "operation_ended", "operation": operation.0, "cancelled": cancelled,
+            }),
+            Event::OperationRefused { operation, code } => json!({
+                "event": "operation_refused", "operation": operation.0, "code": code.name(),
+            }),
             Event::QueuePaused { queue } => json!({ "event": "queue_paused", "queue": queue }),
             Event::QueueResumed { queue } => json!({ "event": "queue_resumed", "queue": queue }),
             Event::Ignored { job, token, late, code } => json!({
@@ -267,8 +293,41 @@ impl Lines<'_> {
             Event::Refused { job, code, asked: _ } => {
                 json!({ "event": "refused", "job": job.0, "code": code.name() })
             }
+            Event::Planned(planned) => {
+                let kind = |kind: &ExpectedKind| {
+                    json!({
+                        "kind": kind.name, "need": kind.need.name(), "count": kind.count,
+                        "deadline_ms": kind.deadline_ms,
+                    })
+                };
+                json!({
+                    "event": "planned", "job": planned.job.0, "deadline_ms": planned.deadline_ms,
+                    "kinds": planned.kinds.iter().map(kind).collect::<Vec<_>>(),
+                })
+            }
+            Event::Appended(appended) => json!({
+                "event": "appended", "job": appended.job.0, "effect": appended.effect.name(),
+                "kind": self.text(appended.kind), "id": self.blob(appended.id),
+                "data": self.blob(appended.data), "source": self.text(appended.source),
+                "trace": self.text(appended.trace), "previous": appended.previous.0,
+            }),
             list => unreachable!("{list:?} has a line for each of its jobs"),
         }
+    }
+
+    fn operation_started(&self, started: &StartedOperation) -> Value {
+        let filter = started.task.filter();
+        let states =
+            JobState::ALL.iter().filter(|state| filter.states != 0 && filter.wants(**state));
+        json!({
+            "event": "operation_started", "does": started.task.name(),
+            "dry_run": started.task.is_dry_run(), "jobs": started.jobs.len(),
+            "unknown": started.unknown, "below": started.below.0, "queue": filter.queue,
+            "states": states.map(|state| state.name()).collect::<Vec<_>>(),
+            "priority": filter.priority, "limit_key": filter.limit_key,
+            "created_after_ms": filter.created_after_ms,
+            "created_before_ms": filter.created_before_ms,
+        })
     }
 
     fn text(&self, of: Blob) -> Value {
@@ -277,8 +336,11 @@ impl Lines<'_> {
 
     /// Contents may be private: their size is what is shown unless they are asked for.
     fn blob(&self, of: Blob) -> Value {
-        let bytes = of.of(self.blob);
-        if of.is_empty() {
+        self.bytes(of.of(self.blob))
+    }
+
+    fn bytes(&self, bytes: &[u8]) -> Value {
+        if bytes.is_empty() {
             return Value::Null;
         }
         if !self.options.payloads {

@@ -8,7 +8,7 @@ use jobbie_core::State;
 use jobbie_io::runtime::block_on;
 use jobbie_log::{Entry, EntryKind};
 use jobbie_proto::event::codec;
-use jobbie_proto::reply::JobState;
+use jobbie_proto::reply::{JOB_STATES, JobState};
 use jobbie_proto::{Micros, ShardId};
 use serde_json::{Map, Value, json};
 
@@ -124,7 +124,7 @@ fn absorb(log: &Path, state: &mut State, entry: &Entry) -> Result<(), ReplayErro
 
 fn summary(shard: u32, snapshot: Option<u64>, last_index: Option<u64>, state: &State) -> Value {
     let stats = state.stats();
-    let mut totals = [0_u64; 8];
+    let mut totals = [0_u64; JOB_STATES];
     let mut queues = 0_u64;
     for queue in state.queues("", "") {
         queues += 1;
@@ -132,18 +132,8 @@ fn summary(shard: u32, snapshot: Option<u64>, last_index: Option<u64>, state: &S
             *total += count;
         }
     }
-    let states = [
-        JobState::Pending,
-        JobState::Scheduled,
-        JobState::Active,
-        JobState::Retrying,
-        JobState::Held,
-        JobState::Completed,
-        JobState::Dead,
-        JobState::Cancelled,
-    ];
     let jobs: Map<String, Value> =
-        states.iter().map(|s| (s.name().to_owned(), totals[*s as usize].into())).collect();
+        JobState::ALL.iter().map(|s| (s.name().to_owned(), totals[*s as usize].into())).collect();
     json!({
         "shard": shard,
         "from_snapshot": snapshot,

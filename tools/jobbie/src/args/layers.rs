@@ -78,10 +78,11 @@ fn command() -> clap::Command {
     with_variables(Cli::command())
 }
 
-/// Long names of a command's flags.
+/// Long names of a command's flags, with those of the commands below it: they share its table.
 fn flags(command: &clap::Command) -> Vec<&str> {
     let longs = command.get_arguments().filter_map(|arg| arg.get_long());
-    longs.filter(|long| !["help", "version", "config"].contains(long)).collect()
+    let own = longs.filter(|long| !["help", "version", "config"].contains(long));
+    own.chain(command.get_subcommands().flat_map(flags)).collect()
 }
 
 /// Every table and key of the file means something, also those of other commands.
@@ -136,7 +137,11 @@ fn missing(
     file: &toml::Table,
     path: &Path,
 ) -> Result<Vec<OsString>, UsageError> {
-    let sub = command.find_subcommand(name).expect("clap found it");
+    let mut sub = command.find_subcommand(name).expect("clap found it");
+    let mut given = given;
+    while let Some((below, its)) = given.subcommand() {
+        (sub, given) = (sub.find_subcommand(below).expect("clap found it"), its);
+    }
     let mut extra = Vec::new();
     for arg in sub.get_arguments() {
         let Some(long) = arg.get_long() else { continue };
@@ -173,6 +178,7 @@ fn with_extra(mut argv: Vec<OsString>, extra: Vec<OsString>) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::ScheduleCommand;
     use crate::args::{Command, Durability, ServerArgs};
 
     fn with_file(text: &str, args: &[&str]) -> Result<Cli, UsageError> {
@@ -203,7 +209,9 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_variable() {
-        for sub in command().get_subcommands() {
+        let all = command();
+        let below = all.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for sub in all.get_subcommands().chain(below) {
             for arg in sub.get_arguments().filter(|a| a.get_long().is_some_and(|l| l != "help")) {
                 let long = arg.get_long().unwrap_or_default();
                 let expected = format!("JOBBIE_{}", long.replace('-', "_").to_uppercase());
@@ -233,6 +241,19 @@ mod tests {
         assert_eq!(args.client.addr, "h:2");
         assert_eq!(args.client.output, crate::args::Output::Json);
         assert_eq!(args.error, "-x");
+    }
+
+    #[test]
+    fn commands_below_a_command_share_its_table() {
+        let file = "[client]\naddr = \"h:1\"\n[schedule]\nzone = \"Europe/Berlin\"\nnext = 7\n";
+        let cli = with_file(file, &["schedule", "set", "q", "n", "@daily", "p"]).expect("is right");
+        let Command::Schedule(ScheduleCommand::Set(args)) = cli.command else { panic!("not set") };
+        assert_eq!((&*args.zone, &*args.schedule.client.addr), ("Europe/Berlin", "h:1"));
+        let cli = with_file(file, &["schedule", "show", "q", "n"]).expect("is right");
+        let Command::Schedule(ScheduleCommand::Show(args)) = cli.command else { panic!("no show") };
+        assert_eq!(args.next, 7);
+        let hint = refused("[schedule]\nzones = 1\n", &["version"]);
+        assert_eq!(hint, "unknown key \"schedule.zones\"; did you mean \"schedule.zone\"?");
     }
 
     #[test]

@@ -2,6 +2,10 @@
 //! file named by `--config`; a flag beats its variable, which beats the file, which beats the default.
 
 mod layers;
+mod operations;
+mod plans;
+mod schedules;
+mod ties;
 mod units;
 
 use std::net::SocketAddr;
@@ -11,6 +15,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jobbie_proto::{JobId, limits};
 
 pub(crate) use layers::{UsageError, parse};
+pub(crate) use operations::{
+    Action, BulkArgs, ClearArgs, DestroyArgs, FilterArgs, OperationsArgs, State, WaitArgs,
+};
+pub(crate) use plans::{EventArgs, EventsArgs, PlanArgs, Verb};
+pub(crate) use schedules::{
+    MissedRuns, ScheduleArgs, ScheduleCommand, SchedulesArgs, SetScheduleArgs, ShowScheduleArgs,
+};
+pub(crate) use ties::{BatchArgs, BatchVerb, OpenArgs, SealArgs, ShowArgs, Step, TieArgs};
 pub(crate) use units::{Durability, bytes, durability, queue_name};
 
 /// The default address, of the server and of those who look for it.
@@ -38,7 +50,7 @@ pub(crate) enum Command {
     /// Run the server
     Server(ServerArgs),
     /// Create a job and print its id
-    Enqueue(EnqueueArgs),
+    Enqueue(Box<EnqueueArgs>),
     /// Take jobs from queues, as a worker does
     Fetch(FetchArgs),
     /// Finish a fetched job
@@ -67,6 +79,12 @@ pub(crate) enum Command {
     Prioritize(PrioritizeArgs),
     /// Give a job that waits another payload
     Replace(ReplaceArgs),
+    /// Open, seal and show batches of jobs
+    Batch(BatchArgs),
+    /// Tell a planned job of something that happened
+    Event(EventArgs),
+    /// List the events of a planned job, newest first
+    Events(EventsArgs),
     /// List queues and their counts
     Queues(QueuesArgs),
     /// Stop handing out a queue's jobs
@@ -81,6 +99,19 @@ pub(crate) enum Command {
     Limit(LimitArgs),
     /// Give a limit key of a queue another share
     Weigh(WeighArgs),
+    /// List schedules
+    Schedules(SchedulesArgs),
+    /// Make a job again and again, by the clock of a time zone
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// Remove the pending and scheduled jobs of a queue
+    Clear(ClearArgs),
+    /// Remove a queue: all of its jobs, settings and keys
+    Destroy(DestroyArgs),
+    /// Do one thing to many jobs
+    Bulk(BulkArgs),
+    /// List what is being done to many jobs, or end it
+    Operations(OperationsArgs),
     /// Show the server's shards
     Status(StatusArgs),
     /// Print the version
@@ -165,25 +196,12 @@ pub(crate) enum Backoff {
     Exponential,
 }
 
+/// What jobs have beside their payload, whether they are enqueued or made by a schedule.
 #[derive(Debug, Args)]
-pub(crate) struct EnqueueArgs {
-    #[command(flatten)]
-    pub(crate) client: ClientArgs,
-    /// Queue
-    #[arg(value_parser = queue_name)]
-    pub(crate) queue: String,
-    /// What the worker gets: a text, `@file`, or `-` for standard input; `@@text` is the text `@text`
-    #[arg(default_value = "-")]
-    pub(crate) payload: String,
+pub(crate) struct JobOptions {
     /// Tier: 0 critical, 1 high, 2 normal
     #[arg(long, default_value_t = limits::PRIORITY_DEFAULT, value_parser = clap::value_parser!(u8).range(..i64::from(limits::PRIORITY_TIERS)))]
     pub(crate) priority: u8,
-    /// Wait this long before the first attempt, in milliseconds
-    #[arg(long, value_name = "MS", conflicts_with = "at_ms")]
-    pub(crate) delay_ms: Option<u64>,
-    /// Not before this time, in milliseconds since 1970
-    #[arg(long, value_name = "MS")]
-    pub(crate) at_ms: Option<u64>,
     /// Attempts in all
     #[arg(long, default_value_t = limits::ATTEMPTS_DEFAULT, value_name = "N")]
     pub(crate) max_retries: u32,
@@ -202,12 +220,6 @@ pub(crate) struct EnqueueArgs {
     /// Anything to find the job by, such as a JSON object
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) tags: String,
-    /// Idempotency key: a repeat gives the same job
-    #[arg(long, default_value = "", value_name = "TEXT")]
-    pub(crate) key: String,
-    /// How long the key is remembered, in milliseconds
-    #[arg(long, default_value_t = limits::KEY_MS_DEFAULT, value_name = "MS")]
-    pub(crate) key_ms: u64,
     /// Unique key: while a job of the queue with this key has not ended, its id is printed and no other is made
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) unique_key: String,
@@ -217,11 +229,41 @@ pub(crate) struct EnqueueArgs {
     /// Who the job is for, such as a tenant; the queue may limit the jobs of each and share fairly between them
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) limit_key: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnqueueArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Queue
+    #[arg(value_parser = queue_name)]
+    pub(crate) queue: String,
+    /// What the worker gets: a text, `@file`, or `-` for standard input; `@@text` is the text `@text`
+    #[arg(default_value = "-")]
+    pub(crate) payload: String,
+    /// Wait this long before the first attempt, in milliseconds
+    #[arg(long, value_name = "MS", conflicts_with = "at_ms")]
+    pub(crate) delay_ms: Option<u64>,
+    /// Not before this time, in milliseconds since 1970
+    #[arg(long, value_name = "MS")]
+    pub(crate) at_ms: Option<u64>,
+    /// Idempotency key: a repeat gives the same job
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub(crate) key: String,
+    /// How long the key is remembered, in milliseconds
+    #[arg(long, default_value_t = limits::KEY_MS_DEFAULT, value_name = "MS")]
+    pub(crate) key_ms: u64,
+    #[command(flatten)]
+    pub(crate) options: JobOptions,
     /// Let the job wait for a human first, for this reason
     #[arg(long, value_name = "REASON")]
     pub(crate) hold: Option<String>,
     #[command(flatten)]
     pub(crate) timeout: HoldTimeoutArgs,
+    #[command(flatten)]
+    pub(crate) plan: PlanArgs,
+    #[command(flatten)]
+    pub(crate) ties: TieArgs,
 }
 
 /// What happens to a held job by itself.
@@ -358,6 +400,9 @@ pub(crate) struct AckArgs {
     /// What came out: a text, `@file`, or `-` for standard input
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) result: String,
+    /// End the job's chain with it: of what comes after it, only the handler of the chain's end is enqueued
+    #[arg(long)]
+    pub(crate) end_chain: bool,
 }
 
 #[derive(Debug, Args)]

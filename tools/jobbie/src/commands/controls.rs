@@ -1,6 +1,7 @@
 //! What operators do with jobs.
 
 use jobbie_proto::event::HoldEnd;
+use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{Hold, JobAction, JobControl};
 use jobbie_proto::{Code, JobId, Request};
 
@@ -14,43 +15,43 @@ use crate::exit::Exit;
 use crate::output::Rows;
 
 pub(super) fn retry(args: &JobsArgs) -> Result<Exit, CallError> {
-    control(&args.client, &args.jobs, JobAction::Retry, "pending")
+    control(&args.client, &args.jobs, JobAction::Retry, None)
 }
 
 pub(super) fn requeue(args: &JobsArgs) -> Result<Exit, CallError> {
-    control(&args.client, &args.jobs, JobAction::Requeue, "pending")
+    control(&args.client, &args.jobs, JobAction::Requeue, None)
 }
 
 pub(super) fn hold(args: &HoldArgs) -> Result<Exit, CallError> {
     let by = by(args.by.by.as_deref());
     let hold = hold_for(&args.reason, &by, &args.timeout);
-    control(&args.jobs.client, &args.jobs.jobs, JobAction::Hold(hold), "held")
+    control(&args.jobs.client, &args.jobs.jobs, JobAction::Hold(hold), Some("held"))
 }
 
 pub(super) fn approve(args: &ApproveArgs) -> Result<Exit, CallError> {
     let by = by(args.by.by.as_deref());
     let action = JobAction::Approve { note: args.note.as_bytes(), by: &by };
-    control(&args.jobs.client, &args.jobs.jobs, action, "pending")
+    control(&args.jobs.client, &args.jobs.jobs, action, Some("pending"))
 }
 
 pub(super) fn reject(args: &RejectArgs) -> Result<Exit, CallError> {
     let by = by(args.by.by.as_deref());
     let action = JobAction::Reject { reason: args.reason.as_bytes(), by: &by };
-    control(&args.jobs.client, &args.jobs.jobs, action, "dead")
+    control(&args.jobs.client, &args.jobs.jobs, action, Some("dead"))
 }
 
 pub(super) fn move_job(args: &MoveArgs) -> Result<Exit, CallError> {
-    control(&args.client, &[args.job], JobAction::Move { queue: &args.queue }, "moved")
+    control(&args.client, &[args.job], JobAction::Move { queue: &args.queue }, Some("moved"))
 }
 
 pub(super) fn prioritize(args: &PrioritizeArgs) -> Result<Exit, CallError> {
     let action = JobAction::Prioritize { priority: args.priority };
-    control(&args.jobs.client, &args.jobs.jobs, action, "prioritized")
+    control(&args.jobs.client, &args.jobs.jobs, action, Some("prioritized"))
 }
 
 pub(super) fn replace(args: &ReplaceArgs) -> Result<Exit, CallError> {
     let payload = bytes(&args.payload)?;
-    control(&args.client, &[args.job], JobAction::Replace { payload: &payload }, "replaced")
+    control(&args.client, &[args.job], JobAction::Replace { payload: &payload }, Some("replaced"))
 }
 
 /// What a hold says, from its flags.
@@ -68,27 +69,31 @@ pub(super) fn by(named: Option<&str>) -> String {
     named.map_or_else(|| std::env::var("USER").unwrap_or_default(), str::to_owned)
 }
 
-/// Does one thing to each job and says what came of it. The first refusal is the command's.
+/// Does one thing to each job and says what came of it, which is the state that it is in then unless `done` says it. The
+/// first refusal is the command's.
 fn control(
     client: &ClientArgs,
     jobs: &[JobId],
     action: JobAction<'_>,
-    done: &str,
+    done: Option<&str>,
 ) -> Result<Exit, CallError> {
     let mut server = Server::connect(client, None)?;
     let mut rows = Rows::new(&["job", "result"]);
     let mut refused = None;
     for &job in jobs {
         let job_controls = vec![JobControl { job, action }];
-        let mut request = Request { job_controls, ..Request::default() };
-        let mut code = None;
+        let lookups = if done.is_none() { vec![job] } else { Vec::new() };
+        let mut request = Request { job_controls, lookups, ..Request::default() };
+        let (mut code, mut state) = (None, None);
         server.call(job.shard(), &mut request, |reply| {
             code = code.or(reply.job_controls.first().copied());
+            state = state.or(reply.lookups.first().and_then(|lookup| lookup.details?.state.into()));
         })?;
         let code = code.ok_or_else(|| CallError::Lost {
             addr: client.addr.clone(),
             reason: "its answer says nothing of the job".into(),
         })?;
+        let done = done.or(state.map(JobState::name)).unwrap_or_default();
         let result = if code == Code::Ok { done } else { code.name() };
         rows.push(vec![job.to_string().into(), result.into()]);
         if code != Code::Ok && refused.is_none() {

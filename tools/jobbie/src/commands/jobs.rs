@@ -3,40 +3,45 @@
 use std::time::Duration;
 
 use jobbie_proto::event::{BackoffKind, HoldEnd};
-use jobbie_proto::request::{Ack, Enqueue, EnqueueHold, Fail, Fetch, JobRef, When};
+use jobbie_proto::request::{Ack, Enqueue, EnqueueHold, Fail, Fetch, JobRef, Ties, When};
 use jobbie_proto::wire::{JobDetails, LeasedJob, Lookup};
 use jobbie_proto::{Code, JobId, LeaseToken, Micros, Request};
 use serde_json::{Value, json};
 
-use super::{bytes, controls, print_failed};
+use super::{bytes, controls, plans, print_failed, ties};
 use crate::args::{AckArgs, Backoff, EnqueueArgs, FailArgs, FetchArgs, JobArgs, Output};
 use crate::call::{CallError, Server, explain};
 use crate::exit::Exit;
 use crate::output::{self, Rows, some_bytes};
 
+pub(super) fn backoff(named: Backoff) -> BackoffKind {
+    match named {
+        Backoff::None => BackoffKind::None,
+        Backoff::Fixed => BackoffKind::Fixed,
+        Backoff::Linear => BackoffKind::Linear,
+        Backoff::Exponential => BackoffKind::Exponential,
+    }
+}
+
 pub(super) fn enqueue(args: &EnqueueArgs) -> Result<Exit, CallError> {
     let payload = bytes(&args.payload)?;
     let mut server = Server::connect(&args.client, None)?;
+    let options = &args.options;
     let job = Enqueue {
         queue: &args.queue,
         payload: &payload,
-        tags: args.tags.as_bytes(),
+        tags: options.tags.as_bytes(),
         key: args.key.as_bytes(),
         key_ms: args.key_ms,
-        unique: args.unique_key.as_bytes(),
-        unique_ms: args.unique_ms,
-        limit_key: &args.limit_key,
-        priority: args.priority,
-        max_retries: args.max_retries,
-        backoff: match args.backoff {
-            Backoff::None => BackoffKind::None,
-            Backoff::Fixed => BackoffKind::Fixed,
-            Backoff::Linear => BackoffKind::Linear,
-            Backoff::Exponential => BackoffKind::Exponential,
-        },
-        backoff_base_ms: args.backoff_base_ms,
-        backoff_cap_ms: args.backoff_cap_ms,
-        expire_after_ms: args.expire_after_ms,
+        unique: options.unique_key.as_bytes(),
+        unique_ms: options.unique_ms,
+        limit_key: &options.limit_key,
+        priority: options.priority,
+        max_retries: options.max_retries,
+        backoff: backoff(options.backoff),
+        backoff_base_ms: options.backoff_base_ms,
+        backoff_cap_ms: options.backoff_cap_ms,
+        expire_after_ms: options.expire_after_ms,
         when: match (args.delay_ms, args.at_ms) {
             (Some(ms), _) => When::DelayMs(ms),
             (None, Some(ms)) => When::At(Micros(ms.saturating_mul(1000))),
@@ -54,7 +59,9 @@ pub(super) fn enqueue(args: &EnqueueArgs) -> Result<Exit, CallError> {
         ));
     }
     let holds = hold.into_iter().collect();
-    let mut request = Request { enqueues: vec![job], holds, ..Request::default() };
+    let plans = plans::plan_for(&args.plan);
+    let ties = ties::ties_for(&args.ties);
+    let mut request = Request { enqueues: vec![job], holds, plans, ties, ..Request::default() };
     let mut run = None;
     let shard = server.shard_of(&args.queue);
     server.call(shard, &mut request, |reply| run = run.or(reply.enqueued.first().copied()))?;
@@ -132,7 +139,10 @@ pub(super) fn ack(args: &AckArgs) -> Result<Exit, CallError> {
     let result = bytes(&args.result)?;
     let mut server = Server::connect(&args.client, None)?;
     let job = JobRef { job: args.job, token: LeaseToken(args.lease_token) };
-    let mut request = Request { acks: vec![Ack { job, result: &result }], ..Request::default() };
+    let exits = if args.end_chain { vec![0] } else { Vec::new() };
+    let ties = Ties { exits, ..Ties::default() };
+    let mut request =
+        Request { acks: vec![Ack { job, result: &result }], ties, ..Request::default() };
     let mut code = None;
     server.call(args.job.shard(), &mut request, |reply| {
         code = code.or(reply.acks.first().copied())
@@ -191,11 +201,16 @@ pub(super) fn inspect(args: &JobArgs) -> Result<Exit, CallError> {
         found = found.take().or_else(|| reply.lookups.first().and_then(view));
     })?;
     let found = found.ok_or_else(|| refused(Code::NotFound))?;
-    match args.client.output {
-        Output::Json => println!("{found}"),
+    print_fields(&found, args.client.output)
+}
+
+/// Prints one object, field by field.
+pub(super) fn print_fields(object: &Value, output: Output) -> Result<Exit, CallError> {
+    match output {
+        Output::Json => println!("{object}"),
         Output::Table => {
             let mut rows = Rows::new(&["field", "value"]);
-            for (field, value) in found.as_object().into_iter().flatten() {
+            for (field, value) in object.as_object().into_iter().flatten() {
                 rows.push(vec![field.as_str().into(), value.clone()]);
             }
             rows.print(Output::Table).map_err(print_failed)?;
@@ -236,6 +251,9 @@ fn view(lookup: &Lookup<'_>) -> Option<Value> {
             HoldEnd::Approve => "approve".into(),
             HoldEnd::Cancel => "cancel".into(),
         },
+        "waits_for": of.waits_for,
+        "batch": of.batch.map(|batch| batch.to_string()),
+        "plan": lookup.plan.as_ref().map_or(Value::Null, plans::view),
     }))
 }
 

@@ -3,7 +3,11 @@
 mod controls;
 mod jobs;
 mod limits;
+mod operations;
+mod plans;
 mod queues;
+mod schedules;
+mod ties;
 
 use std::io::Read;
 
@@ -31,6 +35,9 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Move(args) => controls::move_job(&args),
         Command::Prioritize(args) => controls::prioritize(&args),
         Command::Replace(args) => controls::replace(&args),
+        Command::Batch(args) => ties::batch(&args),
+        Command::Event(args) => plans::event(&args),
+        Command::Events(args) => plans::events(&args),
         Command::Queues(args) => queues::list(&args),
         Command::Pause(args) => queues::control(&args, QueueAction::Pause),
         Command::Resume(args) => queues::control(&args, QueueAction::Resume),
@@ -38,6 +45,12 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Limits(args) => limits::list(&args),
         Command::Limit(args) => limits::change(&args),
         Command::Weigh(args) => limits::weigh(&args),
+        Command::Schedules(args) => schedules::list(&args),
+        Command::Schedule(command) => schedules::run(&command),
+        Command::Clear(args) => operations::clear(&args),
+        Command::Destroy(args) => operations::destroy(&args),
+        Command::Bulk(args) => operations::bulk(&args),
+        Command::Operations(args) => operations::operations(&args),
         Command::Status(args) => queues::status(&args),
         Command::Server(_) | Command::Version => unreachable!("they ask no server"),
     }

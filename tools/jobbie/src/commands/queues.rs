@@ -46,6 +46,7 @@ pub(super) fn list(args: &QueuesArgs) -> Result<Exit, CallError> {
         "completed",
         "dead",
         "cancelled",
+        "planned",
         "paused",
         "enqueued",
     ]);
@@ -61,6 +62,7 @@ pub(super) fn list(args: &QueuesArgs) -> Result<Exit, CallError> {
             count(JobState::Completed),
             count(JobState::Dead),
             count(JobState::Cancelled),
+            count(JobState::Planned),
             queue.paused.into(),
             queue.enqueued_total.into(),
         ]);
