@@ -81,16 +81,22 @@ paired() { # name, arguments of jobbie-bench
   peer redis "$1"
 }
 
+# Rows whose names go on after that of another are compared with it, and stand next to it.
 paired_rows() {
   peer disk "enqueue 1x1"
   paired "enqueue 1x1" enqueue --connections 1 --batch 1 --jobs $((scale * 200))
   peer beanstalkd "enqueue 1x1"
   paired "enqueue 50x1" enqueue --connections 50 --batch 1 --jobs $((scale * 2000))
   paired "enqueue 200x1" enqueue --connections 200 --batch 1 --jobs $((scale * 2000))
+  row "enqueue 10x100 unique keys" enqueue --connections 10 --batch 100 --jobs $((scale * 10000)) --unique
   paired "enqueue 10x100" enqueue --connections 10 --batch 100 --jobs $((scale * 10000))
   paired "enqueue 10x1000" enqueue --connections 10 --batch 1000 --jobs $((scale * 20000))
   paired "lifecycle 50x1" lifecycle --connections 50 --batch 1 --jobs $((scale * 1500))
-  paired "lifecycle 10x100" lifecycle --connections 10 --batch 100 --jobs $((scale * 10000))
+  row "lifecycle 10x100 limits" lifecycle --connections 10 --batch 100 --jobs $((scale * 10000)) --limit-keys 10000 --limits
+  row "lifecycle 10x100" lifecycle --connections 10 --batch 100 --jobs $((scale * 10000))
+  row "lifecycle 10x100 fair" lifecycle --connections 10 --batch 100 --jobs $((scale * 10000)) --limit-keys 10000 --fair
+  row "lifecycle 10x100 fair zipf 200k" lifecycle --connections 10 --batch 100 --jobs $((scale * 2000)) --limit-keys 10000 --zipf --fair
+  peer redis "lifecycle 10x100"
   paired "steady 10+10x1" steady --connections 10 --batch 1 --jobs $((scale * 800))
   paired "steady 10+10x100" steady --connections 10 --batch 100 --jobs $((scale * 8000))
   paired "open loop 1000/s" steady --connections 4 --batch 1 --rate 1000 --jobs $((scale * 100))
@@ -106,6 +112,8 @@ own_rows() {
   row "backlog 1M every option" backlog --connections 10 --batch 100 --jobs $((scale * 10000)) --every-option
   row "backlog 1M every option 50x1" backlog --connections 50 --batch 1 --jobs $((scale * 10000)) --every-option
   row "backlog 10M" backlog --connections 10 --batch 1000 --jobs $((scale * 100000))
+  row "due 1M" due --connections 10 --batch 1000 --jobs $((scale * 10000))
+  row "due 200k shuffled" due --connections 10 --batch 1000 --jobs $((scale * 2000)) --shuffle
   log_bytes "log bytes 10x100" 10
   log_bytes "log bytes 1x100" 1
   snapshot "snapshot 1M" --connections 50 --batch 1

@@ -38,6 +38,11 @@ def during(row):
                "jobbie", row, "without_p99_us", 0.5)
 
 
+def plain(row, besides):
+    """As many jobs as at least three quarters of what the same load reaches without what the row adds."""
+    return Bar(f"{row}, jobs/s beside plain", row, "jobs_per_s", max, None, "jobbie", besides, "jobs_per_s", 4 / 3)
+
+
 # What is to be reached: a figure, and the peer's figure that it was set beside, which make the ratio to be reached. Where
 # the peer's was a range, its middle.
 BARS = (
@@ -51,9 +56,13 @@ BARS = (
     rate("enqueue 200x1", 80_000, 76_000),
     time("enqueue 200x1", "p99_us", 8_000, 10_000, "p99 µs"),
     rate("enqueue 10x100", 650_000, 505_000),
+    plain("enqueue 10x100 unique keys", "enqueue 10x100"),
     rate("enqueue 10x1000", 850_000, 817_000),
     rate("lifecycle 50x1", 34_000, 32_000),
     rate("lifecycle 10x100", 450_000, 167_000),
+    plain("lifecycle 10x100 limits", "lifecycle 10x100"),
+    plain("lifecycle 10x100 fair", "lifecycle 10x100"),
+    plain("lifecycle 10x100 fair zipf 200k", "lifecycle 10x100"),
     own("lifecycle 10x100, server CPU s per 100,000", "lifecycle 10x100", "server_cpu_s_per_100k", 0.4),
     rate("steady 10+10x1", 16_000, 11_150),
     rate("steady 10+10x100", 300_000, 135_000),
@@ -84,6 +93,8 @@ OTHERS = (  # no bar, or more of a row
     ("jobbie", "log bytes 10x100", ("record_bytes_per_job", "device_bytes_per_job", "records")),
     ("jobbie", "log bytes 1x100", ("record_bytes_per_job", "device_bytes_per_job", "records")),
     ("jobbie", "backlog 10M", ("jobs", "jobs_per_s", "drain_jobs_per_s")),
+    ("jobbie", "due 1M", ("jobs", "seconds", "p50_us", "p99_us", "max_us")),
+    ("jobbie", "due 200k shuffled", ("jobs", "seconds", "p50_us", "p99_us", "max_us")),
     ("jobbie", "restart to first fetch", ("jobs", "ms", "data_dir_bytes", "snapshots")),
     ("jobbie", "idle", ("cpu_percent",)),
 )
@@ -137,7 +148,8 @@ def bar_line(run, bar):
     sign = "≥" if bar.best is max else "≤"
     ours = run.median("jobbie", bar.row, bar.field)
     theirs = run.median(bar.peer, bar.peer_row, bar.peer_field) if bar.peer else None
-    name = {None: "", "jobbie": "without snapshots", "disk": (bar.peer_row or "").split(" beside ")[0], "redis": "Redis"}.get(bar.peer, bar.peer)
+    ourselves = "without snapshots" if bar.peer_row == bar.row else "plain"
+    name = {None: "", "jobbie": ourselves, "disk": (bar.peer_row or "").split(" beside ")[0], "redis": "Redis"}.get(bar.peer, bar.peer)
     figure = f"{sign} {show(bar.figure)}" if bar.figure is not None else "–"
     ratio, wanted, shown, by_ratio = None, "–", "–", "–"
     if bar.plus:

@@ -5,6 +5,7 @@
 //! comparisons, so that differences are the servers' and not the drivers'.
 
 pub mod drive;
+pub mod due;
 pub mod in_order;
 pub mod jobbie;
 pub mod ledger;
@@ -14,4 +15,5 @@ pub mod peer;
 pub mod process;
 pub mod report;
 pub mod run;
+pub mod scatter;
 pub mod wire;

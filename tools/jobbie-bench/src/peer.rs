@@ -94,7 +94,11 @@ fn compare<W: Wire>(
 ) -> anyhow::Result<bool> {
     let options = workload.options();
     options.validate(workload).map_err(anyhow::Error::msg)?;
-    anyhow::ensure!(!options.every_option, "only jobs of jobbie have options: no --every-option");
+    if let Some(flag) = options.special() {
+        anyhow::bail!("only jobs and queues of jobbie have that: no {flag}");
+    }
+    let waits = matches!(workload, Workload::Due(_));
+    anyhow::ensure!(!waits, "only jobs of jobbie wait for their time to a microsecond: no due");
     anyhow::ensure!(options.history.is_none(), "only jobbie is killed and checked: no --history");
     let report = run(&Peer::new(name, wire, options)?, workload)?;
     if !options.json {

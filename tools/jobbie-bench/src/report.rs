@@ -8,12 +8,13 @@ use serde::Serialize;
 /// What a run found. Rates are jobs a second, times are microseconds.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// enqueue, lifecycle, steady, backlog or parked.
+    /// enqueue, lifecycle, steady, backlog, parked or due.
     pub workload: &'static str,
-    /// Jobs a second: created (enqueue, backlog) or finished (lifecycle, steady).
+    /// Jobs a second: created (enqueue, backlog), finished (lifecycle, steady), or given out from the first job's time to
+    /// the last one's coming (due).
     pub jobs_per_s: u64,
     /// Median latency of a request; of workers, from fetch to answered ack; of parked, from sending a job to a worker
-    /// having it.
+    /// having it; of due, the firing error: from a job's time to a worker having it.
     pub p50_us: f64,
     /// 99th percentile.
     pub p99_us: f64,
@@ -46,6 +47,24 @@ pub struct Report {
     /// Whether the jobs had every option.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub every_option: bool,
+    /// Whether each job had a unique key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unique: bool,
+    /// Limit keys that the jobs had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_keys: Option<u32>,
+    /// Whether the first limit keys had most jobs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub zipf: bool,
+    /// Whether the queues had limits.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub limits: bool,
+    /// Whether limit keys shared fairly.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub fair: bool,
+    /// Whether jobs were due in another order than they were enqueued in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shuffle: bool,
     /// Jobs a second that were to be sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<u64>,
@@ -127,8 +146,9 @@ impl Report {
     /// A few lines for people.
     #[must_use]
     pub fn text(&self) -> String {
+        let latency = if self.workload == "due" { "firing error" } else { "latency" };
         let mut text = format!(
-            "{}: {} jobs/s ({} jobs in {:.3} s)\nlatency: p50 {:.0} µs, p99 {:.0} µs, p99.9 {:.0} µs, max {:.0} µs\n",
+            "{}: {} jobs/s ({} jobs in {:.3} s)\n{latency}: p50 {:.0} µs, p99 {:.0} µs, p99.9 {:.0} µs, max {:.0} µs\n",
             self.workload,
             self.jobs_per_s,
             self.jobs,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 
 use crate::drive::{Phase, Sample, Seen, Shared, drive};
+use crate::due::{self, Due};
 use crate::ledger::Ledger;
 use crate::options::{Options, Workload};
 use crate::process::{Usage, usage};
@@ -18,6 +19,8 @@ const SIDE_BATCH: u32 = 1000;
 const SIDE_CONNECTIONS: u32 = 4;
 /// Before memory is read: the server promotes the last of the delayed jobs and ends what it does beside answering.
 const SETTLE: Duration = Duration::from_secs(1);
+/// How often the clocks are read together, to find out how far apart they are.
+const CLOCK_READINGS: usize = 32;
 /// How often the progress line changes.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 
@@ -27,12 +30,15 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// When the server cannot be reached, refuses the connection or breaks it off.
 pub fn run<T: Target>(target: &T, workload: &Workload) -> anyhow::Result<Report> {
     let options = workload.options();
+    let (epoch, epoch_unix_ns) = clocks();
     let mut run = Run {
         target,
         options,
-        epoch: Instant::now(),
-        epoch_unix_ns: SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos(),
+        jobs_max: workload.jobs_max(),
+        epoch,
+        epoch_unix_ns,
         ledger: Ledger::default(),
+        early: Duration::ZERO,
         has_given_up: false,
         report: Report {
             workload: workload.name(),
@@ -45,6 +51,12 @@ pub fn run<T: Target>(target: &T, workload: &Workload) -> anyhow::Result<Report>
             payload_bytes: options.payload_bytes,
             combine: options.combine,
             every_option: options.every_option,
+            unique: options.unique,
+            limit_keys: options.limit_keys,
+            zipf: options.zipf,
+            limits: options.limits,
+            fair: options.fair,
+            shuffle: options.shuffle,
             rate: options.rate,
             ..Report::default()
         },
@@ -55,16 +67,34 @@ pub fn run<T: Target>(target: &T, workload: &Workload) -> anyhow::Result<Report>
         Workload::Steady(_) => run.steady()?,
         Workload::Backlog(_) => run.backlog()?,
         Workload::Parked(_) => run.parked()?,
+        Workload::Due(_) => run.due()?,
     }
     Ok(run.report)
+}
+
+/// Now by both clocks, as close together as it gets: the program may be interrupted between two readings. The second is
+/// nanoseconds since 1970.
+fn clocks() -> (Instant, u64) {
+    let reading = || {
+        let now = Instant::now();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        (now.elapsed(), now, since.as_nanos() as u64)
+    };
+    let readings = std::iter::repeat_with(reading).take(CLOCK_READINGS);
+    let (_, now, unix_ns) = readings.min_by_key(|(took, ..)| *took).expect("there are some");
+    (now, unix_ns)
 }
 
 struct Run<'a, T> {
     target: &'a T,
     options: &'a Options,
+    /// Jobs to create, or nothing when time ends the run.
+    jobs_max: Option<u64>,
     epoch: Instant,
-    epoch_unix_ns: u128,
+    epoch_unix_ns: u64,
     ledger: Ledger,
+    /// How long before its time a job came at most.
+    early: Duration,
     has_given_up: bool,
     report: Report,
 }
@@ -152,10 +182,29 @@ impl<T: Target> Run<'_, T> {
         Ok(())
     }
 
+    fn due(&mut self) -> anyhow::Result<()> {
+        let jobs = self.jobs_max.expect("the options refuse --seconds");
+        let first = self.epoch.elapsed() + self.options.ahead(jobs);
+        let in_order = Due::new(jobs, first, self.epoch_unix_ns);
+        let due = if self.options.shuffle { in_order.shuffled() } else { in_order };
+        self.phase("fill", Phase { due: Some(due), ..self.side_fill() })?;
+        std::thread::sleep(due.pause(self.epoch.elapsed()).map_err(anyhow::Error::msg)?);
+        let mut phase = self.measured(0, self.options.connections);
+        phase.waiting = self.ledger.enqueued.count();
+        let done = self.phase("due", phase)?;
+        let took_ns = done.seen.received_ns.saturating_sub(due.first_ns());
+        self.report.set_rate(done.acked, took_ns as f64 / 1e9);
+        self.report.set_latency(&done.seen.start_ns);
+        self.set_cpu(&done, done.acked);
+        self.early = Duration::from_nanos(done.seen.early_ns);
+        self.check();
+        Ok(())
+    }
+
     fn write_samples(&self, samples: &[Sample], path: &Path) -> anyhow::Result<()> {
         let mut lines = String::new();
         for Sample { since_ns, latency_ns } in samples {
-            let unix_ns = self.epoch_unix_ns + u128::from(*since_ns);
+            let unix_ns = self.epoch_unix_ns + since_ns;
             lines.push_str(&format!("{unix_ns} {latency_ns}\n"));
         }
         std::fs::write(path, lines).with_context(|| format!("write {}", path.display()))
@@ -175,7 +224,8 @@ impl<T: Target> Run<'_, T> {
             threads: o.threads,
             combine: o.combine,
             first_number: 0,
-            jobs_max: o.jobs_max().unwrap_or(u64::MAX),
+            jobs_max: self.jobs_max.unwrap_or(u64::MAX),
+            due: None,
             time_max: o.seconds.map(Duration::from_secs),
             waiting: 0,
         }
@@ -238,6 +288,7 @@ impl<T: Target> Run<'_, T> {
             // Else a server that was stopped for a while would look like one that loses jobs.
             faults.insert(0, "gave up waiting, since no answer came for 30 seconds".to_owned());
         }
+        faults.extend(due::fault(self.early));
         self.report.set_delivery(faults);
     }
 }

@@ -1,11 +1,13 @@
 //! What the loop needs of a protocol, and nothing about sockets.
 
+use crate::due::Due;
+
 /// A job that a worker was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Job {
     /// The number the producer gave it, out of its payload.
     pub number: u64,
-    /// When it was meant to be sent, in nanoseconds since the run began, out of its payload.
+    /// When it was meant to be sent, or is due, in nanoseconds since the run began, out of its payload.
     pub sent_ns: u64,
     /// The server's id for it, where the protocol has one.
     pub id: u128,
@@ -13,7 +15,7 @@ pub struct Job {
     pub token: u64,
 }
 
-/// Jobs to create: consecutive numbers, all meant to be sent at one time.
+/// Jobs to create: consecutive numbers, all meant to be sent at one time, and each due at once or at a time of its own.
 #[derive(Clone, Copy, Debug)]
 pub struct NewJobs {
     /// Number of the first.
@@ -22,6 +24,8 @@ pub struct NewJobs {
     pub count: u32,
     /// When they were meant to be sent, in nanoseconds since the run began.
     pub sent_ns: u64,
+    /// When each is due, where they wait for their time.
+    pub due: Option<Due>,
 }
 
 /// The answer to one request.

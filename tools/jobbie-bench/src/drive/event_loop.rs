@@ -40,8 +40,12 @@ pub struct Seen {
     /// From when a request was sent, or meant to be, to its answer, in nanoseconds; of workers, from the fetch to the
     /// answered ack.
     pub latency_ns: Histogram<u64>,
-    /// From when a job was meant to be sent to a worker having it, in nanoseconds.
+    /// From when a job was meant to be sent, or was due, to a worker having it, in nanoseconds.
     pub start_ns: Histogram<u64>,
+    /// When the last job came to a worker, in nanoseconds since the run began.
+    pub received_ns: u64,
+    /// How long before its time a job came at most, in nanoseconds.
+    pub early_ns: u64,
     /// Operations refused.
     pub errors: u64,
     /// The first refusal's name.
@@ -60,6 +64,8 @@ impl Seen {
             ledger: Ledger::default(),
             latency_ns: histogram(),
             start_ns: histogram(),
+            received_ns: 0,
+            early_ns: 0,
             errors: 0,
             error: None,
             samples: Vec::new(),
@@ -72,6 +78,8 @@ impl Seen {
         self.ledger.merge(&other.ledger);
         self.latency_ns.add(&other.latency_ns).expect("equal bounds");
         self.start_ns.add(&other.start_ns).expect("equal bounds");
+        self.received_ns = self.received_ns.max(other.received_ns);
+        self.early_ns = self.early_ns.max(other.early_ns);
         self.errors += other.errors;
         self.error = self.error.or(other.error);
         self.samples.extend_from_slice(&other.samples);
@@ -350,7 +358,9 @@ impl<'a, W: Wire> EventLoop<'a, W> {
         }
         for job in jobs {
             self.seen.start_ns.saturating_record(now_ns.saturating_sub(job.sent_ns));
+            self.seen.early_ns = self.seen.early_ns.max(job.sent_ns.saturating_sub(now_ns));
         }
+        self.seen.received_ns = now_ns;
         let mut own = self.spare.pop().unwrap_or_default();
         own.clear();
         own.extend_from_slice(jobs);

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::due::Due;
 use crate::wire::NewJobs;
 
 /// Some connections doing one thing until it is done.
@@ -33,6 +34,8 @@ pub struct Phase {
     pub first_number: u64,
     /// Jobs to create.
     pub jobs_max: u64,
+    /// When the jobs to create are due, where they wait for their time.
+    pub due: Option<Due>,
     /// Producers stop after this long.
     pub time_max: Option<Duration>,
     /// Jobs waiting at the start, to be finished with those that are created.
@@ -107,7 +110,8 @@ impl Shared {
         let at = self.next.fetch_add(batch, Ordering::Relaxed);
         let count = self.phase.jobs_max.saturating_sub(at).min(batch);
         let first = self.phase.first_number + at;
-        (count > 0).then_some(NewJobs { first, count: count as u32, sent_ns })
+        let due = self.phase.due;
+        (count > 0).then_some(NewJobs { first, count: count as u32, sent_ns, due })
     }
 
     pub(super) fn producer_is_done(&self) {

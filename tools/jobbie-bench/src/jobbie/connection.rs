@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use jobbie_proto::event::BackoffKind;
 use jobbie_proto::limits::{FRAME_BYTES_MAX, LEASE_MS_DEFAULT};
-use jobbie_proto::request::{Ack, Enqueue, Fetch, JobRef, When};
+use jobbie_proto::request::{Ack, Fetch, JobRef};
 use jobbie_proto::wire::{Encoder, Hello, PROTOCOL_VERSION, ReplyFrame, ServerFrame, frame};
-use jobbie_proto::{Code, JobId, LeaseToken, Request, SessionId, ShardId, limits};
+use jobbie_proto::{Code, JobId, LeaseToken, Request, SessionId, ShardId};
 
+use super::jobs::{Jobs, Own};
 use crate::payload;
 use crate::wire::{Answer, Job, NewJobs, Received, Wire, WireError};
 
@@ -16,17 +16,8 @@ use crate::wire::{Answer, Job, NewJobs, Received, Wire, WireError};
 /// again, which costs nothing at this pace.
 const WAIT_MS: u32 = 5_000;
 
-/// Bytes of an idempotency key.
+/// Bytes of a job's own key: its idempotency key, its unique key, or both.
 const KEY_BYTES: usize = 16;
-
-/// Which options jobs have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JobKind {
-    /// The defaults.
-    Plain,
-    /// Each one there is, the same for all jobs but for the key.
-    EveryOption,
-}
 
 /// A request without a complete answer. Requests of one session are numbered from 1.
 #[derive(Debug)]
@@ -46,8 +37,7 @@ pub struct Connection {
     token: Arc<str>,
     client: u128,
     shard: ShardId,
-    payload_bytes: usize,
-    kind: JobKind,
+    jobs: Arc<Jobs>,
     session: Option<SessionId>,
     last_number: u64,
     /// In the order of their numbers, so that the first tells what is confirmed.
@@ -64,8 +54,7 @@ impl Connection {
         token: Arc<str>,
         client: u128,
         shard: ShardId,
-        payload_bytes: usize,
-        kind: JobKind,
+        jobs: Arc<Jobs>,
     ) -> Self {
         Self {
             encoder: Encoder::new(),
@@ -73,8 +62,7 @@ impl Connection {
             token,
             client,
             shard,
-            payload_bytes,
-            kind,
+            jobs,
             session: None,
             last_number: 0,
             open: VecDeque::new(),
@@ -120,7 +108,7 @@ impl Connection {
         }
         jobs.reserve(reply.leases.len());
         for lease in &reply.leases {
-            match payload::read(lease.payload, self.payload_bytes) {
+            match payload::read(lease.payload, self.jobs.payload_bytes) {
                 Some((number, sent_ns)) => {
                     let (id, token) = (lease.job.to_u128(), lease.token.0);
                     jobs.push(Job { number, sent_ns, id, token });
@@ -171,23 +159,23 @@ impl Wire for Connection {
 
     fn enqueue(&mut self, jobs: NewJobs, out: &mut Vec<u8>) -> u64 {
         let mut request = self.request(jobs.count);
+        let (numbers, bytes) = (jobs.first.., self.jobs.payload_bytes);
         self.scratch.clear();
         self.keys.clear();
-        for nth in 0..jobs.count {
-            let number = jobs.first + u64::from(nth);
-            payload::write(number, jobs.sent_ns, self.payload_bytes, &mut self.scratch);
+        for number in numbers.clone().take(jobs.count as usize) {
+            let sent_ns = jobs.due.map_or(jobs.sent_ns, |due| due.since_begin_ns(number));
+            payload::write(number, sent_ns, bytes, &mut self.scratch);
             // Numbers are a run's own, so its part of the client makes them nobody else's.
             self.keys.extend_from_slice(&((self.client >> 32) as u64).to_le_bytes());
             self.keys.extend_from_slice(&number.to_le_bytes());
         }
-        let payloads = self.scratch.chunks_exact(self.payload_bytes);
-        request.enqueues = match self.kind {
-            JobKind::Plain => payloads.map(|payload| plain(&self.queue, payload)).collect(),
-            JobKind::EveryOption => payloads
-                .zip(self.keys.chunks_exact(KEY_BYTES))
-                .map(|(payload, key)| every_option(&self.queue, payload, key))
-                .collect(),
-        };
+        let keys = self.keys.chunks_exact(KEY_BYTES);
+        request.enqueues = (self.scratch.chunks_exact(bytes).zip(keys).zip(numbers))
+            .map(|((payload, key), number)| {
+                let due_us = jobs.due.map(|due| due.unix_us(number));
+                self.jobs.enqueue(&self.queue, Own { number, payload, key, due_us })
+            })
+            .collect();
         Self::send(&mut self.encoder, &request, out)
     }
 
@@ -243,45 +231,6 @@ impl Wire for Connection {
     }
 }
 
-fn plain<'a>(queue: &'a str, payload: &'a [u8]) -> Enqueue<'a> {
-    Enqueue {
-        queue,
-        payload,
-        tags: b"",
-        key: b"",
-        key_ms: 0,
-        unique: b"",
-        unique_ms: 0,
-        limit_key: "",
-        priority: limits::PRIORITY_DEFAULT,
-        max_retries: limits::ATTEMPTS_DEFAULT,
-        backoff: BackoffKind::default(),
-        backoff_base_ms: limits::BACKOFF_BASE_MS_DEFAULT,
-        backoff_cap_ms: limits::BACKOFF_CAP_MS_DEFAULT,
-        expire_after_ms: 0,
-        when: When::Now,
-    }
-}
-
-fn every_option<'a>(queue: &'a str, payload: &'a [u8], key: &'a [u8]) -> Enqueue<'a> {
-    Enqueue {
-        tags: br#"{"customer":"42"}"#,
-        key,
-        key_ms: limits::KEY_MS_DEFAULT,
-        unique: b"",
-        unique_ms: 0,
-        limit_key: "",
-        priority: 1,
-        max_retries: 7,
-        backoff: BackoffKind::Linear,
-        backoff_base_ms: 1_000,
-        backoff_cap_ms: 60_000,
-        expire_after_ms: 24 * 3600 * 1000,
-        when: When::DelayMs(1),
-        ..plain(queue, payload)
-    }
-}
-
 fn fetch(queue: &str, count: u32, wait_ms: u32) -> Fetch<'_> {
     Fetch { queues: vec![queue], count, lease_ms: LEASE_MS_DEFAULT, wait_ms, worker: "" }
 }
@@ -289,14 +238,25 @@ fn fetch(queue: &str, count: u32, wait_ms: u32) -> Fetch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use jobbie_proto::Micros;
+    use jobbie_proto::request::{Enqueue, When};
     use jobbie_proto::wire::{ClientFrame, LeasedJob};
 
+    use crate::due::Due;
+    use crate::options::tests::workload;
+
     fn opened() -> Connection {
-        let kind = JobKind::EveryOption;
-        let mut connection = Connection::new("q".into(), "".into(), 7 << 32, ShardId(0), 20, kind);
+        let flags = workload("enqueue --payload-bytes 20 --every-option --unique");
+        let jobs = Arc::new(Jobs::new(flags.options()));
+        let mut connection = Connection::new("q".into(), "".into(), 7 << 32, ShardId(0), jobs);
         connection.session = Some(SessionId(1));
         connection
+    }
+
+    fn new_jobs(first: u64, count: u32, due: Option<Due>) -> NewJobs {
+        NewJobs { first, count, sent_ns: 9, due }
     }
 
     fn lease(payload: &[u8]) -> LeasedJob<'_> {
@@ -318,7 +278,7 @@ mod tests {
         let mut connection = opened();
         let mut out = Vec::new();
         assert_eq!(connection.fetch(5, &mut out), 1);
-        assert_eq!(connection.enqueue(NewJobs { first: 0, count: 3, sent_ns: 9 }, &mut out), 2);
+        assert_eq!(connection.enqueue(new_jobs(0, 3, None), &mut out), 2);
         connection.open.pop_front();
         assert_eq!(connection.fetch(5, &mut out), 3);
         let mut confirmed = Vec::new();
@@ -373,29 +333,47 @@ mod tests {
     fn a_request_refused_whole_refuses_each_operation() {
         let mut connection = opened();
         let mut received = Received::default();
-        connection.enqueue(NewJobs { first: 0, count: 3, sent_ns: 9 }, &mut Vec::new());
+        connection.enqueue(new_jobs(0, 3, None), &mut Vec::new());
         let reply = ReplyFrame { number: 1, code: Code::Overloaded, ..ReplyFrame::default() };
         connection.reply(&reply, &mut received).expect("is open");
         assert_eq!(received.refused, [0, 1, 2]);
         assert_eq!(received.answers[0].error, Some("OVERLOADED"));
     }
 
+    /// The jobs of an enqueue as the server decodes them, by what `look` finds.
+    fn enqueued<T>(new: NewJobs, look: impl Fn(u64, &Enqueue<'_>) -> T) -> Vec<T> {
+        let (mut connection, mut out) = (opened(), Vec::new());
+        connection.enqueue(new, &mut out);
+        let (frame, _) = frame::split(&out, FRAME_BYTES_MAX).expect("a frame").expect("all of it");
+        match ClientFrame::decode(frame).expect("is well-formed") {
+            ClientFrame::Request(request) => (new.first..)
+                .zip(&request.enqueues)
+                .map(|(number, job)| look(number, job))
+                .collect(),
+            other => panic!("not a request: {other:?}"),
+        }
+    }
+
     #[test]
     fn every_option_is_set_and_keys_are_a_jobs_own() {
-        let (mut connection, mut out) = (opened(), Vec::new());
-        connection.enqueue(NewJobs { first: 300, count: 2, sent_ns: 9 }, &mut out);
-        let (frame, _) = frame::split(&out, FRAME_BYTES_MAX).expect("a frame").expect("all of it");
-        let ClientFrame::Request(request) = ClientFrame::decode(frame).expect("is well-formed")
-        else {
-            panic!("not a request")
-        };
-        let usual = plain("q", request.enqueues[0].payload);
-        for (job, number) in request.enqueues.iter().zip([300_u64, 301]) {
-            assert_eq!(job.key, [7_u64.to_le_bytes(), number.to_le_bytes()].concat());
+        let found = enqueued(new_jobs(300, 2, None), |number, job| {
+            let key = [7_u64.to_le_bytes(), number.to_le_bytes()].concat();
+            assert_eq!((job.key, job.unique), (&key[..], &key[..]));
             assert_eq!(payload::read(job.payload, 20), Some((number, 9)));
             assert!(!job.tags.is_empty() && job.key_ms > 0 && job.expire_after_ms > 0);
-            assert!(job.when != usual.when && job.priority != usual.priority);
-            assert!(job.max_retries != usual.max_retries && job.backoff != usual.backoff);
-        }
+            assert!(job.when == When::DelayMs(1) && job.priority == 1 && job.max_retries == 7);
+        });
+        assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn jobs_carry_the_time_they_are_due() {
+        let due = Due::new(10, Duration::from_secs(3), 1_700_000_000_000_000_000);
+        let found = enqueued(new_jobs(4, 2, Some(due)), |number, job| {
+            let sent_ns = due.since_begin_ns(number);
+            assert_eq!(payload::read(job.payload, 20), Some((number, sent_ns)));
+            job.when
+        });
+        assert_eq!(found, [4, 5].map(|number| When::At(Micros(due.unix_us(number)))));
     }
 }

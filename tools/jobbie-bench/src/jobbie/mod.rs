@@ -3,9 +3,11 @@
 mod connection;
 mod crash_load;
 mod history;
+mod jobs;
 mod link;
 mod target;
 
-pub use connection::{Connection, JobKind};
+pub use connection::Connection;
 pub use crash_load::run as run_crash_load;
+pub use jobs::Jobs;
 pub use target::Jobbie;

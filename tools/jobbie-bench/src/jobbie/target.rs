@@ -5,19 +5,23 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use jobbie_proto::ShardId;
-use jobbie_proto::limits::FRAME_BYTES_MAX;
+use jobbie_proto::event::{QueueSettings, Sharing};
+use jobbie_proto::limits::{FRAME_BYTES_MAX, OPS_PER_REQUEST_MAX, RATE_MAX};
+use jobbie_proto::request::{QueueAction, QueueControl};
 use jobbie_proto::wire::{ANY_SHARD, Durability};
+use jobbie_proto::{Code, Request, ShardId};
 
-use super::connection::{Connection, JobKind};
+use super::connection::Connection;
+use super::jobs::Jobs;
 use super::link::Link;
 use crate::options::Options;
 use crate::wire::{Role, Target};
 
-/// Bytes that a job takes in a frame beside its payload, with room to spare.
-const JOB_OVERHEAD_BYTES: usize = 64;
-/// The same with every option.
-const JOB_OVERHEAD_BYTES_MAX: usize = 192;
+/// Jobs of a queue or of a limit key that may be active at a time with `--limits`.
+const CONCURRENCY: u32 = 1_000_000_000;
+/// How long the window is in which [`RATE_MAX`] may be given out with `--limits`, in milliseconds. Four million a second
+/// are more than a shard's thread decides.
+const WINDOW_MS: u32 = 250;
 
 /// A jobbie server.
 #[derive(Debug)]
@@ -29,22 +33,17 @@ pub struct Jobbie {
     durability: String,
     run: u128,
     token: Arc<str>,
-    payload_bytes: usize,
-    kind: JobKind,
+    jobs: Arc<Jobs>,
 }
 
 impl Jobbie {
-    /// Asks the server what it is.
+    /// Asks the server what it is, and limits the queues of the run as the options say.
     ///
     /// # Errors
-    /// When it cannot be reached or the options do not fit it.
+    /// When it cannot be reached, the options do not fit it or it refuses the limits.
     pub fn new(options: &Options) -> anyhow::Result<Self> {
-        let payload_bytes = options.payload_bytes as usize;
-        let (kind, overhead_bytes) = match options.every_option {
-            true => (JobKind::EveryOption, JOB_OVERHEAD_BYTES_MAX),
-            false => (JobKind::Plain, JOB_OVERHEAD_BYTES),
-        };
-        let batch_max = FRAME_BYTES_MAX / (payload_bytes + overhead_bytes);
+        let jobs = Arc::new(Jobs::new(options));
+        let batch_max = FRAME_BYTES_MAX / jobs.frame_bytes();
         if options.batch as usize > batch_max {
             bail!(
                 "a request of {} jobs is too large: --batch is at most {batch_max} here",
@@ -59,16 +58,55 @@ impl Jobbie {
             })?;
         let queues = queues(run, options.queues, about.shards.len() as u16);
         let durability = durability(about.durability);
-        Ok(Self {
-            shards: about.shards,
-            queues,
-            durability,
-            run,
-            token: options.token.as_str().into(),
-            payload_bytes,
-            kind,
-        })
+        let token = options.token.as_str().into();
+        let target = Self { shards: about.shards, queues, durability, run, token, jobs };
+        if let Some(settings) = settings(options) {
+            target.limit(settings).context("limit the queues")?;
+        }
+        Ok(target)
     }
+
+    /// Gives every queue these limits.
+    fn limit(&self, settings: QueueSettings) -> anyhow::Result<()> {
+        for (shard, addr) in (0..).map(ShardId).zip(&self.shards) {
+            let of_shard = self.queues.iter().filter(|(_, of)| *of == shard);
+            let controls: Vec<_> = of_shard
+                .map(|(queue, _)| QueueControl { queue, action: QueueAction::Configure(settings) })
+                .collect();
+            for queue_controls in controls.chunks(OPS_PER_REQUEST_MAX) {
+                let (mut link, _) = Link::open(addr, &self.token, shard, !self.run)?;
+                let queue_controls = queue_controls.to_vec();
+                let mut refusal = None;
+                link.call(Request { queue_controls, ..Request::default() }, |reply| {
+                    if reply.code != Code::Ok {
+                        refusal = Some(format!("{} ({})", reply.message, reply.code.name()));
+                    }
+                })?;
+                if let Some(refusal) = refusal {
+                    bail!("the server refuses: {refusal}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the options set on queues, when they do.
+fn settings(options: &Options) -> Option<QueueSettings> {
+    let fair = if options.fair { Sharing::Jobs } else { Sharing::None };
+    let settings = match options.limits {
+        false => QueueSettings { fair, ..QueueSettings::default() },
+        true => QueueSettings {
+            concurrency: CONCURRENCY,
+            rate: RATE_MAX,
+            window_ms: WINDOW_MS,
+            key_concurrency: CONCURRENCY,
+            key_rate: RATE_MAX,
+            key_window_ms: WINDOW_MS,
+            fair,
+        },
+    };
+    (settings != QueueSettings::default()).then_some(settings)
 }
 
 /// Names of the run's queues: as many as asked for, or one on each shard.
@@ -110,7 +148,7 @@ impl Target for Jobbie {
             ^ (u128::from(role == Role::Worker) << 112)
             ^ (u128::from(index) << 80);
         let (queue, token) = (queue.clone(), self.token.clone());
-        let wire = Connection::new(queue, token, client, *shard, self.payload_bytes, self.kind);
+        let wire = Connection::new(queue, token, client, *shard, self.jobs.clone());
         Ok((stream, wire))
     }
 
