@@ -115,6 +115,12 @@ fn every_workload_delivers_each_job_exactly_once() {
         ("backlog --batch 50", 5000),
         ("backlog --batch 50 --every-option", 5000),
         ("parked --batch 1 --connections 2 --rate 1000", 200),
+        ("enqueue --batch 50 --every-option --unique --limit-keys 20", 5000),
+        ("lifecycle --batch 50 --unique --limit-keys 100 --limits", 5000),
+        ("lifecycle --batch 50 --limit-keys 100 --zipf --fair", 5000),
+        ("steady --batch 50 --limit-keys 100 --limits --fair", 5000),
+        ("due --batch 50 --ahead 4", 5000),
+        ("due --batch 50 --ahead 4 --shuffle --unique", 5000),
     ] {
         let (addr, jobs_flag) = (server.addr(), jobs.to_string());
         let more = ["--addr", &addr, "--jobs", &jobs_flag, "--pid", &pid, "--json"];
@@ -122,5 +128,32 @@ fn every_workload_delivers_each_job_exactly_once() {
         let report = json(&run("jobbie-bench", &args)).remove(0);
         assert_eq!(report["delivery"], "exactly_once", "{report}");
         assert_eq!((&report["jobs"], &report["durability"]), (&jobs.into(), &"fsync".into()));
+        assert!(report["jobs_per_s"].as_u64() > Some(0), "{report}");
     }
+}
+
+#[test]
+fn a_load_limits_its_queues_and_spreads_its_limit_keys() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let server = Server::start(&folder.path().join("data"), free_address(2), &["--shards", "2"]);
+    let addr = server.addr();
+    let load = "enqueue --keep --jobs 600 --batch 20 --connections 5 --queues 5 --limit-keys 9 --limits --fair --json";
+    let args: Vec<&str> = load.split(' ').chain(["--addr", &addr]).collect();
+    let report = json(&run("jobbie-bench", &args)).remove(0);
+    assert_eq!((&report["limit_keys"], &report["limits"]), (&9.into(), &true.into()), "{report}");
+    let queues = json(&jobbie(&addr, &["limits"]));
+    assert_eq!(queues.len(), 5, "{queues:?}");
+    for queue in queues {
+        assert_eq!((&queue["keys"], &queue["fair"]), (&9.into(), &"jobs".into()), "{queue}");
+        for limit in ["concurrency", "rate", "key_concurrency", "key_rate"] {
+            assert!(queue[limit].as_u64().is_some_and(|limit| limit >= 1_000_000), "{queue}");
+        }
+    }
+}
+
+#[test]
+fn flags_of_a_load_that_do_not_go_together_are_told_apart() {
+    let fair = run("jobbie-bench", &["lifecycle", "--fair"]);
+    assert_eq!(fair.status.code(), Some(2), "{fair:?}");
+    assert!(said(&fair).contains("give --limit-keys too"), "{fair:?}");
 }

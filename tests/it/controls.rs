@@ -15,7 +15,7 @@ use crate::client::a_worker_loses_its_job;
 const HOLD: Hold<'_> = Hold { reason: b"", by: "", timeout_ms: 0, then: HoldEnd::Stay };
 const WAIT: FetchOptions = FetchOptions { count: 1, lease_ms: 60_000, wait_ms: 30_000 };
 
-fn start(shards: u16) -> (tempfile::TempDir, Server) {
+pub(crate) fn start(shards: u16) -> (tempfile::TempDir, Server) {
     let folder = tempfile::tempdir().expect("make a folder");
     let flags = ["--shards", &shards.to_string()];
     let server = Server::start(&folder.path().join("data"), free_address(shards), &flags);
@@ -23,7 +23,7 @@ fn start(shards: u16) -> (tempfile::TempDir, Server) {
 }
 
 /// Does something with a client.
-fn with<F: Future>(server: &Server, work: impl FnOnce(Client) -> F) -> F::Output {
+pub(crate) fn with<F: Future>(server: &Server, work: impl FnOnce(Client) -> F) -> F::Output {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let address = server.addr();

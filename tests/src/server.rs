@@ -29,7 +29,7 @@ fn build() -> PathBuf {
     let mut command = Command::new(env!("CARGO"));
     command.args(["build", "--quiet", "--locked"]).current_dir(repo::root());
     command.args(["-p", "jobbie", "-p", "jobbie-bench", "-p", "jobbie-replay"]);
-    command.args(["-p", "checksums"]);
+    command.args(["-p", "checksums", "-p", "pipeline"]);
     command.args(is_release.then_some("--release"));
     let status = command.status().expect("start cargo");
     assert!(status.success(), "{command:?}: {status}");

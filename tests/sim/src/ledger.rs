@@ -41,6 +41,8 @@ pub(crate) struct Book {
     decided: BTreeMap<u64, u64>,
     /// Requests that reached the shard, by session and number.
     asked: BTreeMap<(u64, u64), Rc<Vec<u8>>>,
+    /// Whether the shard owed others nothing when it was last seen.
+    quiet: bool,
 }
 
 /// One connection as its frames show it.
@@ -72,6 +74,7 @@ impl Ledger {
                 hashes: Hashes::default(),
                 decided: BTreeMap::new(),
                 asked: BTreeMap::new(),
+                quiet: true,
             }
         };
         Rc::new(Self {
@@ -199,6 +202,11 @@ impl Book {
         &self.hashes
     }
 
+    /// Whether the shard owes others nothing.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Entries committed so far.
     pub(crate) fn entries(&self) -> &Entries {
         &self.entries
@@ -261,6 +269,7 @@ impl Observer for Ledger {
     fn committed(&self, shard: ShardId, entry: &Entry, state: &State) {
         Handle::current().trace(entry.id.index ^ entry.next_event().rotate_left(32));
         self.with(shard, |book| {
+            book.quiet = check::ties::is_quiet(state);
             if !book.entries.committed(entry) {
                 return;
             }

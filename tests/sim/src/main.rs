@@ -14,6 +14,7 @@ mod nemesis;
 mod node;
 mod pipe;
 mod plan;
+mod post;
 mod records;
 mod run;
 mod world;

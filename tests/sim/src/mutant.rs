@@ -8,9 +8,10 @@ pub(crate) fn names() -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     #[cfg(feature = "mutants")]
     {
-        // A simulation has seconds, and nothing is purged before its seventh day.
-        let core = jobbie_core::mutants::Mutant::ALL.iter();
-        let core = core.filter(|mutant| **mutant != jobbie_core::mutants::Mutant::PurgedEarly);
+        use jobbie_core::mutants::Mutant;
+        // A simulation has seconds: nothing is purged before its seventh day, and what schedules plan are minutes.
+        let slow = [Mutant::PurgedEarly, Mutant::ScheduleFiresTwice, Mutant::MissedRunsForgotten];
+        let core = Mutant::ALL.iter().filter(|mutant| !slow.contains(mutant));
         names.extend(core.map(|mutant| format!("core:{mutant:?}")));
         let log = jobbie_log::mutants::Mutant::ALL;
         names.extend(log.iter().map(|mutant| format!("log:{mutant:?}")));

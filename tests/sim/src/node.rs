@@ -16,6 +16,7 @@ use crate::clock::SimClock;
 use crate::damage::Damage;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
+use crate::post::SimPost;
 
 pub(crate) type Shard = jobbie_shard::Shard<SimRuntime, SimDisk, SimClock>;
 
@@ -28,6 +29,7 @@ pub(crate) struct Node {
     plan: Rc<Plan>,
     clock: SimClock,
     ledger: Rc<Ledger>,
+    post: SimPost,
     disk: RefCell<SimDisk>,
     running: RefCell<Option<(Shard, Log<SimDisk>)>>,
     /// Errors the disk was told to give, each of which may stop the log once.
@@ -59,6 +61,7 @@ impl Node {
         plan: &Rc<Plan>,
         clock: &SimClock,
         ledger: &Rc<Ledger>,
+        post: &SimPost,
     ) -> Rc<Self> {
         let seed = plan.seed ^ (u64::from(shard.0) + 1) << 56;
         Rc::new(Self {
@@ -67,6 +70,7 @@ impl Node {
             plan: Rc::clone(plan),
             clock: clock.clone(),
             ledger: Rc::clone(ledger),
+            post: post.clone(),
             disk: RefCell::new(SimDisk::new(seed, plan.disk.clone())),
             running: RefCell::default(),
             excuses: Cell::new(0),
@@ -120,7 +124,15 @@ impl Node {
         self.may_be_damaged.set(self.damage.is_there(&disk) || disk.has_planned());
         let (log, config, clock) = (self.plan.log, self.config(), self.clock.clone());
         let identity = Identity { cluster: 1, node: 1, shard: self.shard.0.into(), store: STORE };
-        let boot = boot(disk.clone(), log, identity, config, clock, Rc::clone(&self.torn));
+        let boot = boot(
+            disk.clone(),
+            log,
+            identity,
+            config,
+            clock,
+            self.post.clone(),
+            Rc::clone(&self.torn),
+        );
         let booted = Handle::current().spawn_on(self.id, boot);
         match select(booted, pin!(disk.power_failure())).await {
             Either::Right(_) => {
@@ -158,6 +170,8 @@ impl Node {
             server_version: "sim".to_owned(),
             store: STORE,
             snapshot_log_bytes: self.plan.snapshot_log_bytes,
+            // Few, so that much happens between the steps of an operation.
+            operation_jobs_per_entry: 3,
         }
     }
 
@@ -196,11 +210,12 @@ async fn boot(
     identity: Identity,
     config: ShardConfig,
     clock: SimClock,
+    post: SimPost,
     torn: Rc<Cell<u64>>,
 ) -> anyhow::Result<(Shard, Log<SimDisk>)> {
     let Opened { log, driver, report } = Log::open(disk, log, identity, Create::IfMissing).await?;
     torn.set(torn.get() + u64::from(report.torn.is_some()));
     drop(Handle::current().spawn(driver));
-    let shard = Shard::start(config, clock, log.clone()).await?;
+    let shard = Shard::start(config, clock, log.clone(), Rc::new(post)).await?;
     Ok((shard, log))
 }

@@ -14,10 +14,12 @@ pub(crate) struct Habits {
     pub(crate) work: u64,
     pub(crate) stale: u64,
     pub(crate) operate: u64,
+    pub(crate) append: u64,
     pub(crate) ask: u64,
     pub(crate) repeat: u64,
     pub(crate) extend: u64,
     pub(crate) goodbye: u64,
+    pub(crate) tie: u64,
 }
 
 /// One run.
@@ -39,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) payload_bytes_max: u64,
     /// Whether jobs have limit keys and queues have limits.
     pub(crate) limits: bool,
+    /// Whether jobs have ties to others.
+    pub(crate) ties: bool,
     pub(crate) check_every: u64,
     pub(crate) log: LogConfig,
     pub(crate) disk: DiskConfig,
@@ -75,6 +79,7 @@ impl Plan {
             payload_bytes_max: [40, 160, 640, 2560, 10_240, 24_000][rng.below(6) as usize],
             check_every: 1 + rng.below(4),
             limits: rng.coin(),
+            ties: rng.below(3) > 0,
             log,
             disk,
         }
@@ -87,6 +92,11 @@ impl Plan {
         here.take(self.queues_per_shard).collect()
     }
 
+    /// The queues of all shards.
+    pub(crate) fn all_queues(&self) -> Vec<String> {
+        (0..self.shards).flat_map(|shard| self.queues(ShardId(shard))).collect()
+    }
+
     /// What one client likes to do.
     pub(crate) fn habits(rng: &mut Rng) -> Habits {
         let mut some = |max: u64| if rng.below(4) == 0 { 0 } else { 1 + rng.below(max) };
@@ -97,10 +107,12 @@ impl Plan {
             work: 20 + some(40),
             stale: some(4),
             operate: some(4),
+            append: some(8),
             ask: some(4),
             repeat: some(6),
             extend: some(4),
             goodbye: u64::from(some(10) == 1),
+            tie: some(20),
         }
     }
 }

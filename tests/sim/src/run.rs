@@ -62,7 +62,7 @@ async fn whole(world: &Rc<World>) {
 async fn drain(world: &World) {
     let handle = Handle::current();
     let begun = handle.now_nanos();
-    while world.unfinished() > 0 {
+    while world.unfinished() > 0 || !world.is_quiet() {
         if handle.now_nanos() - begun > DRAIN_SECS_MAX * 1_000_000_000 {
             for node in &world.nodes {
                 world.ledger.with(node.shard, |book| {
@@ -81,6 +81,8 @@ async fn drain(world: &World) {
 
 /// Nothing is under way: what the engine has is what was promised.
 fn check_end(world: &World) {
+    let story = world.story();
+    story.check();
     for node in &world.nodes {
         world.ledger.with(node.shard, |book| {
             let (entries, hashes) = (book.entries(), book.hashes());
@@ -107,8 +109,9 @@ fn report(world: &World, begun: Instant) -> Report {
     }
     let starts: u64 = world.nodes.iter().map(|node| node.starts.get()).sum();
     let torn: u64 = world.nodes.iter().map(|node| node.torn.get()).sum();
+    let (steps, calls) = world.story().counts();
     let text = format!(
-        "shards={} jobs={jobs} events={events} entries={entries} frames={up}+{down} connections={} \
+        "shards={} steps={steps} callbacks={calls} jobs={jobs} events={events} entries={entries} frames={up}+{down} connections={} \
          requests={} long_answers={} sessions_lost={} starts={starts} torn_tails={torn} kills={} power_losses={} shutdowns={} \
          disk_faults={} full={} silent={} refused={} found={} unnoticeable={} clock_steps={} virtual_s={virtual_secs:.1} real_s={real_secs:.2} ({:.0}x)",
         world.plan.shards,

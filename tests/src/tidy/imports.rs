@@ -44,7 +44,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jobbie-proto", &[]),
     ("jobbie-io", &[]),
     ("jobbie-cron", &["jobbie-proto"]),
-    ("jobbie-core", &["jobbie-proto"]),
+    // Only deciding computes planned times: docs/decisions/0015-schedules-plan-when-deciding.md.
+    ("jobbie-core", &["jobbie-proto", "jobbie-cron"]),
     ("jobbie-log", &["jobbie-proto", "jobbie-io"]),
     ("jobbie-sim", &["jobbie-io"]),
     ("jobbie-projector", &["jobbie-proto"]),

@@ -1,6 +1,7 @@
 //! The promises, one a file. A broken one ends the run.
 
 pub(crate) mod limits;
+pub(crate) mod plans;
 pub(crate) mod r01_answers;
 pub(crate) mod r03_order;
 pub(crate) mod r04_prefix;
@@ -13,6 +14,8 @@ pub(crate) mod r11_leases;
 pub(crate) mod r12_lease_ends;
 pub(crate) mod r13_attempts;
 pub(crate) mod r14_order;
+pub(crate) mod schedules;
+pub(crate) mod ties;
 
 pub(crate) use r03_order::Entries;
 pub(crate) use r07_replay::Hashes;

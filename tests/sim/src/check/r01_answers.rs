@@ -24,7 +24,7 @@ pub(crate) fn reply(
 ) {
     let number = reply.number;
     let done = model.sessions.get(&session).and_then(|session| session.done.get(&number));
-    if reply.code == Code::NoSpace && done.is_some() {
+    if matches!(reply.code, Code::NoSpace | Code::NotFound) && done.is_some() {
         violated!(
             "r09",
             "request {number} of session {session} was done, and refused when repeated"
@@ -68,6 +68,7 @@ fn must_do_something(request: &Request<'_>) -> bool {
         fetch: request.fetch.clone(),
         lookups: request.lookups.clone(),
         stats: request.stats.clone(),
+        schedules: request.schedules,
         ..Request::default()
     };
     *request != only_asks && request.stats != Stats::Shard

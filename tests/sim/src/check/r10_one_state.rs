@@ -37,6 +37,16 @@ pub(crate) fn compare(model: &Model, state: &State, index: u64) {
             violated!("r10", "queue {name} is {stats:?}, should be {queue:?}, paused {paused}");
         }
     }
+    for ((queue, name), expected) in &model.schedules {
+        let Some(view) = state.schedule(queue, name) else {
+            violated!("r10", "schedule {name} of {queue} is not known");
+        };
+        let next = if expected.paused { 0 } else { expected.next };
+        let found = (view.defined.0, view.paused, view.next.0, view.last_planned.0);
+        if found != (expected.defined, expected.paused, next, expected.last_planned) {
+            violated!("r10", "schedule {name} is {view:?}, should be {expected:?}");
+        }
+    }
     if index.is_multiple_of(EVERY + live / 8) {
         model.live.iter().for_each(|seq| compare_job(model, state, *seq));
     }
@@ -50,9 +60,14 @@ fn compare_job(model: &Model, state: &State, seq: u64) {
     };
     let due = match job.state {
         JobState::Active => job.deadline,
-        JobState::Scheduled | JobState::Retrying | JobState::Held => job.due,
+        JobState::Scheduled | JobState::Retrying | JobState::Held | JobState::Planned => job.due,
         _ => 0,
     };
+    let plan = |plan: &crate::model::Plan| (plan.status(job.state), plan.ids.len());
+    let (plan, of) = (job.plan.as_ref().map(plan), view.plan.as_ref());
+    if of.map(|plan| (plan.status, plan.events as usize)) != plan {
+        violated!("r10", "the plan of job {seq} is {of:?}, should be {plan:?}");
+    }
     let token = if job.state == JobState::Active { job.token } else { 0 };
     let found = (view.state, view.attempt, view.token.0, view.due.0, view.expire_at.0);
     let expected = (job.state, job.attempt, token, due, job.expire_at.unwrap_or(0));

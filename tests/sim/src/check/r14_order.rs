@@ -28,6 +28,9 @@ pub(crate) fn leased(model: &Model, seq: u64, time: u64, group: u64) {
     if model.paused.contains(queue) {
         violated!("r14", "job {seq} was leased from {queue}, which is paused");
     }
+    if model.is_closed(queue) {
+        violated!("r14", "job {seq} was leased from {queue}, which is being emptied");
+    }
     let place = job.place(seq);
     let first = (queue.clone(), 0, 0, 0);
     for (_, tier, position, other) in model.waiting.range(first..place) {

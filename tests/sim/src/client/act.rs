@@ -49,7 +49,9 @@ impl Client {
             habits.ask,
             habits.repeat,
             habits.extend,
+            habits.append,
             habits.goodbye,
+            if self.world.plan.ties { habits.tie } else { 0 },
         ];
         let mut at = self.rng.below(weights.iter().sum());
         let mut chosen = 0;
@@ -70,7 +72,9 @@ impl Client {
                 let extend_session_ms = 100 + self.rng.below(3000) as u32;
                 self.submit(Request { extend_session_ms, ..Request::default() });
             }
-            _ => self.core.goodbye(),
+            9 => self.append(),
+            10 => self.core.goodbye(),
+            _ => self.tie(),
         }
     }
 
@@ -87,6 +91,12 @@ impl Client {
         }
         if self.rng.below(8) == 0 {
             return self.approve_all();
+        }
+        if self.world.plan.ties && self.rng.below(8) == 0 {
+            return self.send_off_blocked();
+        }
+        if self.rng.below(8) == 0 {
+            return self.cancel_planned();
         }
         let held = std::mem::take(&mut self.held);
         let acks: Vec<Ack<'_>> =
@@ -127,8 +137,9 @@ impl Client {
         let fetch = (self.rng.below(10) == 0).then(|| self.any_fetch(&queues, 0));
         let held = (0..jobs as u32).filter(|_| self.rng.below(20) == 0).collect::<Vec<_>>();
         let hold = |enqueue| EnqueueHold { enqueue, hold: self.any_hold() };
-        let holds = held.into_iter().map(hold).collect();
-        self.submit(Request { enqueues, holds, fetch, ..Request::default() });
+        let holds = held.iter().copied().map(hold).collect();
+        let plans = self.any_plans(&orders, &held);
+        self.submit(Request { enqueues, holds, plans, fetch, ..Request::default() });
     }
 
     fn any_fetch<'a>(&mut self, queues: &'a [String], wait_ms: u32) -> Fetch<'a> {
@@ -247,6 +258,9 @@ impl Client {
                 Fate::Release => request.releases.push(job),
             }
         }
+        if !request.acks.is_empty() && self.world.plan.ties && self.rng.below(6) == 0 {
+            request.ties.exits = vec![self.rng.below(request.acks.len() as u64) as u32];
+        }
         let order = (self.rng.below(8) == 0).then(|| self.order());
         request.enqueues = order.iter().map(Order::enqueue).collect();
         let queues = self.queues.clone();
@@ -271,7 +285,7 @@ impl Client {
         self.settle(&fates);
     }
 
-    fn any_known(&mut self, count: u64) -> Vec<JobId> {
+    pub(super) fn any_known(&mut self, count: u64) -> Vec<JobId> {
         if self.known.is_empty() {
             return Vec::new();
         }
@@ -332,7 +346,11 @@ impl Client {
         if self.rng.coin() {
             return self.control();
         }
-        match self.rng.below(4) {
+        if self.rng.below(4) == 0 {
+            return self.schedule();
+        }
+        match self.rng.below(5) {
+            4 => self.operate_on_many(),
             0 => {
                 let cancels = self.any_known(jobs);
                 self.submit(Request { cancels, ..Request::default() });
@@ -366,7 +384,10 @@ impl Client {
                 let lookups = self.any_known(3);
                 self.submit(Request { lookups, ..Request::default() });
             }
-            _ => self.submit(Request { stats: Stats::Shard, ..Request::default() }),
+            _ => {
+                let stats = if self.rng.coin() { Stats::Shard } else { Stats::Operations };
+                self.submit(Request { stats, ..Request::default() });
+            }
         }
     }
 

@@ -42,6 +42,14 @@ impl Order {
     }
 }
 
+impl Order {
+    /// Leaves out what a job that others make cannot have.
+    pub(super) fn make_step(&mut self, queue: String) {
+        (self.queue, self.when) = (queue, When::Now);
+        (self.key, self.unique, self.payload) = (Vec::new(), Vec::new(), Vec::new());
+    }
+}
+
 impl Client {
     pub(super) fn order(&mut self) -> Order {
         let queue = self.queues[self.rng.below(self.queues.len() as u64) as usize].clone();

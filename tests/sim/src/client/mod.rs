@@ -2,6 +2,10 @@
 
 mod act;
 mod jobs;
+mod many;
+mod plans;
+mod schedules;
+mod ties;
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -207,9 +211,11 @@ impl Client {
                             let nanos = u64::from(reply.retry_after_ms) * 1_000_000;
                             self.patience_nanos = Handle::current().now_nanos() + nanos / 2;
                         }
-                        Code::BadRequestNumber => {}
+                        // Of a schedule that is not there: no other operation is refused so as a whole.
+                        Code::BadRequestNumber | Code::NotFound => {}
                         code => panic!("a request was answered {code:?}: {}", reply.message),
                     }
+                    self.world.share(&reply);
                     leases.extend(reply.leases.iter().map(job_of));
                     runs.extend(&reply.enqueued);
                 }

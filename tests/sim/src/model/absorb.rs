@@ -7,6 +7,7 @@ use jobbie_proto::reply::{Failed, JobState};
 use jobbie_proto::request::{Enqueue, JobRef};
 use jobbie_proto::{Code, JobId, JobSeq, Micros};
 
+use super::operations::step_of;
 use super::{Fact, Granted, Job, Key, Model, Outcome, Session, class_of, content_of};
 use crate::check::{
     limits, r08_events, r09_once, r10_one_state, r11_leases, r12_lease_ends, r13_attempts,
@@ -14,8 +15,23 @@ use crate::check::{
 };
 
 /// States out of which a job may be cancelled or expire.
-const UNFINISHED: [JobState; 5] =
-    [JobState::Pending, JobState::Scheduled, JobState::Active, JobState::Retrying, JobState::Held];
+const UNFINISHED: [JobState; 6] = [
+    JobState::Pending,
+    JobState::Scheduled,
+    JobState::Active,
+    JobState::Retrying,
+    JobState::Held,
+    JobState::Planned,
+];
+
+/// What a job is made of.
+pub(super) struct Made<'a> {
+    pub(super) class: &'a Class,
+    pub(super) payload: &'a [u8],
+    pub(super) tags: &'a [u8],
+    pub(super) limit_key: &'a str,
+    pub(super) due: u64,
+}
 
 /// What a group has done so far.
 pub(super) struct Step<'a> {
@@ -25,14 +41,22 @@ pub(super) struct Step<'a> {
     enqueues: usize,
     /// The first job that the group makes.
     pub(super) new_from: u64,
+    /// The operation whose step the group is.
+    pub(super) operation: Option<u64>,
 }
 
 impl<'a> Step<'a> {
-    fn next_enqueue(&mut self) -> &'a Enqueue<'a> {
-        let request = self.fact.request.expect("only requests enqueue");
+    /// Whether time alone did it.
+    pub(super) fn is_of_time(&self) -> bool {
+        self.fact.request.is_none() && self.operation.is_none()
+    }
+
+    /// What the next new job was asked for; `None` when another job made it.
+    fn next_enqueue(&mut self) -> Option<&'a Enqueue<'a>> {
+        let request = self.fact.request?;
         self.enqueues += 1;
         match request.enqueues.get(self.enqueues - 1) {
-            Some(enqueue) => enqueue,
+            Some(enqueue) => Some(enqueue),
             None => violated!("r09", "request {} enqueued more than it asked", request.number),
         }
     }
@@ -44,8 +68,11 @@ impl Model {
         r09_once::group(self, fact);
         self.time = fact.time;
         let new_from = self.jobs.len() as u64 + 1;
-        let mut step = Step { fact, outcome: Outcome::default(), enqueues: 0, new_from };
+        let operation = step_of(fact.group);
+        let outcome = Outcome::default();
+        let mut step = Step { fact, outcome, enqueues: 0, new_from, operation };
         for event in &fact.group.events {
+            operation.into_iter().for_each(|operation| self.stepped(operation, event));
             self.event(event, &mut step);
         }
         r08_events::counted(self.next_event, fact.number + fact.group.count());
@@ -90,7 +117,7 @@ impl Model {
             }
             Event::Deduplicated { job, created_ms, code } => {
                 self.number();
-                let enqueue = step.next_enqueue();
+                let enqueue = step.next_enqueue().expect("only requests are repeated");
                 r09_once::deduplicated(self, fact.time, enqueue, job.0, *code);
                 let id = JobId::new(*created_ms, self.shard, *job);
                 step.outcome.enqueued.push((*code, id, 1));
@@ -186,7 +213,7 @@ impl Model {
                 for job in jobs {
                     self.number();
                     r10_one_state::leaves(job.0, self.job(job.0), &UNFINISHED, "cancelled");
-                    if fact.request.is_none() {
+                    if step.is_of_time() {
                         self.hold_ended(job.0, HoldEnd::Cancel, fact.time);
                     }
                     self.set_state(job.0, JobState::Cancelled);
@@ -238,6 +265,20 @@ impl Model {
                     _ => step.outcome.job_controls.push(*code),
                 }
             }
+            Event::Tied(tie) => self.tie(tie, step),
+            Event::Planned(_) | Event::Appended(_) | Event::PlanTimedOut { .. } => {
+                self.plan_event(event, step);
+            }
+            Event::ScheduleSet(_)
+            | Event::SchedulePaused { .. }
+            | Event::ScheduleResumed { .. }
+            | Event::ScheduleDeleted { .. }
+            | Event::ScheduleFired { .. }
+            | Event::ScheduleSkipped { .. } => self.schedule_event(event, step),
+            Event::OperationStarted(_)
+            | Event::OperationAdvanced { .. }
+            | Event::OperationEnded { .. }
+            | Event::OperationRefused { .. } => self.operation(event, step),
             control => self.control(control, step),
         }
     }
@@ -259,55 +300,83 @@ impl Model {
         for (nth, job) in jobs.iter().enumerate() {
             let (seq, event) = (self.jobs.len() as u64 + 1, self.number());
             assert_eq!(seq, first + nth as u64, "job numbers are not dense");
-            let enqueue = step.next_enqueue();
             let payload = fact.bytes(job.payload);
-            let same = class_of(enqueue) == *class && enqueue.payload == payload;
-            if !same || enqueue.tags != fact.bytes(job.tags) {
-                violated!("r10", "job {seq} is another than was enqueued");
+            if let Some(enqueue) = step.next_enqueue() {
+                let key = keys.next_if(|key| key.nth as usize == nth);
+                self.asked_for(seq, class, job, key, enqueue, fact);
             }
-            r09_once::enqueued(self, fact.time, enqueue);
-            if let Some(key) = keys.next_if(|key| key.nth as usize == nth) {
-                let name = (enqueue.queue.to_owned(), enqueue.key.to_vec());
-                let (until, content) = (key.until.0, content_of(enqueue));
-                self.keys.insert(name, Key { job: seq, content, until });
-            } else if !enqueue.key.is_empty() {
-                violated!("r09", "job {seq} did not take its key");
-            }
-            if enqueue.key.is_empty()
-                && let Some(before) = self.payloads.insert(payload.to_vec(), seq)
-            {
-                violated!("r09", "job {seq} was enqueued before, as {before}");
-            }
-            let expire = class.expire_after_ms;
-            self.jobs.push(Job {
-                id: JobId::new(created_ms, self.shard, JobSeq(seq)),
-                class: class.clone(),
-                payload: payload.to_vec(),
-                tags: fact.bytes(job.tags).to_vec(),
-                state: JobState::Held,
-                gone: false,
-                attempt: 0,
-                due: job.due.0,
-                expire_at: (expire > 0).then(|| created_ms * 1000 + expire * 1000),
-                position: 0,
-                token: 0,
-                session: 0,
-                deadline: 0,
-                lease_floor_nanos: None,
-                lease_ms: 0,
-                lease_expiries: 0,
-                limit_key: limit_keys.map_or_else(String::new, |keys| keys[nth].clone()),
-                then: HoldEnd::Stay,
-            });
-            self.live.insert(seq);
-            let queue = self.queues.entry(class.queue.clone()).or_default();
-            queue.enqueued_total += 1;
-            queue.jobs[JobState::Held as usize] += 1;
-            if job.due.0 == 0 {
-                self.wait(seq, event);
-            } else {
-                self.set_state(seq, JobState::Scheduled);
-            }
+            let limit_key = limit_keys.map_or("", |keys| &*keys[nth]);
+            let tags = fact.bytes(job.tags);
+            let due = job.due.0;
+            self.admit(event, fact.time, &Made { class, payload, tags, limit_key, due });
+        }
+    }
+
+    /// A job comes into being, by the event of this number.
+    pub(super) fn admit(&mut self, event: u64, time: u64, made: &Made<'_>) {
+        let Made { class, payload, tags, limit_key, due } = *made;
+        let (seq, created_ms) = (self.jobs.len() as u64 + 1, time / 1000);
+        let expire = class.expire_after_ms;
+        self.jobs.push(Job {
+            id: JobId::new(created_ms, self.shard, JobSeq(seq)),
+            class: class.clone(),
+            payload: payload.to_vec(),
+            tags: tags.to_vec(),
+            state: JobState::Held,
+            gone: false,
+            attempt: 0,
+            due,
+            expire_at: (expire > 0).then(|| created_ms * 1000 + expire * 1000),
+            position: 0,
+            token: 0,
+            session: 0,
+            deadline: 0,
+            lease_floor_nanos: None,
+            lease_ms: 0,
+            lease_expiries: 0,
+            limit_key: limit_key.to_owned(),
+            then: HoldEnd::Stay,
+            plan: None,
+            placed: 0,
+        });
+        self.live.insert(seq);
+        let queue = self.queues.entry(class.queue.clone()).or_default();
+        queue.enqueued_total += 1;
+        queue.jobs[JobState::Held as usize] += 1;
+        if due == 0 {
+            self.wait(seq, event);
+        } else {
+            self.set_state(seq, JobState::Scheduled);
+        }
+    }
+
+    /// A new job is what its request says, and takes the key it says.
+    fn asked_for(
+        &mut self,
+        seq: u64,
+        class: &Class,
+        job: &EnqueuedJob,
+        key: Option<&KeyTaken>,
+        enqueue: &Enqueue<'_>,
+        fact: &Fact<'_>,
+    ) {
+        let payload = fact.bytes(job.payload);
+        let same = class_of(enqueue) == *class && enqueue.payload == payload;
+        if !same || enqueue.tags != fact.bytes(job.tags) {
+            violated!("r10", "job {seq} is another than was enqueued");
+        }
+        r09_once::enqueued(self, fact.time, enqueue);
+        if let Some(key) = key {
+            let name = (enqueue.queue.to_owned(), enqueue.key.to_vec());
+            let (until, content) = (key.until.0, content_of(enqueue));
+            self.keys.insert(name, Key { job: seq, content, until });
+        } else if !enqueue.key.is_empty() {
+            violated!("r09", "job {seq} did not take its key");
+        }
+        if enqueue.key.is_empty()
+            && let Some(before) = self.payloads.insert(payload.to_vec(), seq)
+        {
+            violated!("r09", "job {seq} was enqueued before, as {before}");
         }
     }
 
@@ -376,8 +445,8 @@ impl Model {
 
     fn expired(&mut self, seq: u64, fact: &Fact<'_>) {
         let job = self.job(seq);
-        let waiting = [JobState::Pending, JobState::Scheduled, JobState::Retrying, JobState::Held];
-        r10_one_state::leaves(seq, job, &waiting, "expired");
+        let waiting = UNFINISHED.into_iter().filter(|state| *state != JobState::Active);
+        r10_one_state::leaves(seq, job, &waiting.collect::<Vec<_>>(), "expired");
         if job.expire_at.is_none_or(|at| at > fact.time) {
             violated!("r10", "job {seq} expired before its time");
         }
@@ -404,12 +473,13 @@ impl Model {
         queue.jobs[state as usize] += 1;
         self.job_mut(seq).state = state;
         if matches!(state, JobState::Dead | JobState::Cancelled) {
+            self.blocked.remove(&seq);
             self.uniques.retain(|_, (owner, _)| *owner != seq);
         }
     }
 
     /// The job leaves memory; the queue's count of completed ones stays.
-    fn forget(&mut self, seq: u64, counted: Option<JobState>) {
+    pub(super) fn forget(&mut self, seq: u64, counted: Option<JobState>) {
         let (state, queue) = (self.job(seq).state, self.job(seq).class.queue.clone());
         if counted.is_none() {
             let queue = self.queues.get_mut(&queue).expect("made with its first job");
@@ -420,6 +490,7 @@ impl Model {
             }
         }
         self.uniques.retain(|_, (owner, _)| *owner != seq);
+        self.blocked.remove(&seq);
         self.job_mut(seq).gone = true;
         self.live.remove(&seq);
     }

@@ -33,14 +33,15 @@ impl Model {
             }
             Event::Retried { jobs } => {
                 for job in jobs {
-                    self.again(job.0, &[Scheduled, Dead, Cancelled], step);
+                    self.blocked.remove(&job.0);
+                    self.again(job.0, &[Scheduled, Dead, Cancelled], true, step);
                     let job = self.job_mut(job.0);
                     (job.attempt, job.lease_expiries) = (0, 0);
                 }
             }
             Event::Requeued { jobs } => {
                 for job in jobs {
-                    self.again(job.0, &[Dead], step);
+                    self.again(job.0, &[Dead], false, step);
                     self.job_mut(job.0).lease_expiries = 0;
                 }
             }
@@ -56,10 +57,10 @@ impl Model {
                 }
             }
             Event::Approved { job, .. } => {
-                if step.fact.request.is_none() {
+                if step.is_of_time() {
                     self.hold_ended(job.0, HoldEnd::Approve, step.fact.time);
                 }
-                self.again(job.0, &[Held], step);
+                self.again(job.0, &[Held], false, step);
             }
             Event::Rejected { job, .. } => {
                 self.number();
@@ -74,6 +75,7 @@ impl Model {
                     self.laned.insert(queue.clone());
                 }
                 self.reclass(job.0, event, |class| class.queue.clone_from(queue));
+                self.job_mut(job.0).placed = event;
                 step.outcome.job_controls.push(Code::Ok);
             }
             Event::Prioritized { jobs, priority } => {
@@ -123,10 +125,15 @@ impl Model {
         }
     }
 
-    fn again(&mut self, seq: u64, states: &[JobState], step: &mut Step<'_>) {
+    fn again(&mut self, seq: u64, states: &[JobState], is_retry: bool, step: &mut Step<'_>) {
         let event = self.number();
         r10_one_state::leaves(seq, self.job(seq), states, "put back");
-        self.wait(seq, event);
+        if self.blocked.contains_key(&seq) {
+            self.set_state(seq, JobState::Scheduled);
+            self.job_mut(seq).due = 0;
+        } else if !self.plan_again(seq, step.fact.time, is_retry) {
+            self.wait(seq, event);
+        }
         if step.fact.request.is_some() {
             step.outcome.job_controls.push(Code::Ok);
         }

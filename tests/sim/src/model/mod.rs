@@ -2,16 +2,22 @@
 
 mod absorb;
 mod controls;
+mod operations;
 mod outcome;
+mod plans;
+pub(crate) mod schedules;
+mod ties;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jobbie_proto::event::{Blob, Class, Group, HoldEnd, QueueSettings};
-use jobbie_proto::reply::JobState;
+use jobbie_proto::reply::{JOB_STATES, JobState};
 use jobbie_proto::request::{Enqueue, When};
 use jobbie_proto::{JobId, Request, ShardId};
 
+use operations::Running;
 pub(crate) use outcome::Outcome;
+pub(crate) use plans::Plan;
 
 /// One group of a committed entry, and what is known about it.
 pub(crate) struct Fact<'a> {
@@ -63,6 +69,9 @@ pub(crate) struct Job {
     pub(crate) limit_key: String,
     /// While held: what happens at `due`.
     pub(crate) then: HoldEnd,
+    pub(crate) plan: Option<Plan>,
+    /// The event that moved it to its queue; 0 is none.
+    pub(crate) placed: u64,
 }
 
 /// Where a waiting job stands: queue, tier, position, number.
@@ -128,7 +137,7 @@ fn class_of(enqueue: &Enqueue<'_>) -> Class {
 /// Counts of a queue.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    pub(crate) jobs: [u64; 8],
+    pub(crate) jobs: [u64; JOB_STATES],
     pub(crate) enqueued_total: u64,
 }
 
@@ -154,8 +163,14 @@ pub(crate) struct Model {
     laned: BTreeSet<String>,
     /// When jobs were given out, by queue, and by queue and limit key, since there was a rate.
     claims: BTreeMap<(String, Option<String>), Vec<u64>>,
+    /// How many others each job waits for.
+    pub(crate) blocked: BTreeMap<u64, usize>,
+    /// By queue and name.
+    pub(crate) schedules: BTreeMap<(String, String), schedules::Schedule>,
     /// Every payload, and the job it came with.
     pub(crate) payloads: BTreeMap<Vec<u8>, u64>,
+    /// Operations that run.
+    pub(crate) operations: BTreeMap<u64, Running>,
 }
 
 impl Model {
@@ -177,7 +192,10 @@ impl Model {
             settings: BTreeMap::new(),
             laned: BTreeSet::new(),
             claims: BTreeMap::new(),
+            blocked: BTreeMap::new(),
+            schedules: BTreeMap::new(),
             payloads: BTreeMap::new(),
+            operations: BTreeMap::new(),
         }
     }
 
@@ -211,7 +229,8 @@ impl Model {
     /// The job that has an enqueue's unique key.
     pub(crate) fn unique_owner(&self, enqueue: &Enqueue<'_>, time: u64) -> Option<u64> {
         let key = (enqueue.queue.to_owned(), enqueue.unique.to_vec());
-        self.uniques.get(&key).filter(|(_, until)| *until > time).map(|(owner, _)| *owner)
+        let owner = self.uniques.get(&key).filter(|(_, until)| *until > time);
+        owner.map(|(owner, _)| *owner).filter(|owner| !self.is_condemned(*owner))
     }
 
     /// Jobs that still want something to happen.

@@ -1,8 +1,9 @@
 //! What a request did, as its answer must say.
 
+use jobbie_proto::plan::{Effect, PlanStatus};
 use jobbie_proto::reply::Failed;
 use jobbie_proto::wire::ReplyFrame;
-use jobbie_proto::{Code, JobId};
+use jobbie_proto::{Code, JobId, Micros};
 
 /// The parts of an answer that follow from what was done.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,8 +17,17 @@ pub(crate) struct Outcome {
     pub(crate) cancels: Vec<Code>,
     pub(crate) deletes: Vec<Code>,
     pub(crate) job_controls: Vec<Code>,
+    /// Effect, status of the plan, record.
+    pub(crate) appended: Vec<(Effect, Option<PlanStatus>, u64)>,
+    /// Code, next planned time, job.
+    pub(crate) schedule_controls: Vec<(Code, Micros, Option<JobId>)>,
     /// Job, token, end, attempt.
     pub(crate) leases: Vec<(JobId, u64, u64, u32)>,
+    /// Their numbers.
+    pub(crate) batches: Vec<u64>,
+    pub(crate) batch_seals: Vec<Code>,
+    /// Code, operation.
+    pub(crate) operated: Option<(Code, u64)>,
 }
 
 impl Outcome {
@@ -34,6 +44,7 @@ impl Outcome {
     pub(crate) fn of(reply: &ReplyFrame<'_>) -> Self {
         let lease =
             |l: &jobbie_proto::wire::LeasedJob<'_>| (l.job, l.token.0, l.deadline.0, l.attempt);
+        let changed = reply.schedule_controls.iter().map(|one| (one.code, one.next, one.job));
         Self {
             enqueued: reply.enqueued.iter().map(|run| (run.code, run.first, run.count)).collect(),
             acks: reply.acks.clone(),
@@ -43,7 +54,12 @@ impl Outcome {
             cancels: reply.cancels.clone(),
             deletes: reply.deletes.clone(),
             job_controls: reply.job_controls.clone(),
+            appended: reply.appended.iter().map(|a| (a.effect, a.status, a.event.0)).collect(),
+            schedule_controls: changed.collect(),
             leases: reply.leases.iter().map(lease).collect(),
+            batches: reply.batches.iter().map(|batch| batch.number().0).collect(),
+            batch_seals: reply.batch_seals.clone(),
+            operated: reply.operated.map(|operated| (operated.code, operated.operation.0)),
         }
     }
 }
