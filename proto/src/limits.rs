@@ -85,6 +85,8 @@ pub const CHAIN_STEPS_MAX: usize = 64;
 pub const DEPENDS_MAX: usize = 256;
 /// Batches that one request opens, seals or looks up.
 pub const BATCHES_PER_REQUEST_MAX: usize = 1000;
+/// How long a batch may stay open; one that is not sealed by then is forgotten, in milliseconds.
+pub const BATCH_OPEN_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
 /// Members of a batch.
 pub const BATCH_JOBS_MAX: u64 = 1 << 40;
 /// Bytes of the result of a chain's step, which goes to the next one.

@@ -1,6 +1,6 @@
 //! Batches that are counted here.
 
-use jobbie_proto::limits::RETENTION_MS;
+use jobbie_proto::limits::{BATCH_OPEN_MS_MAX, RETENTION_MS};
 use jobbie_proto::reply::BatchView;
 use jobbie_proto::{Micros, ShardId};
 
@@ -50,6 +50,8 @@ pub(crate) struct Batches {
     batches: Map<u64, Batch>,
     /// Those whose definition is still needed.
     open: Set<u64>,
+    /// Those whose members are not known yet, which were opened in the order of their numbers.
+    unsealed: Set<u64>,
     /// Complete, and their callback is not sent.
     due: Set<u64>,
     /// Time and number of those that have ended.
@@ -67,6 +69,9 @@ impl Batches {
     }
 
     fn place(&mut self, number: u64, batch: Batch) {
+        if batch.total.is_none() {
+            self.unsealed.insert(number);
+        }
         if batch.ended == 0 {
             self.open.insert(number);
             return;
@@ -100,6 +105,7 @@ impl Batches {
             assert!(batch.total.is_none() && batch.counted() <= total, "cannot be sealed so");
             batch.total = Some(total);
         });
+        self.unsealed.remove(&number);
     }
 
     /// Members have ended. Those of a batch that was forgotten count for nothing.
@@ -140,20 +146,33 @@ impl Batches {
         self.open.get_min().copied()
     }
 
-    /// When the first ended batch has been kept long enough.
-    pub(crate) fn first_purge(&self) -> Option<u64> {
-        self.ended.get_min().map(|(ended, _)| Micros(*ended).plus_ms(RETENTION_MS).0)
+    /// When a batch that nobody sealed is given up.
+    fn given_up(&self, number: u64) -> u64 {
+        Micros(self.batches[&number].opened_ms * 1000).plus_ms(BATCH_OPEN_MS_MAX).0
     }
 
-    /// Batches that ended long ago, in that order.
+    /// When the first batch is forgotten: one that has ended, or one that nobody has sealed.
+    pub(crate) fn first_purge(&self) -> Option<u64> {
+        let ended = self.ended.get_min().map(|(at, _)| Micros(*at).plus_ms(RETENTION_MS).0);
+        let given_up = self.unsealed.get_min().map(|number| self.given_up(*number));
+        ended.into_iter().chain(given_up).min()
+    }
+
+    /// Batches that ended long ago, in that order, and those that were opened long ago and never sealed.
     pub(crate) fn purgeable(&self, now: u64) -> impl Iterator<Item = u64> + '_ {
         let old = move |ended: u64| Micros(ended).plus_ms(RETENTION_MS).0 <= now;
-        self.ended.iter().take_while(move |(ended, _)| old(*ended)).map(|(_, number)| *number)
+        let ended = self.ended.iter().take_while(move |(ended, _)| old(*ended));
+        let given_up = self.unsealed.iter().take_while(move |open| self.given_up(**open) <= now);
+        ended.map(|(_, number)| *number).chain(given_up.copied())
     }
 
     pub(crate) fn forget(&mut self, number: u64) {
         let batch = self.batches.remove(&number).expect("an unknown batch was forgotten");
-        assert!(self.ended.remove(&(batch.ended, number)).is_some(), "a batch that goes on");
+        let was_kept = match batch.total {
+            None => self.unsealed.remove(&number).is_some(),
+            Some(_) => self.ended.remove(&(batch.ended, number)).is_some(),
+        };
+        assert!(was_kept, "a batch that goes on was forgotten");
         self.open.remove(&number);
         self.due.remove(&number);
     }

@@ -1,6 +1,7 @@
 //! One thing after the other.
 
 use jobbie_proto::event::{Event, Tie};
+use jobbie_proto::limits::BATCH_OPEN_MS_MAX;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{
     BatchSeal, Chain, Depends, Enqueue, JobAction, JobControl, Members, Ties, When,
@@ -52,6 +53,37 @@ fn control(net: &mut Net, job: JobId, action: JobAction<'_>) -> Code {
 
 pub(crate) fn state(net: &Net, job: JobId) -> Result<JobState, Code> {
     net.nodes[usize::from(job.shard().0)].state.job(job).map(|view| view.state)
+}
+
+/// Whoever opened it has died, perhaps.
+#[test]
+fn a_batch_that_nobody_seals_is_forgotten_and_one_that_is_sealed_waits_on() {
+    let mut net = Net::new(2);
+    let (here, there) = (net.queue(0), net.queue(1));
+    let (left, sealed) =
+        (open(&mut net, Some(enqueue(&here))), open(&mut net, Some(enqueue(&there))));
+    let node = |net: &Net| net.nodes[0].state.clone();
+    let needed = node(&net).oldest_needed_event();
+    net.enqueue(members(&there, left, 1));
+    net.enqueue(members(&there, sealed, 1));
+    assert_eq!(seal(&mut net, sealed, 1), Code::Ok);
+    net.now = Micros(left.opened_ms() * 1000).plus_ms(BATCH_OPEN_MS_MAX - 1);
+    net.timers();
+    assert!(node(&net).batch(left).is_ok());
+    net.now = net.now.plus_ms(1);
+    assert!(node(&net).next_timer().is_some_and(|at| at <= net.now));
+    net.timers();
+    net.node(HERE).restart();
+    assert_eq!(node(&net).batch(left), Err(Code::NotFound));
+    assert!(node(&net).batch(sealed).is_ok());
+    assert!(node(&net).oldest_needed_event() > needed, "the log is kept for nobody");
+    // What ends now counts for the other one only.
+    for (job, _) in net.fetch(&there, 2) {
+        net.ack(job, b"");
+    }
+    net.settle();
+    assert_eq!(seal(&mut net, left, 1), Code::NotFound);
+    assert_eq!((net.fetch(&here, 9).len(), net.fetch(&there, 9).len()), (0, 1));
 }
 
 #[test]
