@@ -303,7 +303,7 @@ impl RestoringTies {
                 let in_order = ties.post.restore_open(ShardId(to), number, parcel);
                 require(in_order, "messages out of order")?;
             }
-            TieRow::Batch(row) => self.batch(ties, &row, shards, next_event)?,
+            TieRow::Batch(row) => self.batch(state, &row)?,
             TieRow::Gone { first, end } => {
                 require(end <= state.next_job && first > 0, "a job is gone before it was made")?;
                 require(ties.gone.push(first, end), "jobs are gone twice")?;
@@ -345,7 +345,9 @@ impl RestoringTies {
         Ok(())
     }
 
-    fn batch(&mut self, ties: &mut Ties, row: &BatchRow, shards: u16, next_event: u64) -> Checked {
+    fn batch(&mut self, state: &mut State, row: &BatchRow) -> Checked {
+        let (shards, next_event, now_ms) = (state.shards, state.next_event, state.time().ms());
+        let ties = &mut state.ties;
         let BatchRow { number, opened_ms, succeeded, failed, .. } = *row;
         let BatchRow { callback, total, ended, called_back, made, .. } = *row;
         require((1..next_event).contains(&number), "a batch is ahead")?;
@@ -354,6 +356,9 @@ impl RestoringTies {
         let sent = self.sent_callbacks.remove(&number);
         require(sent == (called_back && !made), "a callback is on its way, or not")?;
         require(callback.is_some() || !called_back, "a callback of a batch without")?;
+        require(opened_ms <= now_ms, "a batch is opened later")?;
+        let is_complete = total.is_some() && total == succeeded.checked_add(failed);
+        require(is_complete == (ended > 0), "a batch has ended, or not")?;
         let callback = callback.map(ShardId);
         let batch =
             Batch { opened_ms, callback, total, succeeded, failed, ended, called_back, made };
