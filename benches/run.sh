@@ -98,6 +98,7 @@ paired_rows() {
   row "lifecycle 10x100 fair zipf 200k" lifecycle --connections 10 --batch 100 --jobs $((scale * 2000)) --limit-keys 10000 --zipf --fair
   peer redis "lifecycle 10x100"
   paired "steady 10+10x1" steady --connections 10 --batch 1 --jobs $((scale * 800))
+  row "steady 10+10x100 one batch" steady --connections 10 --batch 100 --jobs $((scale * 1000)) --callback
   paired "steady 10+10x100" steady --connections 10 --batch 100 --jobs $((scale * 8000))
   paired "open loop 1000/s" steady --connections 4 --batch 1 --rate 1000 --jobs $((scale * 100))
   peer beanstalkd "open loop 1000/s"
@@ -118,6 +119,7 @@ own_rows() {
   log_bytes "log bytes 1x100" 1
   snapshot "snapshot 1M" --connections 50 --batch 1
   snapshot "snapshot 1M every option" --connections 10 --batch 100 --every-option
+  bulk_cancel
   restart
   idle
 }
@@ -149,6 +151,29 @@ snapshot() { # name, arguments that fill
   go_on_server --snapshot-log-bytes $((1 << 20))
   sleep 2
   python3 benches/snapshot.py "$data/node" "$name" "$data/without" -- "${paced[@]}" | keep
+  stop_server
+}
+
+# A million waiting jobs of one queue cancelled by one command, until it says that they are.
+bulk_cancel() {
+  is_wanted "bulk cancel" || return 0
+  start_server
+  local jobs=$((scale * 10000)) begin end before after
+  load enqueue --connections 10 --batch 1000 --jobs "$jobs" --queues 1 --keep > "$data/filled"
+  before=$(awk '{print $14 + $15}' "/proc/$server_pid/stat")
+  begin=$(date +%s%N)
+  note "jobbie bulk cancel --state pending"
+  "$bin/jobbie" bulk cancel --state pending --addr "127.0.0.1:$port" --output json > "$data/found"
+  end=$(date +%s%N)
+  after=$(awk '{print $14 + $15}' "/proc/$server_pid/stat")
+  python3 - "$data/found" "$jobs" $(((end - begin) / 1000000)) $((after - before)) <<'PY' | keep
+import json, sys
+found, jobs, ms, ticks = sys.argv[1], *map(int, sys.argv[2:])
+applied = sum(json.loads(line)["applied"] for line in open(found))
+assert applied == jobs, f"{applied} of {jobs} jobs were cancelled"
+print(json.dumps({"peer": "jobbie", "row": "bulk cancel", "jobs": jobs, "ms": ms, "jobs_per_s": jobs * 1000 // max(ms, 1),
+                  "server_cpu_s_per_100k": round(ticks / 100 / jobs * 1e5, 3)}))
+PY
   stop_server
 }
 

@@ -95,6 +95,8 @@ OTHERS = (  # no bar, or more of a row
     ("jobbie", "backlog 10M", ("jobs", "jobs_per_s", "drain_jobs_per_s")),
     ("jobbie", "due 1M", ("jobs", "seconds", "p50_us", "p99_us", "max_us")),
     ("jobbie", "due 200k shuffled", ("jobs", "seconds", "p50_us", "p99_us", "max_us")),
+    ("jobbie", "steady 10+10x100 one batch", ("jobs", "jobs_per_s", "callback_us", "server_cpu_s_per_100k")),
+    ("jobbie", "bulk cancel", ("jobs", "ms", "jobs_per_s", "server_cpu_s_per_100k")),
     ("jobbie", "restart to first fetch", ("jobs", "ms", "data_dir_bytes", "snapshots")),
     ("jobbie", "idle", ("cpu_percent",)),
 )

@@ -119,6 +119,7 @@ fn every_workload_delivers_each_job_exactly_once() {
         ("lifecycle --batch 50 --unique --limit-keys 100 --limits", 5000),
         ("lifecycle --batch 50 --limit-keys 100 --zipf --fair", 5000),
         ("steady --batch 50 --limit-keys 100 --limits --fair", 5000),
+        ("steady --batch 50 --callback --limits", 5000),
         ("due --batch 50 --ahead 4", 5000),
         ("due --batch 50 --ahead 4 --shuffle --unique", 5000),
     ] {

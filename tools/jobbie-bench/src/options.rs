@@ -96,6 +96,10 @@ pub struct Options {
     /// Limit keys share fairly, in jobs (--limit-keys only)
     #[arg(long)]
     pub fair: bool,
+    /// All jobs are members of one batch, which is sealed when the last is done; the run ends with its callback (steady
+    /// only)
+    #[arg(long)]
+    pub callback: bool,
     /// From the beginning of the fill to when the first job is due, in seconds (due only) [default: 5, and 1 for each
     /// 100000 jobs]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(2..=86_400))]
@@ -185,6 +189,7 @@ impl Options {
     #[must_use]
     pub fn special(&self) -> Option<&'static str> {
         let flags = [
+            (self.callback, "--callback"),
             (self.every_option, "--every-option"),
             (self.unique, "--unique"),
             (self.limit_keys.is_some(), "--limit-keys"),
@@ -239,6 +244,9 @@ impl Options {
     fn validate_jobs(&self, workload: &Workload) -> Result<(), String> {
         if self.every_option && !matches!(workload, Workload::Enqueue(_) | Workload::Backlog(_)) {
             return Err(format!("{} has plain jobs: leave out --every-option", workload.name()));
+        }
+        if self.callback && !matches!(workload, Workload::Steady(_)) {
+            return Err(format!("{} has no batch: leave out --callback", workload.name()));
         }
         for (is_set, flag, what) in [
             (self.zipf, "--zipf", "says which limit keys get how many jobs"),
@@ -311,6 +319,8 @@ pub(crate) mod tests {
             ("due --jobs 1", "due --jobs 0"),
             ("steady --unique", "steady --unique --history f"),
             ("steady --limits", "steady --limits --history f"),
+            ("steady --callback", "enqueue --callback"),
+            ("steady --callback", "steady --callback --history f"),
             ("steady --limit-keys 9", "steady --limit-keys 9 --history f"),
             ("enqueue --limit-keys 9 --zipf", "enqueue --zipf"),
             ("lifecycle --limit-keys 9 --limits --fair", "lifecycle --limits --fair"),

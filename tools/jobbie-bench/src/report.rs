@@ -65,6 +65,12 @@ pub struct Report {
     /// Whether jobs were due in another order than they were enqueued in.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub shuffle: bool,
+    /// Whether all jobs were of one batch.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub callback: bool,
+    /// From sealing the batch, when its last job was done, to a worker having its callback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback_us: Option<u64>,
     /// Jobs a second that were to be sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<u64>,
@@ -168,6 +174,7 @@ impl Report {
             "enqueue to start",
             start.map(|(p50, p99)| format!("p50 {p50:.0} µs, p99 {p99:.0} µs")),
         );
+        line("callback", self.callback_us.map(|us| format!("{us} µs after the batch was sealed")));
         line("drain", self.drain_jobs_per_s.map(|r| format!("{r} jobs/s")));
         line(
             "server",

@@ -57,6 +57,7 @@ pub fn run<T: Target>(target: &T, workload: &Workload) -> anyhow::Result<Report>
             limits: options.limits,
             fair: options.fair,
             shuffle: options.shuffle,
+            callback: options.callback,
             rate: options.rate,
             ..Report::default()
         },
@@ -145,6 +146,10 @@ impl<T: Target> Run<'_, T> {
         self.report.start_p99_us = Some(quantile_us(&done.seen.start_ns, 0.99));
         self.set_cpu(&done, done.acked);
         self.check();
+        if self.report.is_good() {
+            let took = self.target.finish(done.acked).context("end the batch")?;
+            self.report.callback_us = took.map(|took| took.as_micros() as u64);
+        }
         Ok(())
     }
 

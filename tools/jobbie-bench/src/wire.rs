@@ -1,5 +1,7 @@
 //! What the loop needs of a protocol, and nothing about sockets.
 
+use std::time::Duration;
+
 use crate::due::Due;
 
 /// A job that a worker was given.
@@ -109,6 +111,13 @@ pub trait Target: Sync {
     /// # Errors
     /// When the server cannot be reached.
     fn connect(&self, role: Role, index: u32) -> anyhow::Result<(std::net::TcpStream, Self::Wire)>;
+    /// Called when all of a run's jobs are done: how long it took until what follows from that was there, if anything does.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or what follows is wrong.
+    fn finish(&self, _jobs: u64) -> anyhow::Result<Option<Duration>> {
+        Ok(None)
+    }
     /// When a write counts there, as it calls it itself.
     fn durability(&self) -> String;
     /// Its shards.

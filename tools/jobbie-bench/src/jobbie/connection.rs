@@ -176,6 +176,9 @@ impl Wire for Connection {
                 self.jobs.enqueue(&self.queue, Own { number, payload, key, due_us })
             })
             .collect();
+        if let Some(group) = &self.jobs.group {
+            group.join(&mut request, jobs.count);
+        }
         Self::send(&mut self.encoder, &request, out)
     }
 

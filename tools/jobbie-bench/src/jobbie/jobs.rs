@@ -4,6 +4,7 @@ use jobbie_proto::event::BackoffKind;
 use jobbie_proto::request::{Enqueue, When};
 use jobbie_proto::{Micros, limits};
 
+use super::group::Group;
 use crate::options::Options;
 use crate::scatter::{Zipf, evenly};
 
@@ -27,6 +28,8 @@ pub struct Jobs {
     every_option: bool,
     unique: bool,
     limit_keys: Option<LimitKeys>,
+    /// The batch that all are members of.
+    pub(super) group: Option<Group>,
 }
 
 /// What makes one job of a run different from the others.
@@ -71,6 +74,7 @@ impl Jobs {
             every_option: options.every_option,
             unique: options.unique,
             limit_keys: options.limit_keys.map(|count| LimitKeys::new(count, options.zipf)),
+            group: None,
         }
     }
 
@@ -99,7 +103,7 @@ impl Jobs {
     }
 }
 
-fn plain<'a>(queue: &'a str, payload: &'a [u8]) -> Enqueue<'a> {
+pub(super) fn plain<'a>(queue: &'a str, payload: &'a [u8]) -> Enqueue<'a> {
     Enqueue {
         queue,
         payload,
@@ -146,7 +150,7 @@ mod tests {
         [(false, false, false), (false, true, true), (true, false, false), (true, true, true)];
 
     fn jobs(every_option: bool, unique: bool, limit_keys: Option<LimitKeys>) -> Jobs {
-        Jobs { payload_bytes: 20, every_option, unique, limit_keys }
+        Jobs { payload_bytes: 20, every_option, unique, limit_keys, group: None }
     }
 
     fn own(number: u64, due_us: Option<u64>) -> Own<'static> {

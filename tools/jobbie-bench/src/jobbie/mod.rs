@@ -2,6 +2,7 @@
 
 mod connection;
 mod crash_load;
+mod group;
 mod history;
 mod jobs;
 mod link;

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
 use jobbie_proto::event::{QueueSettings, Sharing};
@@ -12,6 +12,7 @@ use jobbie_proto::wire::{ANY_SHARD, Durability};
 use jobbie_proto::{Code, Request, ShardId};
 
 use super::connection::Connection;
+use super::group::Group;
 use super::jobs::Jobs;
 use super::link::Link;
 use crate::options::Options;
@@ -42,7 +43,7 @@ impl Jobbie {
     /// # Errors
     /// When it cannot be reached, the options do not fit it or it refuses the limits.
     pub fn new(options: &Options) -> anyhow::Result<Self> {
-        let jobs = Arc::new(Jobs::new(options));
+        let mut jobs = Jobs::new(options);
         let batch_max = FRAME_BYTES_MAX / jobs.frame_bytes();
         if options.batch as usize > batch_max {
             bail!(
@@ -52,12 +53,15 @@ impl Jobbie {
         }
         let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos() << 32
             | u128::from(std::process::id());
-        let (_, about) =
-            Link::open(&options.addr, &options.token, ANY_SHARD, run).with_context(|| {
+        let (mut link, about) = Link::open(&options.addr, &options.token, ANY_SHARD, run)
+            .with_context(|| {
                 format!("connect to jobbie at {} (is `jobbie server` running?)", options.addr)
             })?;
         let queues = queues(run, options.queues, about.shards.len() as u16);
-        let durability = durability(about.durability);
+        if options.callback {
+            jobs.group = Some(Group::open(&mut link, run).context("open the batch")?);
+        }
+        let (durability, jobs) = (durability(about.durability), Arc::new(jobs));
         let token = options.token.as_str().into();
         let target = Self { shards: about.shards, queues, durability, run, token, jobs };
         if let Some(settings) = settings(options) {
@@ -73,8 +77,12 @@ impl Jobbie {
             let controls: Vec<_> = of_shard
                 .map(|(queue, _)| QueueControl { queue, action: QueueAction::Configure(settings) })
                 .collect();
+            if controls.is_empty() {
+                continue;
+            }
+            // One session: another of the same client would number its requests as this one does.
+            let (mut link, _) = Link::open(addr, &self.token, shard, !self.run)?;
             for queue_controls in controls.chunks(OPS_PER_REQUEST_MAX) {
-                let (mut link, _) = Link::open(addr, &self.token, shard, !self.run)?;
                 let queue_controls = queue_controls.to_vec();
                 let mut refusal = None;
                 link.call(Request { queue_controls, ..Request::default() }, |reply| {
@@ -150,6 +158,18 @@ impl Target for Jobbie {
         let (queue, token) = (queue.clone(), self.token.clone());
         let wire = Connection::new(queue, token, client, *shard, self.jobs.clone());
         Ok((stream, wire))
+    }
+
+    fn finish(&self, jobs: u64) -> anyhow::Result<Option<Duration>> {
+        let Some(group) = &self.jobs.group else { return Ok(None) };
+        let link = |shard: ShardId, run| {
+            let addr = &self.shards[usize::from(shard.0)];
+            Ok::<_, anyhow::Error>(Link::open(addr, &self.token, shard, run)?.0)
+        };
+        let to = jobbie_proto::placement::shard_of(group.queue(), self.shards.len() as u16);
+        let (mut home, mut other) =
+            (link(group.batch.shard(), !self.run ^ 1)?, link(to, !self.run ^ 2)?);
+        group.finish(&mut home, &mut other, jobs).map(Some)
     }
 
     fn durability(&self) -> String {
