@@ -14,6 +14,8 @@ mod naive_operations;
 mod naive_plans;
 #[path = "model/naive_schedules.rs"]
 mod naive_schedules;
+#[path = "model/naive_workers.rs"]
+mod naive_workers;
 #[path = "model/operations.rs"]
 mod operations;
 #[path = "model/plans.rs"]

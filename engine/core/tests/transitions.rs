@@ -4,6 +4,8 @@
 //!
 //! T7, T8 and T16 are those of jobs that are done in several rounds, which are not built; T24 is in `ties/cases.rs`.
 
+#[path = "transitions/settings.rs"]
+mod settings;
 mod shard;
 #[path = "transitions/stage.rs"]
 mod stage;

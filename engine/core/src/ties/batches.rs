@@ -1,6 +1,6 @@
 //! Batches that are counted here.
 
-use jobbie_proto::limits::RETENTION_MS;
+use crate::settings::Settings;
 use jobbie_proto::reply::BatchView;
 use jobbie_proto::{Micros, ShardId};
 
@@ -141,13 +141,18 @@ impl Batches {
     }
 
     /// When the first ended batch has been kept long enough.
-    pub(crate) fn first_purge(&self) -> Option<u64> {
-        self.ended.get_min().map(|(ended, _)| Micros(*ended).plus_ms(RETENTION_MS).0)
+    pub(crate) fn first_purge(&self, settings: &Settings) -> Option<u64> {
+        self.ended.get_min().map(|(ended, _)| Micros(*ended).plus_ms(settings.retention_ms).0)
     }
 
     /// Batches that ended long ago, in that order.
-    pub(crate) fn purgeable(&self, now: u64) -> impl Iterator<Item = u64> + '_ {
-        let old = move |ended: u64| Micros(ended).plus_ms(RETENTION_MS).0 <= now;
+    pub(crate) fn purgeable(
+        &self,
+        now: u64,
+        settings: &Settings,
+    ) -> impl Iterator<Item = u64> + '_ {
+        let retention_ms = settings.retention_ms;
+        let old = move |ended: u64| Micros(ended).plus_ms(retention_ms).0 <= now;
         self.ended.iter().take_while(move |(ended, _)| old(*ended)).map(|(_, number)| *number)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jobbie_core::{
-    Decision, Snapshot, State, decide, decide_close_session, decide_open_session,
+    Decision, Settings, Snapshot, State, decide, decide_close_session, decide_open_session,
     decide_operations, decide_timers,
 };
 use jobbie_proto::event::{Event, Group, QueueSettings, Sharing};
@@ -91,6 +91,7 @@ pub(crate) enum Step {
     CancelOperation { client: u8, back: usize },
     Operations { limit: usize, times: usize },
     Close { client: u8 },
+    Sight { client: u8, name: usize, queues: usize },
     Restart,
     HoldSnapshot,
 }
@@ -111,6 +112,7 @@ impl Step {
             | Step::Operate { .. }
             | Step::CancelOperation { .. }
             | Step::Close { .. }
+            | Step::Sight { .. }
             | Step::Restart
             | Step::HoldSnapshot => 1,
         };
@@ -170,6 +172,8 @@ pub(crate) fn steps(len: usize) -> impl Strategy<Value = Vec<Step>> {
         6 => (1..6_usize, 1..4_usize)
             .prop_map(|(limit, times)| Step::Operations { limit, times }),
         1 => (0..3_u8).prop_map(|client| Step::Close { client }),
+        2 => (0..3_u8, 0..2_usize, 1..4_usize)
+            .prop_map(|(client, name, queues)| Step::Sight { client, name, queues }),
         1 => Just(Step::Restart),
         1 => Just(Step::HoldSnapshot),
     ];
@@ -246,6 +250,7 @@ impl Driver {
             Step::CancelOperation { client, back } => self.cancel_operation(*client, *back),
             Step::Operations { limit, times } => self.operations(*limit, *times),
             Step::Close { client } => self.close(*client),
+            Step::Sight { client, name, queues } => self.sight(*client, *name, *queues),
             Step::Restart => self.restart(),
             Step::HoldSnapshot => self.hold_snapshot(),
         }
@@ -260,7 +265,7 @@ impl Driver {
         reply.map(|reply| (*reply).clone())
     }
 
-    fn client(&mut self, client: u8) -> u64 {
+    pub(crate) fn client(&mut self, client: u8) -> u64 {
         if let Some(client) = self.clients.get(&client) {
             return client.session;
         }
@@ -469,7 +474,8 @@ impl Driver {
     fn timers(&mut self, limit: usize) {
         self.model.now = self.now.0;
         loop {
-            let events = decide_timers(&self.state, self.now, limit, &mut Vec::new());
+            let events =
+                decide_timers(&self.state, &Settings::default(), self.now, limit, &mut Vec::new());
             let group = Group { events, ..Group::default() };
             if group.events.is_empty() {
                 break;
@@ -485,7 +491,7 @@ impl Driver {
             self.model.timers(&group.events);
             assert_eq!(self.absorb(group), None);
         }
-        let next = self.state.next_timer();
+        let next = self.state.next_timer(&Settings::default());
         let left = next.is_some_and(|due| due <= self.now) && !self.model.operates();
         assert!(!left, "something due was left");
     }
@@ -505,7 +511,9 @@ impl Driver {
         let restored = State::restore(&before).expect("it was just written");
         restored.check();
         let later = self.now.plus_ms(100_000);
-        let due = |state: &State| decide_timers(state, later, 1000, &mut Vec::new());
+        let due = |state: &State| {
+            decide_timers(state, &Settings::default(), later, 1000, &mut Vec::new())
+        };
         assert_eq!(due(&restored), due(&self.state), "r07: time does other things after a restore");
         let step = |state: &State| decide_operations(state, later, 3, &mut Vec::new());
         assert_eq!(step(&restored), step(&self.state), "r07: other steps after a restore");
@@ -558,9 +566,9 @@ impl Driver {
             assert_eq!(queue.draining, model.draining.contains(name), "draining");
         }
         let due = model.jobs.values().filter_map(|job| Naive::due(&job.view));
-        let due = due.chain(model.first_planned()).min();
+        let due = due.chain(model.first_planned()).chain(model.first_silent()).min();
         // Windows that open are timers too.
-        let next = state.next_timer().map(|due| due.0);
+        let next = state.next_timer(&Settings::default()).map(|due| due.0);
         let now = model.operates().then_some(state.time().0);
         let due = due.into_iter().chain(now).min();
         if self.has_rates {
@@ -569,6 +577,7 @@ impl Driver {
         } else {
             assert_eq!(next, due, "next timer");
         }
+        self.compare_workers();
         let operations: Vec<_> = state.operations().collect();
         assert_eq!(operations, model.operation_views(), "operations");
         for ((queue, name), planned) in &model.schedules {
