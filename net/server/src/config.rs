@@ -78,6 +78,10 @@ impl ServerConfig {
         if self.snapshot_log_bytes < 1 << 20 {
             return Err("--snapshot-log-bytes must be at least 1 MiB".to_owned());
         }
+        if !(1 << 20..=1 << 30).contains(&self.segment_bytes) || self.segment_bytes % (1 << 20) != 0
+        {
+            return Err("--segment-bytes must be 1 MiB to 1 GiB, in whole MiB".to_owned());
+        }
         let Settings { retention_ms, lease_expiries_max } = self.settings;
         if !(RETENTION_MS_MIN..=RETENTION_MS_MAX).contains(&retention_ms) {
             let most = RETENTION_MS_MAX / 86_400_000;
