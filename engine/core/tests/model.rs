@@ -20,6 +20,8 @@ mod naive_workers;
 mod operations;
 #[path = "model/plans.rs"]
 mod plans;
+#[path = "model/steps.rs"]
+mod steps;
 #[path = "model/values.rs"]
 mod values;
 
@@ -30,7 +32,7 @@ fn r07_r09_r10_r11_r12_r13_r14_the_engine_is_the_model() {
 
 #[cfg(feature = "mutants")]
 mod planted {
-    use super::driver;
+    use super::{driver, steps};
     use jobbie_core::mutants::{Mutant, plant};
     use proptest::strategy::{Strategy, ValueTree};
     use proptest::test_runner::TestRunner;
@@ -40,8 +42,8 @@ mod planted {
         let mut runner = TestRunner::deterministic();
         plant(mutant);
         let fell = (0..limit).find(|_| {
-            let steps = driver::steps(60).new_tree(&mut runner).expect("a history").current();
-            std::panic::catch_unwind(|| driver::run(&steps)).is_err()
+            let history = steps::steps(60).new_tree(&mut runner).expect("a history").current();
+            std::panic::catch_unwind(|| driver::run(&history)).is_err()
         });
         plant(None);
         fell

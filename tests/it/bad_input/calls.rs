@@ -214,7 +214,7 @@ fn leases() {
             (
                 vec!["q"],
                 FetchOptions { lease_ms: 5, ..fetch },
-                "INVALID: fetch.lease_ms: 5, not in 100..=86400000 or 0",
+                "INVALID: fetch.lease_ms: 5, not in 100..=86400000",
             ),
         ];
         for (queues, options, expected) in cases {

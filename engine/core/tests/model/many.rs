@@ -12,7 +12,8 @@ use std::time::Instant;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
-use crate::driver::{self, Step};
+use crate::driver;
+use crate::steps::{Step, steps};
 
 /// Commands of a run that is asked for no number: a few seconds without optimization.
 const COMMANDS_DEFAULT: u64 = 20_000;
@@ -77,8 +78,7 @@ impl<S: Strategy<Value = Vec<Step>>> Histories<S> {
 
 /// As the variables say; prints what was run.
 pub(crate) fn run() {
-    let histories =
-        Histories { short: driver::steps(SHORT_STEPS), long: driver::steps(LONG_STEPS) };
+    let histories = Histories { short: steps(SHORT_STEPS), long: steps(LONG_STEPS) };
     if let Some(seed) = number("JOBBIE_TEST_MODEL_SEED") {
         println!("seed {seed}: {} commands", histories.run(seed));
         return;
