@@ -78,8 +78,8 @@ impl ServerConfig {
         if self.snapshot_log_bytes < 1 << 20 {
             return Err("--snapshot-log-bytes must be at least 1 MiB".to_owned());
         }
-        if !(1 << 20..=1 << 30).contains(&self.segment_bytes) || self.segment_bytes % (1 << 20) != 0
-        {
+        let fits = (1 << 20..=1 << 30).contains(&self.segment_bytes);
+        if !fits || !self.segment_bytes.is_multiple_of(1 << 20) {
             return Err("--segment-bytes must be 1 MiB to 1 GiB, in whole MiB".to_owned());
         }
         let Settings { retention_ms, lease_expiries_max } = self.settings;

@@ -150,4 +150,5 @@ fn rows_have_the_documented_sizes() {
     assert_eq!(sizes!(jobbie_proto::reply::Appended), [11]);
     use jobbie_proto::event::{WorkerAsks, WorkerKey};
     assert_eq!(sizes!(ErrorLinkRow, WorkerRow, WorkerKey, WorkerAsks), [24, 52, 16, 20]);
+    assert_eq!(sizes!(jobbie_proto::event::SeenWorker), [37]);
 }
