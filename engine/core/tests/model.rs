@@ -32,17 +32,15 @@ fn r07_r09_r10_r11_r12_r13_r14_the_engine_is_the_model() {
 
 #[cfg(feature = "mutants")]
 mod planted {
-    use super::{driver, steps};
+    use super::{driver, many};
     use jobbie_core::mutants::{Mutant, plant};
-    use proptest::strategy::{Strategy, ValueTree};
-    use proptest::test_runner::TestRunner;
 
-    /// Histories until one fails, at most `limit`.
-    fn falls_within(mutant: Option<Mutant>, limit: usize) -> Option<usize> {
-        let mut runner = TestRunner::deterministic();
+    /// The first seed whose history fails, below `limit`.
+    fn falls_within(mutant: Option<Mutant>, limit: u64) -> Option<u64> {
+        let histories = many::histories();
         plant(mutant);
-        let fell = (0..limit).find(|_| {
-            let history = steps::steps(60).new_tree(&mut runner).expect("a history").current();
+        let fell = (0..limit).find(|seed| {
+            let history = histories.of(*seed);
             std::panic::catch_unwind(|| driver::run(&history)).is_err()
         });
         plant(None);
@@ -65,8 +63,8 @@ mod planted {
     fn every_mutant_falls_and_the_engine_does_not() {
         assert_eq!(falls_within(None, 100), None);
         for mutant in Mutant::ALL {
-            let fell = falls_within(Some(mutant), 300);
-            println!("{mutant:?} fell in history {fell:?}");
+            let fell = falls_within(Some(mutant), 1000);
+            println!("{mutant:?} fell with seed {fell:?}");
             assert!(fell.is_some(), "{mutant:?} was not found");
         }
     }

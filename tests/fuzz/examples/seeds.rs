@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use jobbie_core::{Settings, Decision, State, decide, decide_open_session, decide_timers};
+use jobbie_core::{Decision, Settings, State, decide, decide_open_session, decide_timers};
 use jobbie_fuzz::{fix, log, run, snapshot};
 use jobbie_proto::event::{BackoffKind, Group};
 use jobbie_proto::request::{Ack, Enqueue, Fail, Fetch, JobRef, When};

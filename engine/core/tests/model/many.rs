@@ -38,12 +38,22 @@ fn runner(seed: u64) -> TestRunner {
 }
 
 /// Where the histories of seeds come from.
-struct Histories<S> {
+pub(crate) struct Histories<S> {
     short: S,
     long: S,
 }
 
+pub(crate) fn histories() -> Histories<impl Strategy<Value = Vec<Step>>> {
+    Histories { short: steps(SHORT_STEPS), long: steps(LONG_STEPS) }
+}
+
 impl<S: Strategy<Value = Vec<Step>>> Histories<S> {
+    /// The history of a seed.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn of(&self, seed: u64) -> Vec<Step> {
+        self.tree(seed, &mut runner(seed)).current()
+    }
+
     fn tree(&self, seed: u64, runner: &mut TestRunner) -> S::Tree {
         let strategy = if seed % LONG_EVERY == LONG_EVERY - 1 { &self.long } else { &self.short };
         strategy.new_tree(runner).expect("a history rejects nothing")
@@ -78,7 +88,7 @@ impl<S: Strategy<Value = Vec<Step>>> Histories<S> {
 
 /// As the variables say; prints what was run.
 pub(crate) fn run() {
-    let histories = Histories { short: steps(SHORT_STEPS), long: steps(LONG_STEPS) };
+    let histories = histories();
     if let Some(seed) = number("JOBBIE_TEST_MODEL_SEED") {
         println!("seed {seed}: {} commands", histories.run(seed));
         return;
