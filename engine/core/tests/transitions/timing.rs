@@ -1,11 +1,12 @@
 //! When time acts: not a microsecond before its moment, and at it. The shard wakes at exactly that moment, so what
 //! is later than this is the load of the machine.
 
-use jobbie_proto::event::{BackoffKind, QueueSettings};
+use jobbie_proto::event::{BackoffKind, HoldEnd, QueueSettings};
 use jobbie_proto::limits::LEASE_MS_DEFAULT;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{
-    Ack, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueAction, QueueControl, When,
+    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, Hold, JobRef, QueueAction, QueueControl,
+    When,
 };
 use jobbie_proto::{Code, JobId, Micros, Request};
 
@@ -82,6 +83,13 @@ const ROWS: &[Row] = &[
         let request = Request { fetch: Some(Fetch { lease_ms: 0, ..fetch("q", 1) }), ..shard.request() };
         assert_eq!(shard.run(&request).leases.len(), 1);
         shard.now.plus_ms(LEASE_MS_DEFAULT.into())
+    }, timed_and_claimable),
+    ("hold that approves itself to claimable", |shard| {
+        let hold = Hold { timeout_ms: 5_000, then: HoldEnd::Approve, ..Hold::default() };
+        let holds = vec![EnqueueHold { enqueue: 0, hold }];
+        let request = Request { enqueues: vec![enqueue("q")], holds, ..shard.request() };
+        shard.run(&request);
+        shard.now.plus_ms(5_000)
     }, timed_and_claimable),
     ("expire_at to dead", |shard| {
         shard.enqueue(vec![Enqueue { expire_after_ms: 5_000, ..enqueue("q") }]);
