@@ -31,6 +31,16 @@ pub const RATE_MAX: u32 = 1_000_000;
 pub const WINDOW_MS_MAX: u32 = 7 * 24 * 3600 * 1000;
 /// Bytes of a worker's name and of its host name.
 pub const WORKER_BYTES_MAX: usize = 255;
+/// Workers of one shard that are remembered; when another comes, the one that was silent longest is forgotten.
+pub const WORKERS_MAX: usize = 10_000;
+/// Queues remembered of each: the first that it asked for.
+pub const WORKER_QUEUES_MAX: usize = 16;
+/// Workers that one answer tells.
+pub const WORKERS_PER_ANSWER_MAX: u32 = 1000;
+/// A worker is noted at most once in this time, in milliseconds.
+pub const WORKER_SEEN_MS: u64 = 10_000;
+/// A worker that was silent for this long is forgotten, in milliseconds.
+pub const WORKER_SILENT_MS_MAX: u64 = 24 * 3600 * 1000;
 
 /// Kinds of events that one plan expects, at least 1.
 pub const PLAN_KINDS_MAX: usize = 64;
@@ -44,6 +54,9 @@ pub const EVENT_SOURCE_BYTES_MAX: usize = 255;
 pub const EVENTS_PER_JOB_MAX: usize = 4096;
 /// Events of a job that one answer tells.
 pub const HISTORY_COUNT_MAX: u32 = 100;
+
+/// Errors of one job that do not name the one before them and of which that is remembered: those of expiry and plans, the newest.
+pub const ERROR_LINKS_MAX: usize = 64;
 
 /// Operations of one kind in one request.
 pub const OPS_PER_REQUEST_MAX: usize = 10_000;
@@ -101,10 +114,16 @@ pub const PRIORITY_DEFAULT: u8 = 2;
 pub const KEY_MS_DEFAULT: u64 = 24 * 3600 * 1000;
 /// How long a unique key is held at most when no period is given, in milliseconds.
 pub const UNIQUE_MS_DEFAULT: u64 = 3600 * 1000;
-/// How long dead and cancelled jobs are kept, in milliseconds.
+/// How long dead and cancelled jobs are kept when the server is told nothing else, in milliseconds.
 pub const RETENTION_MS: u64 = 7 * 24 * 3600 * 1000;
-/// Leases of a job that must have run out, with no attempt left, before it is quarantined.
+/// The shortest time for which a server may keep them, in milliseconds.
+pub const RETENTION_MS_MIN: u64 = 3600 * 1000;
+/// The longest, in milliseconds: ten years.
+pub const RETENTION_MS_MAX: u64 = 10 * 366 * 24 * 3600 * 1000;
+/// Leases of a job that must have run out, with no attempt left, before it is quarantined, when the server is told nothing else.
 pub const LEASE_EXPIRIES_MAX: u32 = 3;
+/// The most that a server may wait for: as many as are counted.
+pub const LEASE_EXPIRIES_MAX_MAX: u32 = u16::MAX as u32;
 /// The longest delay, expiry or key period, in milliseconds (100 years).
 pub const PERIOD_MS_MAX: u64 = 100 * 366 * 24 * 3600 * 1000;
 

@@ -5,7 +5,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::event::{Class, HoldEnd, Missed, QueueSettings, Task};
 use crate::plan::{Effect, Need, PlanStatus};
-use crate::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId};
+use crate::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, SessionId};
 
 /// The answer to one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -415,4 +415,26 @@ pub struct BatchView {
     pub ended: Micros,
     /// Whether its callback is made, or about to be.
     pub called_back: bool,
+}
+
+/// A worker that was seen not long ago.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerView {
+    /// Its session.
+    pub session: SessionId,
+    /// Its name: that of its fetch or subscription, or that of its session.
+    pub name: String,
+    /// Name of its machine.
+    pub host: String,
+    /// The first of the queues that it asked for last, at most
+    /// [`WORKER_QUEUES_MAX`](crate::limits::WORKER_QUEUES_MAX).
+    pub queues: Vec<String>,
+    /// How many queues it asked for.
+    pub queues_asked: u32,
+    /// When it was seen first.
+    pub started: Micros,
+    /// When it was seen last, to [`WORKER_SEEN_MS`](crate::limits::WORKER_SEEN_MS).
+    pub last_seen: Micros,
+    /// Live leases of its session.
+    pub leases: u32,
 }

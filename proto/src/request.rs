@@ -62,6 +62,10 @@ pub struct Request<'a> {
     pub history: Option<History>,
     /// Which schedules are wanted.
     pub schedules: Schedules<'a>,
+    /// Errors of which job are wanted.
+    pub errors: Option<History>,
+    /// Which workers are wanted.
+    pub workers: Option<Workers<'a>>,
 }
 
 impl Request<'_> {
@@ -73,6 +77,8 @@ impl Request<'_> {
             || self.history.is_some()
             || !self.ties.batch_lookups.is_empty()
             || self.schedules != Schedules::None
+            || self.errors.is_some()
+            || self.workers.is_some()
     }
 
     /// How many operations there are of each kind, by the name of their list.
@@ -538,4 +544,15 @@ pub enum Stats<'a> {
     },
     /// Of every operation that runs, and of those that ended last.
     Operations,
+}
+
+/// Which workers are wanted: those that come after one, by session and name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Workers<'a> {
+    /// Continue after this session; 0 starts.
+    pub after_session: SessionId,
+    /// And this name in it.
+    pub after_worker: &'a str,
+    /// At most this many, 1 to [`WORKERS_PER_ANSWER_MAX`](crate::limits::WORKERS_PER_ANSWER_MAX).
+    pub count: u32,
 }

@@ -6,6 +6,8 @@ mod events;
 mod events_plans;
 #[path = "support/events_ties.rs"]
 mod events_ties;
+#[path = "support/events_workers.rs"]
+mod events_workers;
 
 use std::collections::HashSet;
 use std::mem::discriminant;
@@ -21,6 +23,8 @@ const GOLDEN_PLANS: &[u8] = include_bytes!("../../tests/golden/v2/events/plans.b
 const GOLDEN_TIES: &[u8] = include_bytes!("../../tests/golden/v2/events/ties.bin");
 /// Kinds that version 2 got after that file was made.
 const GOLDEN_OPERATIONS: &[u8] = include_bytes!("../../tests/golden/v2/events/operations.bin");
+
+const GOLDEN_WORKERS: &[u8] = include_bytes!("../../tests/golden/v2/events/workers.bin");
 
 /// What the trailer says.
 fn version(body: &[u8]) -> u16 {
@@ -86,6 +90,14 @@ fn r24_events_of_schedules_are_read_and_still_written_the_same() {
     assert_eq!(version(SCHEDULES), 2);
 }
 
+#[test]
+fn r24_events_of_workers_are_read_and_still_written_the_same() {
+    let (groups, blob) = codec::decode(GOLDEN_WORKERS).expect("version 2");
+    assert_eq!((groups, blob), (events_workers::groups(), &b""[..]));
+    let same = events_workers::body() == GOLDEN_WORKERS;
+    assert!(same, "the bytes have changed: that needs another version");
+}
+
 /// An older release reads what it can understand, and refuses the rest by its version.
 #[test]
 fn r24_an_entry_says_the_version_that_its_newest_event_needs() {
@@ -94,6 +106,7 @@ fn r24_an_entry_says_the_version_that_its_newest_event_needs() {
     assert_eq!(version(&events::body_of(b"", &Vec::new())), 1, "an empty entry");
     let new = events::groups_2().into_iter().chain(events_plans::groups());
     let new = new.chain(events::schedules()).chain(events::groups_operations());
+    let new = new.chain(events_workers::groups());
     for event in new.chain(events_ties::groups()).flat_map(|group| group.events) {
         assert_eq!(event.version(), 2, "{event:?}");
         // Last of the first group, so that neither the first nor the last event decides alone.
@@ -119,7 +132,9 @@ fn the_samples_have_every_kind() {
     let operations = kinds(events::groups_operations());
     assert!(operations.is_disjoint(&old) && operations.is_disjoint(&new));
     let ties = kinds(events_ties::groups());
-    let others = [&old, &new, &plans, &schedules, &operations];
+    let workers = kinds(events_workers::groups());
+    assert_eq!(workers.len(), 2);
+    let others = [&old, &new, &plans, &schedules, &operations, &workers];
     assert!(others.iter().all(|others| ties.is_disjoint(others)));
     assert_eq!((operations.len(), ties.len()), (4, 1));
     assert_eq!((old.len(), new.len(), plans.len(), schedules.len()), (19, 17, 3, 6));
@@ -127,7 +142,8 @@ fn the_samples_have_every_kind() {
 
 #[test]
 fn every_cut_is_refused_and_no_flipped_bit_does_harm() {
-    for golden in [GOLDEN, GOLDEN_2, GOLDEN_PLANS, GOLDEN_TIES, SCHEDULES, GOLDEN_OPERATIONS] {
+    let others = [SCHEDULES, GOLDEN_OPERATIONS, GOLDEN_WORKERS];
+    for golden in [GOLDEN, GOLDEN_2, GOLDEN_PLANS, GOLDEN_TIES].into_iter().chain(others) {
         for cut in 0..golden.len() {
             assert!(codec::decode(&golden[..cut]).is_err(), "cut at {cut}");
         }

@@ -1,5 +1,6 @@
 //! Tests of the repository as a whole and of the binaries from outside.
 
+mod bad_input;
 mod checksums;
 mod cli;
 mod client;
@@ -7,6 +8,7 @@ mod controls;
 mod crash;
 mod damage;
 mod limits;
+mod observe;
 mod operations;
 mod pipeline;
 mod plans;

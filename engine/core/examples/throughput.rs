@@ -5,7 +5,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use jobbie_core::{BlobSink, Decision, State, decide, decide_open_session, decide_timers};
+use jobbie_core::{
+    BlobSink, Decision, Settings, State, decide, decide_open_session, decide_timers,
+};
 use jobbie_proto::event::{BackoffKind, Blob, Group, QueueSettings, Sharing};
 use jobbie_proto::request::{Ack, Enqueue, Fetch, JobRef, QueueAction, QueueControl, When};
 use jobbie_proto::{JobId, Micros, Reply, Request, SessionId, ShardId};
@@ -238,7 +240,8 @@ fn timers() {
     let (start, mut worst, mut fired) = (cpu(), Duration::ZERO, 0);
     loop {
         let turn = Instant::now();
-        let events = decide_timers(&shard.state, shard.now, 1000, &mut Vec::new());
+        let events =
+            decide_timers(&shard.state, &Settings::default(), shard.now, 1000, &mut Vec::new());
         let group = Group { events, ..Group::default() };
         if group.events.is_empty() {
             break;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jobbie_proto::limits::PRIORITY_TIERS;
+use jobbie_proto::limits::{ERROR_LINKS_MAX, PRIORITY_TIERS};
 use jobbie_proto::reply::{JOB_STATES, JobState};
 
 use crate::class::ClassId;
@@ -79,7 +79,22 @@ impl State {
         assert!(self.charges.jobs().into_iter().all(active), "a charge without a lease");
         assert!(self.payloads.jobs().into_iter().all(waits), "a payload without a job");
         self.schedules.check(self.time, self.next_event, waits);
+        self.workers.check(self.time);
+        self.check_error_links();
         self.check_ties();
+    }
+
+    fn check_error_links(&self) {
+        for job in self.error_links.jobs() {
+            assert!(self.jobs.contains(job), "errors of a job that is gone");
+            let links = self.error_links.get(job).expect("it was listed");
+            assert!((1..=ERROR_LINKS_MAX).contains(&links.len()), "links of errors miscounted");
+            let older = links.iter().all(|(event, previous)| previous < event);
+            assert!(older && links.is_sorted_by(|a, b| a.0 <= b.1), "an error follows a later one");
+            let number = self.number_of(job).expect("a job with errors has a struct");
+            let newest = self.side(self.tracked.get(number)).error;
+            assert!(links.iter().all(|(event, _)| *event <= newest.0), "an error is ahead");
+        }
     }
 
     fn check_ties(&self) {

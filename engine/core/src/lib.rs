@@ -15,6 +15,8 @@
 //! | `operations` | work on many jobs that goes on in the background |
 //! | `lanes` | waiting jobs by limit key: limits per key, fair sharing |
 //! | `ties` | batches, chains, dependencies, and messages between shards |
+//! | `settings` | what operators set and decisions depend on |
+//! | `workers` | who asked for jobs not long ago |
 //! | `schedules` | what makes jobs again and again, and which definitions are needed |
 //! | `snapshot` | the state as bytes, in slices, and back |
 //! | `pages`, `slab`, `table`, `ordered`, `sidetable` | shared pages, and what is built on them |
@@ -41,6 +43,7 @@ mod queue;
 mod schedules;
 mod serving;
 mod session;
+mod settings;
 mod sidetable;
 mod slab;
 mod snapshot;
@@ -51,6 +54,7 @@ pub mod ties;
 mod tracked;
 mod unique;
 mod view;
+mod workers;
 
 /// Whether the planted defect is on. Always false, and gone, in a release.
 macro_rules! mutant {
@@ -68,11 +72,13 @@ macro_rules! mutant {
 use mutant;
 
 pub use decide::{
-    BlobSink, Decision, decide, decide_close_session, decide_consequences, decide_delivered,
-    decide_fetch, decide_letter, decide_open_session, decide_operations, decide_timers,
+    BlobSink, Decision, Sighting, decide, decide_close_session, decide_consequences,
+    decide_delivered, decide_fetch, decide_letter, decide_open_session, decide_operations,
+    decide_timers, decide_worker,
 };
 
 pub use serving::validate_fetch;
+pub use settings::Settings;
 pub use snapshot::{RestoreError, Snapshot};
 pub use state::State;
-pub use view::{Answers, answers};
+pub use view::{Answers, ErrorChain, answers};

@@ -61,11 +61,15 @@ pub enum Mutant {
     ClearTakesLaterJobs,
     /// How far an operation is, is not in snapshots.
     BulkForgetsCursor,
+    /// The error of an expired job hides those before it.
+    OlderErrorsForgotten,
+    /// A worker that polls is noted each time.
+    WorkerNotedAlways,
 }
 
 impl Mutant {
     /// Those of one shard alone.
-    pub const ALL: [Mutant; 24] = [
+    pub const ALL: [Mutant; 26] = [
         Mutant::TokenUncompared,
         Mutant::RepliesMissingFromSnapshot,
         Mutant::LeaseEndedEarly,
@@ -90,6 +94,8 @@ impl Mutant {
         Mutant::MissedRunsForgotten,
         Mutant::ClearTakesLaterJobs,
         Mutant::BulkForgetsCursor,
+        Mutant::OlderErrorsForgotten,
+        Mutant::WorkerNotedAlways,
     ];
     /// Those of what ties jobs together.
     pub const TIES: [Mutant; 4] = [

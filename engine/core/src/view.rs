@@ -1,8 +1,10 @@
 //! Questions: what a job is doing, and how many there are.
 
+use std::rc::Rc;
+
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::reply::{
-    BatchView, JobState, JobView, OperationView, QueueStats, ScheduleView, ShardStats,
+    BatchView, JobState, JobView, OperationView, QueueStats, ScheduleView, ShardStats, WorkerView,
 };
 use jobbie_proto::request::{History, Stats};
 use jobbie_proto::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request};
@@ -34,6 +36,19 @@ pub struct Answers {
     pub times: Vec<Micros>,
     /// Of operations, when asked.
     pub operations: Vec<OperationView>,
+    /// Where the errors asked for begin, and what of their order their events do not tell.
+    pub errors: Option<ErrorChain>,
+    /// Workers, when asked.
+    pub workers: Vec<WorkerView>,
+}
+
+/// Errors of a job, from the newest on. Most events of errors name the one before them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorChain {
+    /// The newest of them.
+    pub from: EventSeq,
+    /// Events of errors that do not name the one before them, and that one, by rising number.
+    pub links: Rc<[(u64, u64)]>,
 }
 
 /// Answers a request's questions from the state as it is; call it after absorbing what the request did.
@@ -56,7 +71,9 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
     };
     let jobs = request.lookups.iter().map(|job| state.job(*job)).collect();
     let batches = request.ties.batch_lookups.iter().map(|batch| state.batch(*batch)).collect();
-    Answers { jobs, shard, queues, batches, history, schedules, times, operations }
+    let errors = request.errors.and_then(|errors| state.errors(&errors));
+    let workers = request.workers.iter().flat_map(|wanted| state.workers(wanted)).collect();
+    Answers { jobs, shard, queues, batches, history, schedules, times, operations, errors, workers }
 }
 
 impl State {
@@ -193,6 +210,16 @@ impl State {
         let newest = EventSeq(plan.newest);
         let from = if history.from == EventSeq(0) { newest } else { history.from };
         (plan.record < from.0 && from <= newest).then_some(from)
+    }
+
+    /// Where a job's errors begin: none when it is not in memory or has none.
+    fn errors(&self, errors: &History) -> Option<ErrorChain> {
+        let job = self.resolve(errors.job).ok()?;
+        let newest = self.side(self.tracked.get(self.number_of(job)?)).error;
+        let from = if errors.from == EventSeq(0) { newest } else { errors.from };
+        let made = self.jobs.origin(job).event;
+        let links = self.error_links.get(job).cloned().unwrap_or_default();
+        (made < from.0 && from <= newest).then_some(ErrorChain { from, links })
     }
 
     /// Where a job's struct is, if it has one.

@@ -2,6 +2,7 @@
 
 mod shard;
 
+use jobbie_core::Settings;
 use jobbie_proto::event::{QueueSettings, Sharing};
 use jobbie_proto::request::{
     Ack, Enqueue, Fail, JobAction, JobControl, JobRef, QueueAction, QueueControl,
@@ -123,7 +124,7 @@ fn a_rate_holds_in_every_window_and_opens_to_the_microsecond() {
         assert_eq!(shard.fetch("q", 9), []);
         // Acks do not give it back.
         let opens = begin.plus_ms(400);
-        assert_eq!(shard.state.next_timer(), Some(opens));
+        assert_eq!(shard.state.next_timer(&Settings::default()), Some(opens));
         shard.now = opens;
         shard.now.0 -= 1;
         shard.timers();
@@ -320,7 +321,10 @@ fn lanes_come_back_from_a_snapshot_as_they_were() {
                 let restored = jobbie_core::State::restore(&chunks).expect("it was just written");
                 restored.check();
                 assert!(restored.snapshot().eq(chunks), "step {step}: it is written differently");
-                assert_eq!(restored.next_timer(), shard.state.next_timer());
+                assert_eq!(
+                    restored.next_timer(&Settings::default()),
+                    shard.state.next_timer(&Settings::default())
+                );
                 // From here on, the one that came back.
                 shard.state = restored;
             }

@@ -2,6 +2,8 @@
 
 #[path = "model/driver.rs"]
 mod driver;
+#[path = "model/many.rs"]
+mod many;
 #[path = "model/naive.rs"]
 mod naive;
 #[path = "model/naive_controls.rs"]
@@ -12,54 +14,57 @@ mod naive_operations;
 mod naive_plans;
 #[path = "model/naive_schedules.rs"]
 mod naive_schedules;
+#[path = "model/naive_workers.rs"]
+mod naive_workers;
 #[path = "model/operations.rs"]
 mod operations;
 #[path = "model/plans.rs"]
 mod plans;
+#[path = "model/steps.rs"]
+mod steps;
 #[path = "model/values.rs"]
 mod values;
 
-use proptest::prelude::*;
-
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 300,
-        max_shrink_iters: 3000,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn r07_r09_r10_r11_r12_r13_r14_the_engine_is_the_model(steps in driver::steps(60)) {
-        driver::run(&steps);
-    }
+#[test]
+fn r07_r09_r10_r11_r12_r13_r14_the_engine_is_the_model() {
+    many::run();
 }
 
 #[cfg(feature = "mutants")]
 mod planted {
-    use super::driver;
+    use super::{driver, many};
     use jobbie_core::mutants::{Mutant, plant};
-    use proptest::strategy::{Strategy, ValueTree};
-    use proptest::test_runner::TestRunner;
 
-    /// Histories until one fails, at most `limit`.
-    fn falls_within(mutant: Option<Mutant>, limit: usize) -> Option<usize> {
-        let mut runner = TestRunner::deterministic();
+    /// The first seed whose history fails, below `limit`.
+    fn falls_within(mutant: Option<Mutant>, limit: u64) -> Option<u64> {
+        let histories = many::histories();
         plant(mutant);
-        let fell = (0..limit).find(|_| {
-            let steps = driver::steps(60).new_tree(&mut runner).expect("a history").current();
-            std::panic::catch_unwind(|| driver::run(&steps)).is_err()
+        let fell = (0..limit).find(|seed| {
+            let history = histories.of(*seed);
+            std::panic::catch_unwind(|| driver::run(&history)).is_err()
         });
         plant(None);
         fell
     }
 
     #[test]
+    fn what_fails_says_how_to_run_it_again() {
+        plant(Some(Mutant::TokenUncompared));
+        let failed = std::panic::catch_unwind(super::many::run).expect_err("it is found");
+        plant(None);
+        let message = failed.downcast::<String>().expect("a message");
+        let named = message.rsplit_once("JOBBIE_TEST_MODEL_SEED=").expect("it names its seed").1;
+        let seed: u64 = named.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+        assert!(message.starts_with(&format!("seed {seed}: ")), "{message}");
+        assert!(message.contains("Request {"), "it tells the steps: {message}");
+    }
+
+    #[test]
     fn every_mutant_falls_and_the_engine_does_not() {
         assert_eq!(falls_within(None, 100), None);
         for mutant in Mutant::ALL {
-            let fell = falls_within(Some(mutant), 300);
-            println!("{mutant:?} fell in history {fell:?}");
+            let fell = falls_within(Some(mutant), 1000);
+            println!("{mutant:?} fell with seed {fell:?}");
             assert!(fell.is_some(), "{mutant:?} was not found");
         }
     }

@@ -2,7 +2,7 @@
 
 mod shard;
 
-use jobbie_core::{State, decide_operations};
+use jobbie_core::{Settings, State, decide_operations};
 use jobbie_proto::event::{BulkAction, Event, Group, HoldEnd, JobFilter, QueueSettings, Task};
 use jobbie_proto::limits::{OPERATIONS_ENDED_MAX, OPERATIONS_MAX};
 use jobbie_proto::plan::Need;
@@ -59,7 +59,10 @@ impl Operates for Shard {
     /// All steps; how the last operation to end ended.
     fn finish(&mut self, limit: usize) -> OperationView {
         while !self.step(limit).is_empty() {
-            assert!(self.state.next_timer().is_none_or(|at| at > self.now) || self.runs());
+            assert!(
+                self.state.next_timer(&Settings::default()).is_none_or(|at| at > self.now)
+                    || self.runs()
+            );
         }
         assert!(!self.runs());
         self.state.operations().last().expect("one ended")

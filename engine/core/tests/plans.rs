@@ -4,7 +4,7 @@ mod shard;
 
 use std::collections::BTreeMap;
 
-use jobbie_core::{Decision, State, decide};
+use jobbie_core::{Decision, Settings, State, decide};
 use jobbie_proto::event::{Event, Group, HoldEnd};
 use jobbie_proto::limits::{EVENTS_PER_JOB_MAX, PERIOD_MS_MAX, RETENTION_MS};
 use jobbie_proto::plan::{Effect, Need, PlanStatus};
@@ -160,7 +160,7 @@ fn a_completed_plan_counts_as_a_completed_job_and_leaves_nothing() {
         append(&mut shard, job, kind, id);
     }
     assert_eq!(stats(&shard), [0, 0, 0, 0, 0, 1, 0, 0, 0]);
-    assert_eq!((shard.state.stats().jobs, shard.state.next_timer()), (0, None));
+    assert_eq!((shard.state.stats().jobs, shard.state.next_timer(&Settings::default())), (0, None));
     assert_eq!(append(&mut shard, job, "paid", "9"), (NotFound, None));
 }
 
@@ -179,7 +179,10 @@ fn time_fails_a_plan_exactly_at_its_deadline() {
                 append(&mut shard, job, kind, kind);
             }
             let over = shard.now.plus_ms(over_ms);
-            assert_eq!((view(&shard, job).due, shard.state.next_timer()), (over, Some(over)));
+            assert_eq!(
+                (view(&shard, job).due, shard.state.next_timer(&Settings::default())),
+                (over, Some(over))
+            );
             shard.now = Micros(over.0 - 1);
             shard.timers();
             shard.state = restored(&shard.state);

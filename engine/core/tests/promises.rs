@@ -2,7 +2,7 @@
 
 mod shard;
 
-use jobbie_core::{Decision, State, decide, decide_close_session, decide_timers};
+use jobbie_core::{Decision, Settings, State, decide, decide_close_session, decide_timers};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{
     Ack, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueAction, QueueControl, When,
@@ -46,7 +46,10 @@ fn a_job_is_fetched_extended_failed_retried_and_acked() {
     assert_eq!(shard.state.job(one.job).unwrap().due, Micros(2_500_000));
 
     shard.now = Micros(2_499_999);
-    assert!(decide_timers(&shard.state, shard.now, 10, &mut Vec::new()).is_empty());
+    assert!(
+        decide_timers(&shard.state, &Settings::default(), shard.now, 10, &mut Vec::new())
+            .is_empty()
+    );
     shard.now = Micros(2_500_000);
     shard.timers();
     let view = shard.state.job(one.job).unwrap();
@@ -281,11 +284,16 @@ fn r12_no_lease_ends_early_or_is_made_shorter() {
     let request = Request { heartbeats: twice, extend_session_ms: 2000, ..shard.request() };
     shard.run(&request);
     assert_eq!((due(&shard, 0), due(&shard, 1)), (start + 5_000_000, start + 2_000_000));
-    assert_eq!(shard.state.next_timer(), Some(Micros(start + 2_000_000)));
+    assert_eq!(shard.state.next_timer(&Settings::default()), Some(Micros(start + 2_000_000)));
     shard.now.0 = start + 1_999_999;
-    assert!(decide_timers(&shard.state, shard.now, 9, &mut Vec::new()).is_empty());
+    assert!(
+        decide_timers(&shard.state, &Settings::default(), shard.now, 9, &mut Vec::new()).is_empty()
+    );
     shard.now.0 += 1;
-    assert_eq!(decide_timers(&shard.state, shard.now, 9, &mut Vec::new()).len(), 1);
+    assert_eq!(
+        decide_timers(&shard.state, &Settings::default(), shard.now, 9, &mut Vec::new()).len(),
+        1
+    );
 }
 
 #[test]
@@ -409,7 +417,8 @@ fn timers_fire_in_order_and_in_bounded_batches() {
     shard.now.0 += 1_000_000;
     let mut promoted = Vec::new();
     loop {
-        let events = decide_timers(&shard.state, shard.now, 64, &mut Vec::new());
+        let events =
+            decide_timers(&shard.state, &Settings::default(), shard.now, 64, &mut Vec::new());
         let [jobbie_proto::Event::Promoted { jobs }] = &events[..] else { break };
         assert!(jobs.len() <= 64);
         promoted.extend(jobs.iter().map(|job| job.0));
@@ -418,7 +427,7 @@ fn timers_fire_in_order_and_in_bounded_batches() {
     }
     let due = |job: &u64| 1000 - (job - 1) * 7 % 300;
     assert!(promoted.is_sorted_by_key(|job| (due(job), *job)));
-    assert_eq!((promoted.len(), shard.state.next_timer()), (300, None));
+    assert_eq!((promoted.len(), shard.state.next_timer(&Settings::default())), (300, None));
 }
 
 #[test]
@@ -441,8 +450,14 @@ fn leases_that_end_together_end_in_the_order_of_their_tokens() {
     for limit in [1, 9, 10, 15, 20, 99] {
         let jobs = [&odd[..], &even].concat().into_iter().take(limit).map(JobSeq).collect();
         let expected = vec![jobbie_proto::Event::LeaseExpired { jobs }];
-        assert_eq!(decide_timers(&shard.state, later, limit, &mut Vec::new()), expected);
-        assert_eq!(decide_timers(&restored, later, limit, &mut Vec::new()), expected);
+        assert_eq!(
+            decide_timers(&shard.state, &Settings::default(), later, limit, &mut Vec::new()),
+            expected
+        );
+        assert_eq!(
+            decide_timers(&restored, &Settings::default(), later, limit, &mut Vec::new()),
+            expected
+        );
     }
 }
 

@@ -8,7 +8,7 @@ mod emptied;
 mod refused;
 mod shard;
 
-use jobbie_core::{State, decide_timers};
+use jobbie_core::{Settings, State, decide_timers};
 use jobbie_proto::event::{BackoffKind, Event, Group, Missed};
 use jobbie_proto::reply::{ScheduleDone, ScheduleView};
 use jobbie_proto::request::{
@@ -73,7 +73,8 @@ impl Shard {
     fn tick(&mut self) -> Vec<Event> {
         let mut all = Vec::new();
         loop {
-            let events = decide_timers(&self.state, self.now, 1000, &mut Vec::new());
+            let events =
+                decide_timers(&self.state, &Settings::default(), self.now, 1000, &mut Vec::new());
             if events.is_empty() {
                 return all;
             }
@@ -86,7 +87,9 @@ impl Shard {
     /// Lets time pass from one timer to the next; the planned times that were run, each at its time.
     fn pass(&mut self, until: u64) -> Vec<u64> {
         let mut ran = Vec::new();
-        while let Some(due) = self.state.next_timer().filter(|due| due.0 <= until) {
+        while let Some(due) =
+            self.state.next_timer(&Settings::default()).filter(|due| due.0 <= until)
+        {
             self.now = self.now.max(due);
             let planned = planned(&self.tick());
             assert!(planned.iter().all(|at| *at == self.now.0), "{planned:?} at {}", self.now);
@@ -183,7 +186,7 @@ fn a_definition_is_needed_as_long_as_its_schedule_or_a_job_of_it() {
     assert_eq!(shard.state.oldest_needed_event(), second, "the schedule needs its definition");
     shard.control("often", ScheduleAction::Delete);
     assert_eq!(shard.state.oldest_needed_event(), shard.state.next_event());
-    assert_eq!(shard.state.next_timer(), None);
+    assert_eq!(shard.state.next_timer(&Settings::default()), None);
 }
 
 #[test]
@@ -303,12 +306,13 @@ fn one_entry_fires_a_bounded_number() {
     shard.run(&request);
     shard.now.0 += MINUTE;
     let fired = |limit| {
-        let events = decide_timers(&shard.state, shard.now, limit, &mut Vec::new());
+        let events =
+            decide_timers(&shard.state, &Settings::default(), shard.now, limit, &mut Vec::new());
         planned(&events).len()
     };
     assert_eq!((fired(7), fired(1000)), (7, 32));
     assert_eq!(planned(&shard.tick()).len(), 50);
-    assert_eq!(shard.state.next_timer(), Some(Micros(SPRING + 2 * MINUTE)));
+    assert_eq!(shard.state.next_timer(&Settings::default()), Some(Micros(SPRING + 2 * MINUTE)));
 }
 
 #[test]

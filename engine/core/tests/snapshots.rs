@@ -2,7 +2,7 @@
 
 mod shard;
 
-use jobbie_core::State;
+use jobbie_core::{Settings, State};
 use jobbie_proto::Request;
 use jobbie_proto::request::{Ack, Enqueue, Fail, When};
 use shard::{Shard, enqueue};
@@ -45,7 +45,13 @@ fn mixed(rounds: u64) -> Shard {
             decide_and_absorb(&mut shard, &request);
         }
         if round % 50 == 0 {
-            let events = jobbie_core::decide_timers(&shard.state, shard.now, 1000, &mut Vec::new());
+            let events = jobbie_core::decide_timers(
+                &shard.state,
+                &Settings::default(),
+                shard.now,
+                1000,
+                &mut Vec::new(),
+            );
             let group = jobbie_proto::event::Group { events, ..Default::default() };
             shard.state.absorb(shard.now, &group);
         }
@@ -71,7 +77,10 @@ fn r07_a_snapshot_of_many_chunks_reads_back_the_same() {
     let restored = State::restore(&chunks).unwrap();
     restored.check();
     assert_eq!(restored.digest(), shard.state.digest());
-    assert_eq!(restored.next_timer(), shard.state.next_timer());
+    assert_eq!(
+        restored.next_timer(&Settings::default()),
+        shard.state.next_timer(&Settings::default())
+    );
     assert_eq!(restored.stats(), shard.state.stats());
     assert!(restored.snapshot().eq(chunks));
 }

@@ -39,6 +39,8 @@ fn respond(mut stream: TcpStream) {
                         durability: Durability::None,
                         server_version: "responder",
                         store: 1,
+                        abilities: jobbie_proto::ability::Abilities::OURS,
+                        settings: Default::default(),
                     };
                     encoder.welcome(&mut out, &welcome).expect("fits");
                 }

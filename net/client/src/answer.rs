@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jobbie_proto::reply::{
-    Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats,
+    Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats, WorkerView,
 };
 use jobbie_proto::wire::{
     EnqueuedRun, JobDetails, LeasedJob, Lookup, ReplyFrame, ScheduleChanged, ScheduleDetails,
@@ -12,7 +12,7 @@ use jobbie_proto::wire::{
 use jobbie_proto::{BatchId, Code, JobId, Micros};
 
 use crate::schedule::ScheduleInfo;
-use crate::{Job, JobEvent, JobInfo, PlanInfo};
+use crate::{Job, JobErrorRecord, JobEvent, JobInfo, PlanInfo};
 
 /// The answer to a request, whole and owned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,10 @@ pub struct Answer {
     pub operated: Option<Operated>,
     /// Operations asked for.
     pub operations: Vec<OperationView>,
+    /// Errors of the job whose errors were asked for, newest first.
+    pub errors: Vec<JobErrorRecord>,
+    /// Workers asked for.
+    pub workers: Vec<WorkerView>,
 }
 
 /// One copy of a frame's blob, of which parts are handed out without copying again.
@@ -214,6 +218,8 @@ impl Answer {
             schedule_times: reply.schedule_times,
             operated: reply.operated,
             operations: reply.operations,
+            errors: crate::observe::errors(&reply.errors, blob),
+            workers: reply.workers,
         }
     }
 
@@ -227,5 +233,7 @@ impl Answer {
         self.schedules.append(&mut part.schedules);
         self.shard_stats = part.shard_stats;
         self.operations.append(&mut part.operations);
+        self.errors.append(&mut part.errors);
+        self.workers.append(&mut part.workers);
     }
 }

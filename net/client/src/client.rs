@@ -166,6 +166,13 @@ impl Client {
         shard: ShardId,
         request: &mut Request<'_>,
     ) -> Result<Answer, Error> {
+        // An id of another server may name any.
+        let shards = self.inner.topology.shards;
+        if shard.0 >= shards {
+            return Err(Error::Invalid(format!(
+                "the server has no shard {shard}, it has {shards}"
+            )));
+        }
         let link = self.link(shard, 0);
         done(&link, request, deadline(self.inner.config.deadline_ms)).await
     }

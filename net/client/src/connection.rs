@@ -5,6 +5,7 @@
 //! breaks, [`Connection::start`] begins another, and what is unanswered is sent again under the same numbers, so that
 //! the server does each request once.
 
+use jobbie_proto::ability::{Abilities, Ability};
 use jobbie_proto::limits::{FRAME_BYTES_MAX, SESSION_REPLIES_MAX};
 use jobbie_proto::wire::{
     ANY_SHARD, ClientFrame, DecodeError, EncodeError, Encoder, FrameError, FrameReader, Hello,
@@ -67,6 +68,9 @@ pub enum SubmitError {
     /// As many requests are unanswered as may be.
     #[error("too many requests in flight")]
     Full,
+    /// The server is too old for it.
+    #[error("the server does not know {}", .0.name())]
+    Lacking(Ability),
     /// It does not fit a frame.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -156,6 +160,7 @@ pub struct Connection<T> {
     phase: Phase,
     session: SessionId,
     store: u128,
+    abilities: Abilities,
     requests: InFlight<T>,
     requests_max: usize,
     encoder: Encoder,
@@ -173,6 +178,7 @@ impl<T> Connection<T> {
             phase: Phase::Down,
             session: SessionId(0),
             store: 0,
+            abilities: Abilities::default(),
             requests: InFlight::new(),
             requests_max: requests_max.clamp(1, SESSION_REPLIES_MAX),
             encoder: Encoder::new(),
@@ -270,10 +276,13 @@ impl<T> Connection<T> {
     /// filled in.
     ///
     /// # Errors
-    /// With the tag, when it is not taken.
+    /// With the tag, when it is not taken: also when it asks for what the server, as it said in its welcome, does not know.
     pub fn submit(&mut self, request: &mut Request<'_>, tag: T) -> Result<u64, (SubmitError, T)> {
         if !self.has_session() {
             return Err((SubmitError::NotOpen, tag));
+        }
+        if let Some(ability) = self.abilities.lacking(request) {
+            return Err((SubmitError::Lacking(ability), tag));
         }
         if !self.has_room() {
             return Err((SubmitError::Full, tag));
@@ -361,6 +370,7 @@ impl<T> Connection<T> {
                     };
                     self.session = welcome.session;
                     self.store = welcome.store;
+                    self.abilities = welcome.abilities;
                     self.identity.shard = welcome.shard;
                     self.phase = Phase::Open;
                     for pending in self.requests.iter_mut() {

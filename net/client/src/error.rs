@@ -1,5 +1,6 @@
 //! What can go wrong, and whether it was done all the same.
 
+use jobbie_proto::ability::Ability;
 use jobbie_proto::wire::EncodeError;
 use jobbie_proto::{BatchId, Code, JobId};
 
@@ -94,6 +95,16 @@ pub enum Error {
     /// It does not fit a frame. Not done.
     #[error(transparent)]
     TooLarge(#[from] EncodeError),
+    /// The server is too old for it: it was not sent. Not done.
+    #[error(
+        "the server, release {server_version}, does not know {}: nothing was sent; update the server", ability.name()
+    )]
+    Lacking {
+        /// What it would have to know.
+        ability: Ability,
+        /// Release of the server.
+        server_version: String,
+    },
     /// The client was closed.
     #[error("the client is closed ({outcome})")]
     Closed {
@@ -117,6 +128,7 @@ impl Error {
             | Self::Batch { .. }
             | Self::Conflict { .. }
             | Self::ConnectionRefused { .. }
+            | Self::Lacking { .. }
             | Self::Invalid(_)
             | Self::TooLarge(_) => Outcome::NotDone,
         }

@@ -28,6 +28,7 @@ mod error;
 mod in_flight;
 mod job;
 mod link;
+mod observe;
 mod operation;
 mod plans;
 mod schedule;
@@ -40,6 +41,7 @@ pub use client::{Beat, Client, FailedJob, FetchOptions};
 pub use config::Config;
 pub use error::{Error, Outcome};
 pub use job::{Enqueued, Job, JobInfo, NewJob};
+pub use observe::JobErrorRecord;
 pub use operation::{Operation, Progress};
 pub use plans::{JobEvent, PlanInfo};
 pub use schedule::{NewSchedule, ScheduleInfo};
@@ -47,13 +49,15 @@ pub use ties::TiedJob;
 pub use topology::Topology;
 pub use worker::{JobContext, JobError, Report, Worker, WorkerBuilder};
 
+pub use jobbie_proto::ability::{Abilities, Ability};
 pub use jobbie_proto::event::{
     BackoffKind, BulkAction, HoldEnd, JobFilter, Missed, QueueSettings, Sharing, Task,
 };
 pub use jobbie_proto::id::OperationRef;
 pub use jobbie_proto::plan::{Effect, Need, PlanStatus};
 pub use jobbie_proto::reply::{
-    Appended, BatchView, JobState, KindView, OperationStatus, OperationView, QueueStats, ShardStats,
+    Appended, BatchView, JobState, KindView, OperationStatus, OperationView, QueueStats,
+    ShardStats, WorkerView,
 };
 pub use jobbie_proto::request::{Append, Expected, Hold, JobRef, Plan};
 pub use jobbie_proto::{BatchId, Code, EventSeq, JobId, LeaseToken, Micros, OperationId, ShardId};

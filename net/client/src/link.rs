@@ -168,6 +168,12 @@ impl Link {
                         return Ok((number, receiver));
                     }
                     Err((SubmitError::Encode(e), _)) => return Err(e.into()),
+                    Err((SubmitError::Lacking(ability), _)) => {
+                        let topology = shared.topology.as_ref();
+                        let version = topology.map(|topology| topology.server_version.clone());
+                        let server_version = version.unwrap_or_default();
+                        return Err(Error::Lacking { ability, server_version });
+                    }
                     Err((SubmitError::Full | SubmitError::NotOpen, back)) => waiter = back,
                 }
                 room.as_mut().enable();

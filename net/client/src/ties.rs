@@ -166,7 +166,7 @@ impl Client {
         }
     }
 
-    /// How far a batch is; `None` when it is unknown, or ended more than 7 days ago.
+    /// How far a batch is; `None` when it is unknown, or ended longer ago than the server keeps them.
     ///
     /// # Errors
     /// See [`Error`].

@@ -1,7 +1,8 @@
 //! What a server says of itself and its peers.
 
+use jobbie_proto::ability::Abilities;
 use jobbie_proto::placement::shard_of;
-use jobbie_proto::wire::{Durability, Limits, Welcome};
+use jobbie_proto::wire::{Durability, Limits, ServerSettings, Welcome};
 use jobbie_proto::{Micros, ShardId};
 
 /// Shards, where they are, and what the server accepts.
@@ -19,6 +20,10 @@ pub struct Topology {
     pub server_version: String,
     /// The server's clock at the handshake.
     pub server_time: Micros,
+    /// What it can do.
+    pub abilities: Abilities,
+    /// What its operators have set.
+    pub settings: ServerSettings,
     endpoints: Vec<(ShardId, String, bool)>,
 }
 
@@ -31,6 +36,8 @@ impl Topology {
             durability: welcome.durability,
             server_version: welcome.server_version.to_owned(),
             server_time: welcome.server_time,
+            abilities: welcome.abilities,
+            settings: welcome.settings,
             endpoints: welcome
                 .endpoints
                 .iter()

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 
 use jobbie_log::Durability;
 use jobbie_log::limits::SEGMENT_BYTES_DEFAULT;
-use jobbie_proto::limits::SHARDS_MAX;
+use jobbie_proto::limits::{
+    LEASE_EXPIRIES_MAX_MAX, RETENTION_MS_MAX, RETENTION_MS_MIN, SHARDS_MAX,
+};
+use jobbie_shard::Settings;
 
 /// Configuration of one node.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub struct ServerConfig {
     pub token: String,
     /// Where metrics are served over HTTP; `None` is nowhere.
     pub metrics: Option<SocketAddr>,
+    /// What depends on nothing but the operators' wishes: how long ended jobs are kept, when jobs are quarantined.
+    pub settings: Settings,
 }
 
 impl Default for ServerConfig {
@@ -44,6 +49,7 @@ impl Default for ServerConfig {
             snapshot_log_bytes: 256 << 20,
             token: String::new(),
             metrics: None,
+            settings: Settings::default(),
         }
     }
 }
@@ -71,6 +77,20 @@ impl ServerConfig {
         }
         if self.snapshot_log_bytes < 1 << 20 {
             return Err("--snapshot-log-bytes must be at least 1 MiB".to_owned());
+        }
+        let fits = (1 << 20..=1 << 30).contains(&self.segment_bytes);
+        if !fits || !self.segment_bytes.is_multiple_of(1 << 20) {
+            return Err("--segment-bytes must be 1 MiB to 1 GiB, in whole MiB".to_owned());
+        }
+        let Settings { retention_ms, lease_expiries_max } = self.settings;
+        if !(RETENTION_MS_MIN..=RETENTION_MS_MAX).contains(&retention_ms) {
+            let most = RETENTION_MS_MAX / 86_400_000;
+            return Err(format!("--retention is {retention_ms}ms, and must be 1h to {most}d"));
+        }
+        if lease_expiries_max > LEASE_EXPIRIES_MAX_MAX {
+            return Err(format!(
+                "--lease-expiries-max is {lease_expiries_max}, and must be at most {LEASE_EXPIRIES_MAX_MAX}; 0 is never"
+            ));
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ mod stream;
 pub use config::ServerConfig;
 pub use data_dir::{DataDir, DataDirError, shard_dir};
 pub use jobbie_log::Durability;
+pub use jobbie_shard::Settings;
 pub use metrics::MetricsError;
 pub use node::{Server, StartError};
 pub use shard_thread::ShardError;

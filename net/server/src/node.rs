@@ -213,6 +213,7 @@ fn plan(
             store: data_dir.store(),
             snapshot_log_bytes: config.snapshot_log_bytes,
             operation_jobs_per_entry: jobbie_shard::limits::OPERATION_JOBS_PER_ENTRY,
+            settings: config.settings,
         },
         listener,
         post,

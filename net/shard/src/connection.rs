@@ -1,6 +1,6 @@
 //! One client connection as the shard sees it: what it sent, what goes back, what it waits for.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -10,6 +10,7 @@ use crate::bell::Bell;
 use crate::frame::Frame;
 use crate::limits::{CONNECTION_INTAKE_BYTES_MAX, OUTBOX_BYTES_MAX};
 use crate::outbox::Outbox;
+use crate::workers::Noted;
 
 /// A connection. The socket's reader calls [`crate::Shard::submit`] and [`Connection::room`], its
 /// writer takes from [`Connection::outbox`].
@@ -26,6 +27,10 @@ pub struct Connection {
     pub(crate) in_line: Cell<bool>,
     /// Fetches and subscriptions that wait.
     pub(crate) waiting: Cell<usize>,
+    /// Name and host, as the hello gave them.
+    pub(crate) who: OnceCell<(String, String)>,
+    /// The worker it is, if it is one.
+    pub(crate) worker: RefCell<Option<Noted>>,
     /// There is room again, or nothing more to wait for.
     drained: Bell,
 }
@@ -40,6 +45,8 @@ impl Connection {
             queued_bytes: Cell::new(0),
             in_line: Cell::new(false),
             waiting: Cell::new(0),
+            who: OnceCell::new(),
+            worker: RefCell::default(),
             drained: Bell::default(),
         })
     }

@@ -21,6 +21,7 @@ use jobbie_raft::AsyncRuntime;
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::entry::EntryBuilder;
+use crate::errors::WantedErrors;
 use crate::frame::Frame;
 use crate::history::Wanted;
 use crate::limits::WAITERS_PER_CONNECTION_MAX;
@@ -53,9 +54,10 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             ClientFrame::Request(request) => {
                 self.request(entry, connection, &request, frame.len());
             }
-            ClientFrame::Subscribe(subscribe) => self.subscribe(connection, &subscribe),
+            ClientFrame::Subscribe(subscribe) => self.subscribe(entry, connection, &subscribe),
             ClientFrame::Credit { subscription, add } => {
                 self.credit(connection, subscription, add);
+                self.is_alive(entry, connection);
             }
             ClientFrame::Unsubscribe { subscription } => {
                 self.waiters.borrow_mut().unsubscribe(connection, subscription);
@@ -64,6 +66,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             ClientFrame::Ping { nonce } => {
                 let (encoder, now) = (&mut *self.encoder.borrow_mut(), entry.time);
                 connection.outbox.put(|out| encoder.pong(out, nonce, now));
+                self.is_alive(entry, connection);
             }
         }
     }
@@ -90,6 +93,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             let message = "the session went on over another connection";
             self.refuse(&before, Code::SessionGone, message);
         }
+        // A second hello never comes this far.
+        let _ = connection.who.set((hello.name.to_owned(), hello.host.to_owned()));
         let content = Content::Welcome { session, time: entry.time };
         entry.outgoing.push(Outgoing { connection: Rc::clone(connection), content });
     }
@@ -155,11 +160,15 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             Decision::Events(group) => self.absorb(entry, group).expect("a session asked"),
             Decision::Repeat(reply) => reply,
             Decision::Nothing => Rc::default(),
-            Decision::Wait => return self.wait(entry, connection, request),
+            Decision::Wait => {
+                self.note_request(entry, connection, request);
+                return self.wait(entry, connection, request);
+            }
             Decision::Refuse { code, message } => {
                 return self.reject(entry, connection, request, code, message);
             }
         };
+        self.note_request(entry, connection, request);
         let asked = request.asks().then(|| {
             let answers = answers(&self.state.borrow(), request);
             let wanted = request.history.zip(answers.history);
@@ -168,7 +177,13 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 Wanted { job, from, count }
             });
             let one_schedule = matches!(request.schedules, Schedules::One { .. });
-            Box::new(Asked { lookups: request.lookups.clone(), one_schedule, answers, history })
+            let wanted = request.errors.zip(answers.errors.clone());
+            let errors = wanted.map(|(History { job, count, .. }, chain)| {
+                let job = job.seq();
+                WantedErrors { job, chain, count }
+            });
+            let lookups = request.lookups.clone();
+            Box::new(Asked { lookups, one_schedule, answers, history, errors })
         });
         let answer = Answer { number: request.number, reply, asked, ..Answer::default() };
         self.answer(entry, connection, answer);
@@ -226,7 +241,12 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         });
     }
 
-    fn subscribe(&self, connection: &Rc<Connection>, subscribe: &Subscribe<'_>) {
+    fn subscribe(
+        &self,
+        entry: &mut EntryBuilder,
+        connection: &Rc<Connection>,
+        subscribe: &Subscribe<'_>,
+    ) {
         let fetch = jobbie_proto::request::Fetch {
             queues: subscribe.queues.clone(),
             count: 1,
@@ -253,6 +273,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             worker: fetch.worker.to_owned(),
             want: 0,
         });
+        drop(waiters);
+        self.asked_for_jobs(entry, connection, fetch.worker, fetch.queues.iter().copied());
     }
 
     fn credit(&self, connection: &Rc<Connection>, subscription: u32, add: u32) {

@@ -19,6 +19,7 @@ mod clock;
 mod connection;
 mod damage;
 mod entry;
+mod errors;
 mod frame;
 mod frames;
 mod history;
@@ -42,6 +43,7 @@ mod snapshotting;
 mod start;
 mod turn;
 mod waiters;
+mod workers;
 
 /// Tells whoever simulates. Gone in a release.
 macro_rules! tell {
@@ -72,5 +74,5 @@ pub use frame::Frame;
 pub use mail::Post;
 pub use metrics::{BUCKETS, Counter, Histogram, Metrics, SharedMetrics};
 pub use outbox::Outbox;
-pub use shard::{Shard, ShardConfig};
+pub use shard::{Settings, Shard, ShardConfig};
 pub use start::StartError;

@@ -4,15 +4,18 @@ use std::rc::Rc;
 
 use jobbie_core::Answers;
 use jobbie_core::ties::mail::{Found, error_of};
+use jobbie_proto::ability::Abilities;
 use jobbie_proto::event::Event;
 use jobbie_proto::reply::{JobView, Lease};
 use jobbie_proto::wire::{
     EncodeError, Encoder, Endpoint, JobBytes, LeaseBytes, Limits, Lookup, LostLease,
-    PROTOCOL_VERSION, PlanDetails, ReplyHead, ScheduleDetails, StatsAnswer, Welcome,
+    PROTOCOL_VERSION, PlanDetails, ReplyHead, ScheduleDetails, ServerSettings, StatsAnswer,
+    Welcome,
 };
 use jobbie_proto::{EventSeq, JobId, Micros, Reply, SessionId, ShardId};
 
 use crate::connection::Connection;
+use crate::errors::WantedErrors;
 use crate::history::Wanted;
 use crate::records::{Decoded, JobRecord};
 use crate::shard::ShardConfig;
@@ -37,6 +40,7 @@ pub(crate) struct Asked {
     pub(crate) one_schedule: bool,
     pub(crate) answers: Answers,
     pub(crate) history: Option<Wanted>,
+    pub(crate) errors: Option<WantedErrors>,
 }
 
 impl Asked {
@@ -83,7 +87,8 @@ impl Content {
     /// The next event that is needed when everything that [`Content::needs`] names is there.
     pub(crate) fn missing(&self, sources: &Sources) -> Option<EventSeq> {
         let Content::Reply(Answer { asked: Some(asked), .. }) = self else { return None };
-        asked.history?.told(sources).1
+        let of_history = asked.history.and_then(|history| history.told(sources).1);
+        of_history.or_else(|| asked.errors.as_ref()?.told(sources).1)
     }
 
     /// Appends the frame. `sources` holds every entry that [`Content::needs`] named.
@@ -125,6 +130,11 @@ fn welcome(config: &ShardConfig, session: SessionId, time: Micros) -> Welcome<'_
         durability: config.durability,
         server_version: &config.server_version,
         store: config.store,
+        abilities: Abilities::OURS,
+        settings: ServerSettings {
+            retention_ms: config.settings.retention_ms,
+            lease_expiries_max: config.settings.lease_expiries_max,
+        },
     }
 }
 
@@ -154,8 +164,10 @@ impl Answer {
             Err(_) => Lookup::not_found(*id),
         });
         let events = asked.history.map_or_else(Vec::new, |history| history.told(sources).0);
-        let Answers { queues, shard: counts, batches, schedules, times, operations, .. } =
-            &asked.answers;
+        let errors = asked.errors.as_ref().map_or_else(Vec::new, |errors| errors.told(sources).0);
+        let Answers {
+            queues, shard: counts, batches, schedules, times, operations, workers, ..
+        } = &asked.answers;
         let carried = asked.defined().and_then(|event| sources.definition(event));
         let (payload, tags) = carried.unwrap_or_default();
         let schedules = schedules.iter().map(|view| ScheduleDetails::new(view, payload, tags));
@@ -168,6 +180,8 @@ impl Answer {
             schedules: &schedules,
             times,
             operations,
+            errors: &errors,
+            workers,
         };
         encoder.reply(out, &head, &self.reply, bytes, lookups, stats)
     }

@@ -122,7 +122,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 
     /// When time alone makes something happen next.
     pub(crate) fn next_deadline(&self) -> Option<Micros> {
-        let timer = self.state.borrow().next_timer();
+        let timer = self.state.borrow().next_timer(&self.config.settings);
         let waiter = self.waiters.borrow().next_deadline();
         let session = self.sessions.borrow().next_deadline();
         let mail = self.mailbox.next_deadline();

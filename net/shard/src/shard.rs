@@ -5,6 +5,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 
+pub use jobbie_core::Settings;
 use jobbie_core::State;
 use jobbie_io::Disk;
 use jobbie_log::{EntryId, Log};
@@ -52,6 +53,8 @@ pub struct ShardConfig {
     /// Jobs that an operation on many changes in one entry, 1 or more; it looks at a few times as many. Fewer keep
     /// turns shorter, more get it done sooner.
     pub operation_jobs_per_entry: usize,
+    /// What operators have set for the whole server.
+    pub settings: Settings,
 }
 
 /// A running shard. One thread; clones are the same shard.

@@ -85,10 +85,12 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     }
 
     fn fire_timers(&self, entry: &mut EntryBuilder) {
-        let due = self.state.borrow().next_timer().is_some_and(|timer| timer <= entry.time);
+        let settings = &self.config.settings;
+        let due = self.state.borrow().next_timer(settings).is_some_and(|timer| timer <= entry.time);
         if due {
-            let events =
-                decide_timers(&self.state.borrow(), entry.time, TIMER_JOBS_PER_ENTRY, entry.blob());
+            let (state, limit) = (self.state.borrow(), TIMER_JOBS_PER_ENTRY);
+            let events = decide_timers(&state, settings, entry.time, limit, entry.blob());
+            drop(state);
             if !events.is_empty() {
                 self.absorb(entry, Group { events, ..Group::default() });
             }

@@ -177,7 +177,9 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
         | Event::OperationStarted(_)
         | Event::OperationAdvanced { .. }
         | Event::OperationEnded { .. }
-        | Event::OperationRefused { .. } => Ok(()),
+        | Event::OperationRefused { .. }
+        | Event::WorkerSeen(_)
+        | Event::WorkersForgotten { .. } => Ok(()),
     }
 }
 

@@ -16,6 +16,7 @@ mod parts;
 mod plans;
 mod schedules;
 mod ties;
+mod workers;
 
 pub use operations::{BulkAction, JobFilter, StartedOperation, Task};
 pub use parts::{
@@ -26,6 +27,7 @@ pub use plans::{AppendedEvent, ExpectedKind, PlannedJob};
 use rkyv::{Archive, Deserialize, Serialize};
 pub use schedules::{Missed, SetSchedule};
 pub use ties::{ChainedJob, NextStep, ON_EXIT, ON_FAILURE, Parcel, Step, Tie};
+pub use workers::{SeenWorker, WorkerAsks, WorkerKey};
 
 use crate::{Code, EventSeq, JobSeq, LeaseToken, Micros, OperationId, SessionId};
 
@@ -379,6 +381,13 @@ pub enum Event {
         /// Why it had no effect.
         code: Code,
     },
+    /// A worker asked for jobs, or showed that it lives. Noted now and then, not each time.
+    WorkerSeen(Box<SeenWorker>),
+    /// Workers were silent for long, or had to make room for another.
+    WorkersForgotten {
+        /// The workers.
+        workers: Vec<WorkerKey>,
+    },
 }
 
 /// Events lie next to each other in their group, all as large as the largest: one that is larger than those of
@@ -415,6 +424,7 @@ impl Event {
             Event::Quarantined { jobs } => jobs.len(),
             Event::Limited(limited) => limited.jobs.len(),
             Event::LimitsOpened { queues } => queues.len(),
+            Event::WorkersForgotten { workers } => workers.len(),
             Event::Tied(tie) => tie.count(),
             Event::SessionOpened { .. }
             | Event::SessionClosed { .. }
@@ -444,7 +454,8 @@ impl Event {
             | Event::OperationStarted(_)
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
-            | Event::OperationRefused { .. } => 1,
+            | Event::OperationRefused { .. }
+            | Event::WorkerSeen(_) => 1,
         };
         n as u64
     }
@@ -502,7 +513,9 @@ impl Event {
             | Event::OperationStarted(_)
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
-            | Event::OperationRefused { .. } => 2,
+            | Event::OperationRefused { .. }
+            | Event::WorkerSeen(_)
+            | Event::WorkersForgotten { .. } => 2,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The blob of a frame: variable-length data back to back.
 
 use super::{DecodeError, EncodeError};
+use crate::limits::{self, FRAME_BYTES_MAX};
 
 /// Takes the blob apart in order.
 pub(super) struct BlobReader<'a> {
@@ -72,21 +73,33 @@ impl NameTable {
 }
 
 pub(super) fn len_u16(field: &'static str, bytes: &[u8]) -> Result<u16, EncodeError> {
-    let bytes_max = usize::from(u16::MAX);
-    u16::try_from(bytes.len()).map_err(|_| EncodeError::Field {
-        field,
-        bytes: bytes.len(),
-        bytes_max,
-    })
+    u16::try_from(bytes.len()).map_err(|_| too_long(field, bytes.len(), usize::from(u16::MAX)))
 }
 
+/// Nothing that alone is longer than a frame is ever right.
 pub(super) fn len_u32(field: &'static str, bytes: &[u8]) -> Result<u32, EncodeError> {
-    let bytes_max = u32::MAX as usize;
-    u32::try_from(bytes.len()).map_err(|_| EncodeError::Field {
-        field,
-        bytes: bytes.len(),
-        bytes_max,
-    })
+    let len = u32::try_from(bytes.len()).ok().filter(|_| bytes.len() <= FRAME_BYTES_MAX);
+    len.ok_or_else(|| too_long(field, bytes.len(), FRAME_BYTES_MAX))
+}
+
+/// What cannot be written down says what a server would have taken.
+fn too_long(field: &'static str, bytes: usize, most: usize) -> EncodeError {
+    let bytes_max = match field {
+        "key" | "unique key" => limits::KEY_BYTES_MAX,
+        "limit key" => limits::LIMIT_KEY_BYTES_MAX,
+        "queue" | "queue name" => limits::QUEUE_BYTES_MAX,
+        "schedule name" => limits::SCHEDULE_NAME_BYTES_MAX,
+        "name" | "host" | "worker" | "by" => limits::WORKER_BYTES_MAX,
+        "id of an event" => limits::EVENT_ID_BYTES_MAX,
+        "kind of events" => limits::EVENT_KIND_BYTES_MAX,
+        "source" | "trace" => limits::EVENT_SOURCE_BYTES_MAX,
+        "payload" | "data" => limits::PAYLOAD_BYTES_MAX,
+        "tags" => limits::TAGS_BYTES_MAX,
+        "result" | "progress" | "checkpoint" => limits::RESULT_BYTES_MAX,
+        "error" | "backtrace" | "reason" => limits::ERROR_BYTES_MAX,
+        _ => most,
+    };
+    EncodeError::Field { field, bytes, bytes_max }
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@ use super::operations::{operated, views};
 use super::plans::{decode_appended, decode_lookup_plans};
 use super::table::{Names, STATES_V1, Table, code, collect, job_id, names, sharing};
 use super::ties::batch_answers;
-use super::{DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, history, schedules};
+use super::{
+    DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, errors, history, schedules, workers,
+};
 use crate::event::QueueSettings;
 use crate::limits::{FETCH_COUNT_MAX, OPS_PER_REQUEST_MAX};
 use crate::reply::{Failed, JobState, QueueStats, ShardStats};
@@ -73,6 +75,8 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
             None => None,
         },
         operations: Vec::new(),
+        errors: Vec::new(),
+        workers: Vec::new(),
     };
     let more = table.list("details of lookups", T::VT_LOOKUPS_MORE, most)?;
     if !more.is_empty() && more.len() != reply.lookups.len() {
@@ -99,6 +103,8 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
     reply.events = history::decode(&table, blob)?;
     reply.schedules = schedules::details(&table, &names, blob)?;
     reply.operations = views(&table, blob)?;
+    reply.errors = errors::decode(&table, blob)?;
+    reply.workers = workers::decode(&table, &names, blob)?;
     Ok(reply)
 }
 

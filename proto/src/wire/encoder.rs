@@ -46,6 +46,13 @@ pub(super) struct Scratch {
     /// What `schedules` says the lengths of: it comes behind `more_bytes`.
     pub(super) schedule_bytes: Vec<u8>,
     pub(super) positions: Vec<u16>,
+    pub(super) job_errors: Vec<fb::JobError>,
+    /// What `job_errors` says the lengths of: it comes behind everything of operations.
+    pub(super) error_bytes: Vec<u8>,
+    pub(super) workers: Vec<fb::Worker>,
+    pub(super) worker_queues: Vec<u16>,
+    /// What `workers` says the lengths of: it comes behind `error_bytes`.
+    pub(super) worker_bytes: Vec<u8>,
 }
 
 impl Scratch {
@@ -72,6 +79,11 @@ impl Scratch {
         self.schedule_states.clear();
         self.schedule_bytes.clear();
         self.positions.clear();
+        self.job_errors.clear();
+        self.error_bytes.clear();
+        self.workers.clear();
+        self.worker_queues.clear();
+        self.worker_bytes.clear();
     }
 }
 

@@ -4614,6 +4614,169 @@ impl<'a> History {
     }
 }
 
+// struct WorkerQuery, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct WorkerQuery(pub [u8; 16]);
+impl Default for WorkerQuery {
+    fn default() -> Self {
+        Self([0; 16])
+    }
+}
+impl ::core::fmt::Debug for WorkerQuery {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("WorkerQuery")
+            .field("after_session", &self.after_session())
+            .field("count", &self.count())
+            .field("worker_len", &self.worker_len())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for WorkerQuery {}
+impl<'a> ::flatbuffers::Follow<'a> for WorkerQuery {
+    type Inner = &'a WorkerQuery;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a WorkerQuery>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a WorkerQuery {
+    type Inner = &'a WorkerQuery;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<WorkerQuery>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for WorkerQuery {
+    type Output = WorkerQuery;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const WorkerQuery as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for WorkerQuery {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> WorkerQuery {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(after_session: u64, count: u32, worker_len: u16) -> Self {
+        let mut s = Self([0; 16]);
+        s.set_after_session(after_session);
+        s.set_count(count);
+        s.set_worker_len(worker_len);
+        s
+    }
+
+    pub fn after_session(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_after_session(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn count(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_count(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn worker_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[12..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_worker_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[12..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct Schedule, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -9756,6 +9919,604 @@ impl<'a> JobEvent {
     }
 }
 
+// struct JobError, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct JobError(pub [u8; 40]);
+impl Default for JobError {
+    fn default() -> Self {
+        Self([0; 40])
+    }
+}
+impl ::core::fmt::Debug for JobError {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("JobError")
+            .field("event", &self.event())
+            .field("previous", &self.previous())
+            .field("time_us", &self.time_us())
+            .field("attempt", &self.attempt())
+            .field("error_len", &self.error_len())
+            .field("backtrace_len", &self.backtrace_len())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for JobError {}
+impl<'a> ::flatbuffers::Follow<'a> for JobError {
+    type Inner = &'a JobError;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a JobError>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a JobError {
+    type Inner = &'a JobError;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<JobError>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for JobError {
+    type Output = JobError;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const JobError as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for JobError {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> JobError {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        event: u64,
+        previous: u64,
+        time_us: u64,
+        attempt: u32,
+        error_len: u32,
+        backtrace_len: u32,
+    ) -> Self {
+        let mut s = Self([0; 40]);
+        s.set_event(event);
+        s.set_previous(previous);
+        s.set_time_us(time_us);
+        s.set_attempt(attempt);
+        s.set_error_len(error_len);
+        s.set_backtrace_len(backtrace_len);
+        s
+    }
+
+    pub fn event(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_event(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn previous(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_previous(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn time_us(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_time_us(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn attempt(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_attempt(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn error_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[28..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_error_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[28..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn backtrace_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_backtrace_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct Worker, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Worker(pub [u8; 40]);
+impl Default for Worker {
+    fn default() -> Self {
+        Self([0; 40])
+    }
+}
+impl ::core::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Worker")
+            .field("session", &self.session())
+            .field("started_us", &self.started_us())
+            .field("last_seen_us", &self.last_seen_us())
+            .field("leases", &self.leases())
+            .field("queues", &self.queues())
+            .field("name_len", &self.name_len())
+            .field("host_len", &self.host_len())
+            .field("named", &self.named())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Worker {}
+impl<'a> ::flatbuffers::Follow<'a> for Worker {
+    type Inner = &'a Worker;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Worker>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Worker {
+    type Inner = &'a Worker;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Worker>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Worker {
+    type Output = Worker;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Worker as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Worker {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Worker {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        session: u64,
+        started_us: u64,
+        last_seen_us: u64,
+        leases: u32,
+        queues: u32,
+        name_len: u16,
+        host_len: u16,
+        named: u16,
+    ) -> Self {
+        let mut s = Self([0; 40]);
+        s.set_session(session);
+        s.set_started_us(started_us);
+        s.set_last_seen_us(last_seen_us);
+        s.set_leases(leases);
+        s.set_queues(queues);
+        s.set_name_len(name_len);
+        s.set_host_len(host_len);
+        s.set_named(named);
+        s
+    }
+
+    pub fn session(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_session(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn started_us(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_started_us(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn last_seen_us(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_last_seen_us(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn leases(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_leases(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn queues(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[28..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_queues(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[28..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn name_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_name_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn host_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[34..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_host_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[34..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn named(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[36..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_named(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[36..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct QueueStats, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -11992,6 +12753,8 @@ impl<'a> Request<'a> {
     pub const VT_OPERATION: ::flatbuffers::VOffsetT = 86;
     pub const VT_OPERATION_JOBS: ::flatbuffers::VOffsetT = 88;
     pub const VT_CANCEL_OPERATION: ::flatbuffers::VOffsetT = 90;
+    pub const VT_ERRORS: ::flatbuffers::VOffsetT = 92;
+    pub const VT_WORKERS: ::flatbuffers::VOffsetT = 94;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -12012,6 +12775,12 @@ impl<'a> Request<'a> {
         builder.add_confirmed_below(args.confirmed_below);
         builder.add_number(args.number);
         builder.add_session(args.session);
+        if let Some(x) = args.workers {
+            builder.add_workers(x);
+        }
+        if let Some(x) = args.errors {
+            builder.add_errors(x);
+        }
         if let Some(x) = args.operation_jobs {
             builder.add_operation_jobs(x);
         }
@@ -12606,6 +13375,20 @@ impl<'a> Request<'a> {
         // which contains a valid value in this slot
         unsafe { self._tab.get::<u64>(Request::VT_CANCEL_OPERATION, Some(0)).unwrap() }
     }
+    #[inline]
+    pub fn errors(&self) -> Option<&'a History> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<History>(Request::VT_ERRORS, None) }
+    }
+    #[inline]
+    pub fn workers(&self) -> Option<&'a WorkerQuery> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<WorkerQuery>(Request::VT_WORKERS, None) }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Request<'_> {
@@ -12659,6 +13442,8 @@ impl ::flatbuffers::Verifiable for Request<'_> {
      .visit_field::<Operation>("operation", Self::VT_OPERATION, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, JobId>>>("operation_jobs", Self::VT_OPERATION_JOBS, false)?
      .visit_field::<u64>("cancel_operation", Self::VT_CANCEL_OPERATION, false)?
+     .visit_field::<History>("errors", Self::VT_ERRORS, false)?
+     .visit_field::<WorkerQuery>("workers", Self::VT_WORKERS, false)?
      .finish();
         Ok(())
     }
@@ -12709,6 +13494,8 @@ pub struct RequestArgs<'a> {
     pub operation: Option<&'a Operation>,
     pub operation_jobs: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, JobId>>>,
     pub cancel_operation: u64,
+    pub errors: Option<&'a History>,
+    pub workers: Option<&'a WorkerQuery>,
 }
 impl<'a> Default for RequestArgs<'a> {
     #[inline]
@@ -12758,6 +13545,8 @@ impl<'a> Default for RequestArgs<'a> {
             operation: None,
             operation_jobs: None,
             cancel_operation: 0,
+            errors: None,
+            workers: None,
         }
     }
 }
@@ -13050,6 +13839,14 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RequestBuilder<'a, 'b, A> {
         self.fbb_.push_slot::<u64>(Request::VT_CANCEL_OPERATION, cancel_operation, 0);
     }
     #[inline]
+    pub fn add_errors(&mut self, errors: &History) {
+        self.fbb_.push_slot_always::<&History>(Request::VT_ERRORS, errors);
+    }
+    #[inline]
+    pub fn add_workers(&mut self, workers: &WorkerQuery) {
+        self.fbb_.push_slot_always::<&WorkerQuery>(Request::VT_WORKERS, workers);
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RequestBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         RequestBuilder { fbb_: _fbb, start_: start }
@@ -13108,6 +13905,8 @@ impl ::core::fmt::Debug for Request<'_> {
         ds.field("operation", &self.operation());
         ds.field("operation_jobs", &self.operation_jobs());
         ds.field("cancel_operation", &self.cancel_operation());
+        ds.field("errors", &self.errors());
+        ds.field("workers", &self.workers());
         ds.finish()
     }
 }
@@ -13692,6 +14491,9 @@ impl<'a> Welcome<'a> {
     pub const VT_SERVER_VERSION_LEN: ::flatbuffers::VOffsetT = 22;
     pub const VT_STORE_LOW: ::flatbuffers::VOffsetT = 24;
     pub const VT_STORE_HIGH: ::flatbuffers::VOffsetT = 26;
+    pub const VT_ABILITIES: ::flatbuffers::VOffsetT = 28;
+    pub const VT_RETENTION_MS: ::flatbuffers::VOffsetT = 30;
+    pub const VT_LEASE_EXPIRIES_MAX: ::flatbuffers::VOffsetT = 32;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -13708,10 +14510,13 @@ impl<'a> Welcome<'a> {
         args: &'args WelcomeArgs<'args>,
     ) -> ::flatbuffers::WIPOffset<Welcome<'bldr>> {
         let mut builder = WelcomeBuilder::new(_fbb);
+        builder.add_retention_ms(args.retention_ms);
+        builder.add_abilities(args.abilities);
         builder.add_store_high(args.store_high);
         builder.add_store_low(args.store_low);
         builder.add_server_time_us(args.server_time_us);
         builder.add_session(args.session);
+        builder.add_lease_expiries_max(args.lease_expiries_max);
         builder.add_durability_interval_ms(args.durability_interval_ms);
         if let Some(x) = args.limits {
             builder.add_limits(x);
@@ -13816,6 +14621,27 @@ impl<'a> Welcome<'a> {
         // which contains a valid value in this slot
         unsafe { self._tab.get::<u64>(Welcome::VT_STORE_HIGH, Some(0)).unwrap() }
     }
+    #[inline]
+    pub fn abilities(&self) -> u64 {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<u64>(Welcome::VT_ABILITIES, Some(0)).unwrap() }
+    }
+    #[inline]
+    pub fn retention_ms(&self) -> u64 {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<u64>(Welcome::VT_RETENTION_MS, Some(0)).unwrap() }
+    }
+    #[inline]
+    pub fn lease_expiries_max(&self) -> u32 {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<u32>(Welcome::VT_LEASE_EXPIRIES_MAX, Some(0)).unwrap() }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Welcome<'_> {
@@ -13841,6 +14667,9 @@ impl ::flatbuffers::Verifiable for Welcome<'_> {
             .visit_field::<u16>("server_version_len", Self::VT_SERVER_VERSION_LEN, false)?
             .visit_field::<u64>("store_low", Self::VT_STORE_LOW, false)?
             .visit_field::<u64>("store_high", Self::VT_STORE_HIGH, false)?
+            .visit_field::<u64>("abilities", Self::VT_ABILITIES, false)?
+            .visit_field::<u64>("retention_ms", Self::VT_RETENTION_MS, false)?
+            .visit_field::<u32>("lease_expiries_max", Self::VT_LEASE_EXPIRIES_MAX, false)?
             .finish();
         Ok(())
     }
@@ -13858,6 +14687,9 @@ pub struct WelcomeArgs<'a> {
     pub server_version_len: u16,
     pub store_low: u64,
     pub store_high: u64,
+    pub abilities: u64,
+    pub retention_ms: u64,
+    pub lease_expiries_max: u32,
 }
 impl<'a> Default for WelcomeArgs<'a> {
     #[inline]
@@ -13875,6 +14707,9 @@ impl<'a> Default for WelcomeArgs<'a> {
             server_version_len: 0,
             store_low: 0,
             store_high: 0,
+            abilities: 0,
+            retention_ms: 0,
+            lease_expiries_max: 0,
         }
     }
 }
@@ -13936,6 +14771,18 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> WelcomeBuilder<'a, 'b, A> {
         self.fbb_.push_slot::<u64>(Welcome::VT_STORE_HIGH, store_high, 0);
     }
     #[inline]
+    pub fn add_abilities(&mut self, abilities: u64) {
+        self.fbb_.push_slot::<u64>(Welcome::VT_ABILITIES, abilities, 0);
+    }
+    #[inline]
+    pub fn add_retention_ms(&mut self, retention_ms: u64) {
+        self.fbb_.push_slot::<u64>(Welcome::VT_RETENTION_MS, retention_ms, 0);
+    }
+    #[inline]
+    pub fn add_lease_expiries_max(&mut self, lease_expiries_max: u32) {
+        self.fbb_.push_slot::<u32>(Welcome::VT_LEASE_EXPIRIES_MAX, lease_expiries_max, 0);
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> WelcomeBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         WelcomeBuilder { fbb_: _fbb, start_: start }
@@ -13962,6 +14809,9 @@ impl ::core::fmt::Debug for Welcome<'_> {
         ds.field("server_version_len", &self.server_version_len());
         ds.field("store_low", &self.store_low());
         ds.field("store_high", &self.store_high());
+        ds.field("abilities", &self.abilities());
+        ds.field("retention_ms", &self.retention_ms());
+        ds.field("lease_expiries_max", &self.lease_expiries_max());
         ds.finish()
     }
 }
@@ -14018,6 +14868,9 @@ impl<'a> Reply<'a> {
     pub const VT_OPERATED: ::flatbuffers::VOffsetT = 72;
     pub const VT_OPERATIONS: ::flatbuffers::VOffsetT = 74;
     pub const VT_OPERATIONS_PROGRESS: ::flatbuffers::VOffsetT = 76;
+    pub const VT_JOB_ERRORS: ::flatbuffers::VOffsetT = 78;
+    pub const VT_WORKERS: ::flatbuffers::VOffsetT = 80;
+    pub const VT_WORKER_QUEUES: ::flatbuffers::VOffsetT = 82;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -14035,6 +14888,15 @@ impl<'a> Reply<'a> {
     ) -> ::flatbuffers::WIPOffset<Reply<'bldr>> {
         let mut builder = ReplyBuilder::new(_fbb);
         builder.add_number(args.number);
+        if let Some(x) = args.worker_queues {
+            builder.add_worker_queues(x);
+        }
+        if let Some(x) = args.workers {
+            builder.add_workers(x);
+        }
+        if let Some(x) = args.job_errors {
+            builder.add_job_errors(x);
+        }
         if let Some(x) = args.operations_progress {
             builder.add_operations_progress(x);
         }
@@ -14533,6 +15395,42 @@ impl<'a> Reply<'a> {
             self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, OperationProgress>>>(Reply::VT_OPERATIONS_PROGRESS, None)
         }
     }
+    #[inline]
+    pub fn job_errors(&self) -> Option<::flatbuffers::Vector<'a, JobError>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, JobError>>>(
+                Reply::VT_JOB_ERRORS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn workers(&self) -> Option<::flatbuffers::Vector<'a, Worker>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Worker>>>(
+                Reply::VT_WORKERS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn worker_queues(&self) -> Option<::flatbuffers::Vector<'a, u16>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u16>>>(
+                Reply::VT_WORKER_QUEUES,
+                None,
+            )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Reply<'_> {
@@ -14579,6 +15477,9 @@ impl ::flatbuffers::Verifiable for Reply<'_> {
      .visit_field::<Operated>("operated", Self::VT_OPERATED, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Operation>>>("operations", Self::VT_OPERATIONS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, OperationProgress>>>("operations_progress", Self::VT_OPERATIONS_PROGRESS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, JobError>>>("job_errors", Self::VT_JOB_ERRORS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Worker>>>("workers", Self::VT_WORKERS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u16>>>("worker_queues", Self::VT_WORKER_QUEUES, false)?
      .finish();
         Ok(())
     }
@@ -14623,6 +15524,9 @@ pub struct ReplyArgs<'a> {
     pub operations: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Operation>>>,
     pub operations_progress:
         Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, OperationProgress>>>,
+    pub job_errors: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, JobError>>>,
+    pub workers: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Worker>>>,
+    pub worker_queues: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u16>>>,
 }
 impl<'a> Default for ReplyArgs<'a> {
     #[inline]
@@ -14665,6 +15569,9 @@ impl<'a> Default for ReplyArgs<'a> {
             operated: None,
             operations: None,
             operations_progress: None,
+            job_errors: None,
+            workers: None,
+            worker_queues: None,
         }
     }
 }
@@ -14925,6 +15832,30 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReplyBuilder<'a, 'b, A> {
         );
     }
     #[inline]
+    pub fn add_job_errors(
+        &mut self,
+        job_errors: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, JobError>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_JOB_ERRORS, job_errors);
+    }
+    #[inline]
+    pub fn add_workers(
+        &mut self,
+        workers: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Worker>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_WORKERS, workers);
+    }
+    #[inline]
+    pub fn add_worker_queues(
+        &mut self,
+        worker_queues: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, u16>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Reply::VT_WORKER_QUEUES,
+            worker_queues,
+        );
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReplyBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         ReplyBuilder { fbb_: _fbb, start_: start }
@@ -14976,6 +15907,9 @@ impl ::core::fmt::Debug for Reply<'_> {
         ds.field("operated", &self.operated());
         ds.field("operations", &self.operations());
         ds.field("operations_progress", &self.operations_progress());
+        ds.field("job_errors", &self.job_errors());
+        ds.field("workers", &self.workers());
+        ds.field("worker_queues", &self.worker_queues());
         ds.finish()
     }
 }

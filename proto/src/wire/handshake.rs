@@ -6,6 +6,7 @@ use super::frame::Kind;
 use super::generated as fb;
 use super::table::Table;
 use super::{DecodeError, EncodeError, table};
+use crate::ability::Abilities;
 use crate::limits;
 use crate::{Code, Micros, SessionId, ShardId};
 
@@ -133,6 +134,15 @@ impl Default for Limits {
     }
 }
 
+/// What operators have set for the whole server, as far as clients may want to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// How long dead and cancelled jobs are kept, in milliseconds; 0 is unknown.
+    pub retention_ms: u64,
+    /// Leases of a job that must have run out, with no attempt left, before it is quarantined; 0 is never.
+    pub lease_expiries_max: u32,
+}
+
 /// The server's answer to a hello it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Welcome<'a> {
@@ -157,6 +167,10 @@ pub struct Welcome<'a> {
     pub server_version: &'a str,
     /// Random name of the data. Another than before means another server or a wiped one: forget sessions and ids.
     pub store: u128,
+    /// What it can do.
+    pub abilities: Abilities,
+    /// What its operators have set.
+    pub settings: ServerSettings,
 }
 
 impl<'a> Welcome<'a> {
@@ -189,6 +203,11 @@ impl<'a> Welcome<'a> {
             server_version,
             store: u128::from(table.u64(fb::Welcome::VT_STORE_HIGH)?) << 64
                 | u128::from(table.u64(fb::Welcome::VT_STORE_LOW)?),
+            abilities: Abilities(table.u64(fb::Welcome::VT_ABILITIES)?),
+            settings: ServerSettings {
+                retention_ms: table.u64(fb::Welcome::VT_RETENTION_MS)?,
+                lease_expiries_max: table.u32(fb::Welcome::VT_LEASE_EXPIRIES_MAX)?,
+            },
         })
     }
 }
@@ -329,6 +348,9 @@ impl Encoder {
                 server_version_len: len_u16("version", welcome.server_version.as_bytes())?,
                 store_low: welcome.store as u64,
                 store_high: (welcome.store >> 64) as u64,
+                abilities: welcome.abilities.0,
+                retention_ms: welcome.settings.retention_ms,
+                lease_expiries_max: welcome.settings.lease_expiries_max,
             };
             let root = fb::Welcome::create(&mut this.table, &args);
             this.end(out, &open, Kind::Welcome, root)

@@ -14,6 +14,7 @@ mod encode_reply;
 mod encode_request;
 mod encoder;
 mod error;
+mod errors;
 pub mod frame;
 #[allow(
     unsafe_code,
@@ -36,14 +37,17 @@ mod schedules;
 mod server;
 mod table;
 mod ties;
+mod workers;
 
 pub use client::{ClientFrame, Subscribe};
 pub use encode_reply::{LeaseBytes, ReplyHead, StatsAnswer};
 pub use encoder::Encoder;
 pub use error::{DecodeError, EncodeError, FrameError};
+pub use errors::JobError;
 pub use frame::{Frame, FrameReader, Kind};
 pub use handshake::{
-    ANY_SHARD, Durability, Endpoint, Hello, Limits, PROTOCOL_VERSION, Refused, Welcome,
+    ANY_SHARD, Durability, Endpoint, Hello, Limits, PROTOCOL_VERSION, Refused, ServerSettings,
+    Welcome,
 };
 pub use history::JobEvent;
 pub use lookup::{JobBytes, JobDetails, Lookup};

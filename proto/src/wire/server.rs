@@ -5,10 +5,12 @@ use super::frame::{Frame, Kind};
 use super::generated as fb;
 use super::table::Table;
 use super::{
-    DecodeError, JobEvent, Lookup, Refused, ScheduleChanged, ScheduleDetails, Welcome,
+    DecodeError, JobError, JobEvent, Lookup, Refused, ScheduleChanged, ScheduleDetails, Welcome,
     decode_reply, table,
 };
-use crate::reply::{Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats};
+use crate::reply::{
+    Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats, WorkerView,
+};
 use crate::request::JobRef;
 use crate::{BatchId, Code, JobId, JobSeq, LeaseToken, Micros};
 
@@ -106,6 +108,10 @@ pub struct ReplyFrame<'a> {
     pub operated: Option<Operated>,
     /// Operations, when asked for.
     pub operations: Vec<OperationView>,
+    /// Errors of the job whose errors were asked for, newest first.
+    pub errors: Vec<JobError<'a>>,
+    /// Workers asked for.
+    pub workers: Vec<WorkerView>,
 }
 
 /// Consecutive jobs created, or one that existed already.

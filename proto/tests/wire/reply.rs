@@ -5,14 +5,16 @@ use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::plan::{Effect, Need, PlanStatus};
 use jobbie_proto::reply::{
     Appended, BatchView, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated, OperationStatus,
-    OperationView, QueueStats, Reply, ShardStats,
+    OperationView, QueueStats, Reply, ShardStats, WorkerView,
 };
 use jobbie_proto::wire::{
-    Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobEvent, KindDetails, LeaseBytes,
-    LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead, ScheduleDetails, ServerFrame,
-    StatsAnswer,
+    Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobError, JobEvent, KindDetails,
+    LeaseBytes, LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead, ScheduleDetails,
+    ServerFrame, StatsAnswer,
 };
-use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, ShardId};
+use jobbie_proto::{
+    Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, SessionId, ShardId,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -38,6 +40,8 @@ pub(crate) struct Parts {
     schedules: Vec<ScheduleDetails<'static>>,
     times: Vec<Micros>,
     operations: Vec<OperationView>,
+    errors: Vec<JobError<'static>>,
+    workers: Vec<WorkerView>,
 }
 
 fn lease() -> impl Strategy<Value = Lease> {
@@ -156,6 +160,28 @@ fn operation() -> impl Strategy<Value = OperationView> {
     })
 }
 
+fn error() -> impl Strategy<Value = JobError<'static>> {
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>());
+    (numbers, bytes(), bytes()).prop_map(|((event, previous, time, attempt), error, backtrace)| {
+        let (event, previous, time) = (EventSeq(event), EventSeq(previous), Micros(time));
+        JobError { event, previous, time, attempt, error, backtrace }
+    })
+}
+
+fn worker() -> impl Strategy<Value = WorkerView> {
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>());
+    (numbers, text(), text(), vec(text(), 0..5)).prop_map(|(n, name, host, queues)| WorkerView {
+        session: SessionId(n.0),
+        name: name.to_owned(),
+        host: host.to_owned(),
+        queues: queues.into_iter().map(str::to_owned).collect(),
+        queues_asked: n.3,
+        started: Micros(n.1),
+        last_seen: Micros(n.2),
+        leases: n.4,
+    })
+}
+
 pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let run = (code(), 0..1u64 << 44, 1..1u64 << 49, 1..100u32).prop_map(
         |(code, created_ms, first, count)| Enqueued {
@@ -236,8 +262,9 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let batches = vec(prop_oneof![view.prop_map(Ok), missing], 0..3);
     let rest = (vec(queue, 0..4), option::of(shard), vec(event(), 0..4));
     let times = vec(any::<u64>().prop_map(Micros), 0..4);
-    let rest =
-        (vec(lookup(), 0..4), rest, batches, (vec(details(), 0..4), times, vec(operation(), 0..4)));
+    let observed = (vec(error(), 0..4), vec(worker(), 0..4));
+    let many = (vec(details(), 0..4), times, vec(operation(), 0..4), observed);
+    let rest = (vec(lookup(), 0..4), rest, batches, many);
     (reply, lease_bytes, (text(), text()), rest).prop_map(|(reply, bytes, texts, rest)| Parts {
         reply,
         bytes,
@@ -250,6 +277,8 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         schedules: rest.3.0,
         times: rest.3.1,
         operations: rest.3.2,
+        errors: rest.3.3.0,
+        workers: rest.3.3.1,
     })
 }
 
@@ -283,6 +312,8 @@ impl Parts {
             schedules: &self.schedules,
             times: &self.times,
             operations: &self.operations,
+            errors: &self.errors,
+            workers: &self.workers,
         };
         let source = |nth: usize, _: &Lease| lease_bytes(&self.bytes[nth]);
         encoder.reply(out, &head, &self.reply, source, self.lookups.clone(), stats).unwrap();
@@ -313,6 +344,8 @@ impl Parts {
             schedule_controls: reply.schedule_controls.iter().map(|d| changed(SHARD, d)).collect(),
             operated: reply.operated,
             operations: self.operations.clone(),
+            errors: self.errors.clone(),
+            workers: self.workers.clone(),
             leases: reply.leases.iter().zip(&self.bytes).map(|(l, b)| leased(l, b)).collect(),
             lookups: self.lookups.clone(),
             queue_stats: self.queues.clone(),

@@ -151,6 +151,9 @@ fn welcome() -> Welcome<'static> {
         durability: Durability::IntervalMs(5),
         server_version: "0.1.0",
         store: 0xffee_ddcc_bbaa_9988_7766_5544_3322_1100,
+        // Came later: version 1 says nothing of them.
+        abilities: Default::default(),
+        settings: Default::default(),
     }
 }
 

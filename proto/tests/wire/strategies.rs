@@ -1,5 +1,6 @@
 //! Random frames. Borrowed parts are leaked: a test run makes a few megabytes.
 
+use jobbie_proto::ability::Abilities;
 use jobbie_proto::event::{
     BackoffKind, BulkAction, HoldEnd, JobFilter, QueueSettings, Sharing, Task,
 };
@@ -7,11 +8,11 @@ use jobbie_proto::plan::Need;
 use jobbie_proto::request::{
     Ack, Append, BatchSeal, Chain, Depends, Enqueue, EnqueueHold, EnqueuePlan, Expected, Fail,
     Fetch, Heartbeat, History, Hold, JobAction, JobControl, JobRef, Members, Operate, QueueAction,
-    QueueControl, Stats, Ties, When,
+    QueueControl, Stats, Ties, When, Workers,
 };
 use jobbie_proto::wire::{
-    ClientFrame, Durability, Endpoint, Hello, Limits, LostLease, Refused, ServerFrame, Subscribe,
-    Welcome,
+    ClientFrame, Durability, Endpoint, Hello, Limits, LostLease, Refused, ServerFrame,
+    ServerSettings, Subscribe, Welcome,
 };
 use jobbie_proto::{
     BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, Request, SessionId,
@@ -238,6 +239,14 @@ fn history() -> impl Strategy<Value = History> {
     })
 }
 
+fn workers() -> impl Strategy<Value = Workers<'static>> {
+    (any::<u64>(), text(), any::<u32>()).prop_map(|(session, after_worker, count)| Workers {
+        after_session: SessionId(session),
+        after_worker,
+        count,
+    })
+}
+
 fn string() -> impl Strategy<Value = String> {
     text().prop_map(str::to_owned)
 }
@@ -300,11 +309,13 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let refs =
         (vec(job_ref(), 0..4), vec(job_id(), 0..4), vec(job_id(), 0..4), vec(job_control(), 0..4));
     let rest = (vec(queue_control(), 0..3), option::of(fetch()), vec(job_id(), 0..4), stats());
-    let rest = (rest, vec(append(), 0..4), option::of(history()), ties());
+    let observed = (option::of(history()), option::of(history()), option::of(workers()));
+    let rest = (rest, vec(append(), 0..4), observed, ties());
     let schedules = (vec(schedule_control(), 0..4), query());
     let rest = (rest, schedules, option::weighted(0.3, operate()));
     (ids, jobs, results, refs, rest).prop_map(
-        |(ids, jobs, results, refs, ((rest, appends, history, ties), schedules, operation))| {
+        |(ids, jobs, results, refs, ((rest, appends, observed, ties), schedules, operation))| {
+            let (history, errors, workers) = observed;
             Request {
                 session: SessionId(ids.0),
                 number: ids.1,
@@ -326,6 +337,8 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
                     .collect(),
                 appends,
                 history,
+                errors,
+                workers,
                 acks: jobs.1,
                 fails: results.0,
                 heartbeats: results.1,
@@ -387,8 +400,10 @@ fn welcome() -> impl Strategy<Value = Welcome<'static>> {
         Just(Durability::Fsync)
     ];
     let numbers = (any::<u16>(), any::<u64>(), any::<u16>(), any::<u16>(), any::<u64>());
-    (numbers, vec(endpoint, 0..9), any::<u32>(), durability, text(), any::<u128>()).prop_map(
-        |(n, endpoints, limit, durability, server_version, store)| Welcome {
+    let settings = (any::<u64>(), any::<u64>(), any::<u32>());
+    let rest = (text(), any::<u128>(), settings);
+    (numbers, vec(endpoint, 0..9), any::<u32>(), durability, rest).prop_map(
+        |(n, endpoints, limit, durability, (server_version, store, more))| Welcome {
             version: n.0,
             session: SessionId(n.1),
             shard: ShardId(n.2),
@@ -399,6 +414,8 @@ fn welcome() -> impl Strategy<Value = Welcome<'static>> {
             durability,
             server_version,
             store,
+            abilities: Abilities(more.0),
+            settings: ServerSettings { retention_ms: more.1, lease_expiries_max: more.2 },
         },
     )
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use jobbie_core::{Decision, State, decide, decide_open_session, decide_timers};
+use jobbie_core::{Decision, Settings, State, decide, decide_open_session, decide_timers};
 use jobbie_fuzz::{fix, log, run, snapshot};
 use jobbie_proto::event::{BackoffKind, Group};
 use jobbie_proto::request::{Ack, Enqueue, Fail, Fetch, JobRef, When};
@@ -143,7 +143,7 @@ fn state(rounds: u64) -> State {
         }
         request.confirmed_below = number.saturating_sub(6);
         ask(&mut state, now, &request);
-        let events = decide_timers(&state, now, 100, &mut Vec::new());
+        let events = decide_timers(&state, &Settings::default(), now, 100, &mut Vec::new());
         if !events.is_empty() {
             state.absorb(now, &Group { events, ..Group::default() });
         }

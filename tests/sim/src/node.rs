@@ -172,6 +172,7 @@ impl Node {
             snapshot_log_bytes: self.plan.snapshot_log_bytes,
             // Few, so that much happens between the steps of an operation.
             operation_jobs_per_entry: 3,
+            settings: Default::default(),
         }
     }
 

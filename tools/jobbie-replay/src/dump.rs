@@ -284,6 +284,19 @@ impl Lines<'_> {
             Event::OperationRefused { operation, code } => json!({
                 "event": "operation_refused", "operation": operation.0, "code": code.name(),
             }),
+            Event::WorkerSeen(seen) => json!({
+                "event": "worker_seen", "worker_session": seen.worker.session.0, "worker": seen.worker.name,
+                "asks": seen.asks.as_ref().map(|asks| json!({
+                    "host": asks.host, "queues": asks.queues, "queues_asked": asks.queues_asked,
+                })),
+            }),
+            Event::WorkersForgotten { workers } => json!({
+                "event": "workers_forgotten",
+                "workers": workers
+                    .iter()
+                    .map(|key| json!({ "session": key.session.0, "worker": key.name }))
+                    .collect::<Vec<_>>(),
+            }),
             Event::QueuePaused { queue } => json!({ "event": "queue_paused", "queue": queue }),
             Event::QueueResumed { queue } => json!({ "event": "queue_resumed", "queue": queue }),
             Event::Ignored { job, token, late, code } => json!({

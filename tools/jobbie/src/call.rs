@@ -6,10 +6,11 @@ use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
+use jobbie_proto::ability::Abilities;
 use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::wire::{
     ANY_SHARD, EncodeError, Encoder, FrameReader, Hello, PROTOCOL_VERSION, Refused, ReplyFrame,
-    ServerFrame,
+    ServerFrame, ServerSettings,
 };
 use jobbie_proto::{Code, Request, SessionId, ShardId, placement};
 
@@ -38,6 +39,12 @@ pub(crate) enum CallError {
     /// The server's answer is no.
     #[error("refused: {message} ({})", code.name())]
     Refused { code: Code, message: String },
+    /// The server is too old: it was not asked.
+    #[error(
+        "the server at {addr}, release {version}, does not know {ability}: nothing was sent; update it, or use the \
+         jobbie of its release"
+    )]
+    Lacking { addr: String, version: String, ability: &'static str },
     /// A field is too large to be sent.
     #[error("{0}")]
     Encode(#[from] EncodeError),
@@ -56,7 +63,7 @@ impl CallError {
             Self::Connect { .. } | Self::Lost { .. } => Exit::Connection,
             Self::Refused { code: Code::NotFound, .. } => Exit::Nothing,
             Self::Refused { code, .. } if (128..192).contains(&(*code as u8)) => Exit::Busy,
-            Self::Refused { .. } | Self::Handshake { .. } => Exit::Refused,
+            Self::Refused { .. } | Self::Handshake { .. } | Self::Lacking { .. } => Exit::Refused,
             Self::Encode(_) | Self::Usage(_) => Exit::Usage,
             Self::Local { .. } => Exit::Failed,
         }
@@ -71,6 +78,10 @@ pub(crate) struct Server {
     name: String,
     token: String,
     shards: Vec<String>,
+    /// As the server says in its welcome.
+    server_version: String,
+    abilities: Abilities,
+    settings: ServerSettings,
     connections: HashMap<ShardId, Connection>,
     encoder: Encoder,
     /// Leases outlive the process only when the session does.
@@ -99,6 +110,9 @@ impl Server {
             name: name.map_or_else(|| format!("jobbie-cli-{}", std::process::id()), Into::into),
             token: args.token.clone(),
             shards: Vec::new(),
+            server_version: String::new(),
+            abilities: Abilities::default(),
+            settings: ServerSettings::default(),
             connections: HashMap::new(),
             encoder: Encoder::new(),
             keeps_session: false,
@@ -111,6 +125,11 @@ impl Server {
     /// Every shard of the server.
     pub(crate) fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
         (0..self.shards.len() as u16).map(ShardId)
+    }
+
+    /// What the server's operators have set.
+    pub(crate) fn settings(&self) -> ServerSettings {
+        self.settings
     }
 
     /// The shard of a queue.
@@ -156,6 +175,13 @@ impl Server {
         request: &mut Request<'_>,
         answer: &mut impl FnMut(&ReplyFrame<'_>),
     ) -> Result<Option<(Code, String, Duration)>, CallError> {
+        if let Some(ability) = self.abilities.lacking(request) {
+            return Err(CallError::Lacking {
+                addr: self.shards.first().cloned().unwrap_or_default(),
+                version: self.server_version.clone(),
+                ability: ability.name(),
+            });
+        }
         if !self.connections.contains_key(&shard) {
             let unknown = || CallError::Usage(format!("the server has no shard {}", shard.0));
             let addr = self.shards.get(usize::from(shard.0)).cloned().ok_or_else(unknown)?;
@@ -217,16 +243,18 @@ impl Server {
                         *at = end.address.to_owned();
                     }
                 }
-                Some((welcome.session, welcome.shard, shards))
+                let said = (welcome.server_version.to_owned(), welcome.abilities, welcome.settings);
+                Some((welcome.session, welcome.shard, shards, said))
             }
             _ => None,
         })?;
-        let Some((session, served, shards)) = welcome else {
+        let Some((session, served, shards, said)) = welcome else {
             let reason = "the first frame is not a welcome; is it a jobbie server?".into();
             return Err(CallError::Lost { addr: addr.to_owned(), reason });
         };
         connection.session = session;
         self.shards = shards;
+        (self.server_version, self.abilities, self.settings) = said;
         Ok((connection, served))
     }
 }

@@ -71,6 +71,7 @@ fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(cell).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     };
     let shown: String = text

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use jobbie_server::{Durability as LogDurability, Server, ServerConfig, StartError};
+use jobbie_server::{Durability as LogDurability, Server, ServerConfig, Settings, StartError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
@@ -75,6 +75,10 @@ fn config(args: &ServerArgs) -> Result<ServerConfig, String> {
         snapshot_log_bytes: args.snapshot_log_bytes.unwrap_or(defaults.snapshot_log_bytes),
         token: args.token.clone(),
         metrics: args.metrics,
+        settings: Settings {
+            retention_ms: args.retention,
+            lease_expiries_max: args.lease_expiries_max,
+        },
     };
     config.validate()?;
     Ok(config)
@@ -165,6 +169,7 @@ mod tests {
         assert_eq!(flags.listen, library.listen);
         assert_eq!(flags.segment_bytes, library.segment_bytes);
         assert_eq!(flags.shards, library.shards);
+        assert_eq!(flags.settings, library.settings);
         assert!(flags.data_dir.ends_with(&library.data_dir));
     }
 
@@ -173,5 +178,12 @@ mod tests {
         let refused = |flags: &[&str]| of(flags).expect_err("must be refused");
         assert!(refused(&["--metrics", "127.0.0.1:7400"]).contains("--metrics"));
         assert!(refused(&["--listen", "0.0.0.0:7400"]).contains("--advertise"));
+        for wrong in ["59m", "3661d", "0s"] {
+            let message = refused(&["--retention", wrong]);
+            assert!(message.starts_with("--retention is ") && message.contains("1h to 3660d"));
+        }
+        for right in ["1h", "3660d"] {
+            assert!(of(&["--retention", right, "--lease-expiries-max", "0"]).is_ok(), "{right}");
+        }
     }
 }

@@ -11,6 +11,8 @@ use crate::step::{Step, cargo, is_installed, root};
 
 /// Simulator runs of the gate; the long run has a thousand.
 const SIM_SEEDS: u32 = 40;
+/// Commands that the engine and its naive model do side by side; the long run does a hundred times as many.
+const MODEL_COMMANDS: u64 = 1_000_000;
 /// Kills and power cuts of the gate; `cargo xtask crash` has hundreds.
 const CRASH_CYCLES: u32 = 5;
 const POWER_CUTS: u32 = 2;
@@ -56,6 +58,7 @@ fn steps() -> Vec<Step> {
     let mut docs = cargo(["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     steps.push(Step::new("documentation", docs));
+    steps.push(Step::new("model", crate::model::command("sim", MODEL_COMMANDS, 0)));
     steps.extend(simulation());
     steps
 }

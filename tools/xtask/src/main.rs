@@ -3,6 +3,7 @@
 
 mod ci;
 mod fuzz;
+mod model;
 mod quickstart;
 mod regen_wire;
 mod step;
@@ -53,6 +54,15 @@ enum Chore {
         /// Targets, all of tests/fuzz when none is named
         targets: Vec<String>,
     },
+    /// Do random commands on the engine and on a naive model of it, and compare everything after each step
+    Model {
+        /// Commands, all processes together
+        #[arg(long, default_value_t = 100_000_000)]
+        commands: u64,
+        /// Processes, each with seeds of its own
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=64))]
+        jobs: u16,
+    },
     /// Run the README's quick start as it is written
     Quickstart,
     /// Make the wire tables' Rust code from their schema
@@ -73,6 +83,7 @@ fn main() -> ExitCode {
         Chore::Ci { fuzz_seconds } => ci::run(fuzz_seconds),
         Chore::Crash { cycles, power_cuts } => crash(cycles, power_cuts),
         Chore::Fuzz { seconds, seed, targets } => fuzz::run(seconds, seed, &targets),
+        Chore::Model { commands, jobs } => model::run(commands, jobs),
         Chore::Quickstart => quickstart::run(),
         Chore::RegenWire { check, flatc } => regen_wire::run(check, flatc),
         Chore::GoldenWire => golden_wire(),

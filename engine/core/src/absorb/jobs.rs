@@ -1,8 +1,8 @@
 //! Events that make jobs, move them through time, or end them without a worker.
 
+use jobbie_proto::JobSeq;
 use jobbie_proto::event::{Class, EnqueuedJob, KeyTaken, LimitedJobs, UniqueKey};
 use jobbie_proto::reply::JobState;
-use jobbie_proto::{EventSeq, JobSeq};
 
 use super::Mark;
 use crate::class::{ClassId, hash_of};
@@ -132,7 +132,7 @@ impl State {
         self.ends(job.0, event, End::Died);
         let detached = self.detach(job.0);
         let number = self.track(detached, JobState::Dead, self.time);
-        self.side_mut(number).error = EventSeq(event);
+        self.link_error(job.0, number, event);
     }
 
     pub(super) fn cancelled(&mut self, job: JobSeq) {

@@ -8,6 +8,7 @@ mod plans;
 mod queues;
 mod schedules;
 mod ties;
+mod workers;
 
 use std::rc::Rc;
 
@@ -16,6 +17,7 @@ use jobbie_proto::reply::{Enqueued, Failed};
 use jobbie_proto::{Code, Micros, Reply, SessionId};
 
 use crate::session::Session;
+use crate::settings::Settings;
 use crate::state::State;
 
 /// Keys that are over and are swept with every group.
@@ -71,6 +73,8 @@ enum Mark {
     OperationStarted,
     OperationAdvanced,
     OperationEnded,
+    WorkerSeen,
+    WorkerForgotten,
 }
 
 impl State {
@@ -225,6 +229,7 @@ impl State {
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
             | Event::OperationRefused { .. } => self.absorb_operation(event, reply),
+            Event::WorkerSeen(_) | Event::WorkersForgotten { .. } => self.absorb_worker(event),
             // Part of the job's enqueueing, which answers for it.
             Event::Held { job, until, then, .. } if job.0 >= new_from => {
                 self.held(*job, *until, *then);
@@ -244,7 +249,8 @@ impl State {
             self.next_event,
             self.jobs.live(),
             self.timers.len() as u64 + leases,
-            self.next_timer().map_or(0, |due| due.0),
+            // Whatever the settings of whoever decides.
+            self.next_timer(&Settings::default()).map_or(0, |due| due.0),
             leases << 32 | self.sessions.len() as u64,
         ]);
     }

@@ -97,7 +97,7 @@ impl State {
         self.ends(job, event, End::Died);
         let detached = self.detach(job);
         let number = self.track(detached, JobState::Dead, self.time);
-        self.side_mut(number).error = EventSeq(event);
+        self.link_error(job, number, event);
     }
 
     pub(super) fn plan_timed_out(&mut self, job: JobSeq) {

@@ -17,6 +17,7 @@ mod validate_operation;
 mod validate_plans;
 mod validate_ties;
 mod work;
+mod workers;
 
 use std::rc::Rc;
 
@@ -30,6 +31,7 @@ pub use letter::{decide_delivered, decide_letter};
 pub use operations::decide_operations;
 pub use session::{decide_close_session, decide_open_session};
 pub use timers::decide_timers;
+pub use workers::{Sighting, decide_worker};
 
 use crate::state::State;
 use draft::Draft;

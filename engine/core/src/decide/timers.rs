@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use jobbie_proto::event::{Blob, Event, HoldEnd, QuarantinedJob, Tie};
-use jobbie_proto::limits::LEASE_EXPIRIES_MAX;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{EventSeq, JobSeq, Micros, SessionId};
 
@@ -12,8 +11,10 @@ use super::BlobSink;
 use super::schedules::push_runs;
 use crate::class::ClassId;
 use crate::fifo::Item;
-use crate::state::{CLASS_TIMER, Standing, State, purge_at};
+use crate::settings::Settings;
+use crate::state::{CLASS_TIMER, Standing, State, ended_at, purge_at};
 use crate::tracked::Tracked;
+use crate::workers::silent_at;
 
 /// Where something due was found. At one time, what may stand for others comes before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,18 +46,20 @@ type Due = BinaryHeap<Reverse<(u64, Source, u64, u32)>>;
 
 /// What is due at `now`, at most `limit` jobs: leases that ran out, jobs whose time has come, jobs that have expired,
 /// holds that are over, plans that have timed out; then, as far as there is room, jobs that ended long ago, batches that were
-/// called back long ago, and what schedules have planned. In the order of time; at one time leases come first, in the order of
+/// called back long ago, and what schedules have planned. Workers that are silent come last. In the order of time; at one time leases come first, in the order of
 /// their tokens. Absorb it as a group of no session, and ask again while
 /// [`State::next_timer`] is not after `now`.
 #[must_use]
 pub fn decide_timers(
     state: &State,
+    settings: &Settings,
     now: Micros,
     limit: usize,
     blob: &mut impl BlobSink,
 ) -> Vec<Event> {
     let log_time = now;
     let now = if crate::mutant!(LeaseEndedEarly) { now.plus_ms(50) } else { now };
+    let most = limit;
     let mut due = Due::new();
     let mut steps: Vec<(Step, u64)> = Vec::new();
     push_lists(state, None, now.0, &mut due);
@@ -72,7 +75,7 @@ pub fn decide_timers(
             }
             Source::Lease => {
                 let tracked = state.tracked.get(state.leases.get(at).job);
-                steps.push((after_expiry(state, tracked), tracked.job));
+                steps.push((after_expiry(state, settings, tracked), tracked.job));
                 if let Some(next) = state.leases.after(at) {
                     push_lease(state, next, now.0, &mut due);
                 }
@@ -90,9 +93,9 @@ pub fn decide_timers(
             }
         }
     }
-    push_purges(state, now.0, limit, &mut steps);
+    push_purges(state, settings, now.0, limit, &mut steps);
     let mut events = Vec::new();
-    let old = state.ties.batches.purgeable(now.0).take(limit - steps.len());
+    let old = state.ties.batches.purgeable(now.0, settings).take(limit - steps.len());
     let batches: Vec<_> = old.map(EventSeq).collect();
     let limit = limit - batches.len();
     if !batches.is_empty() {
@@ -126,15 +129,28 @@ pub fn decide_timers(
         });
     }
     push_runs(state, log_time, left, blob, &mut events);
+    let told: u64 = events.iter().map(Event::count).sum();
+    let left = most.saturating_sub(usize::try_from(told).unwrap_or(most));
+    push_silent(state, log_time, left, &mut events);
     events
 }
 
+/// Workers that nobody has heard of for long.
+fn push_silent(state: &State, now: Micros, limit: usize, events: &mut Vec<Event>) {
+    let silent = state.workers.silent().take_while(|(seen, _)| silent_at(*seen) <= now.0);
+    let workers: Vec<_> = silent.take(limit).map(|(_, key)| key.clone()).collect();
+    if !workers.is_empty() {
+        events.push(Event::WorkersForgotten { workers });
+    }
+}
+
 /// A job without attempts left that has lost its workers often enough kills them, or nobody can do it in time.
-fn after_expiry(state: &State, tracked: &Tracked) -> Step {
+fn after_expiry(state: &State, settings: &Settings, tracked: &Tracked) -> Step {
     let max_retries = state.classes.get(tracked.class).class.max_retries.max(1);
     let expiries = u32::from(tracked.lease_expiries) + 1;
     if tracked.attempt >= max_retries
-        && expiries >= LEASE_EXPIRIES_MAX
+        && settings.lease_expiries_max > 0
+        && expiries >= settings.lease_expiries_max
         && !crate::mutant!(CrashLoopUnnoticed)
     {
         Step::Quarantined
@@ -159,9 +175,15 @@ fn quarantine(state: &State, job: JobSeq, blob: &mut impl BlobSink) -> Quarantin
 }
 
 /// Jobs that ended long ago, in the order in which they did; those of one time by number.
-fn push_purges(state: &State, now: u64, limit: usize, steps: &mut Vec<(Step, u64)>) {
-    let old = state.ended.iter().take_while(|ended| purge_at(*ended) <= now);
-    let old = old.filter_map(|ended| Some((purge_at(ended), state.is_ended(ended)?)));
+fn push_purges(
+    state: &State,
+    settings: &Settings,
+    now: u64,
+    limit: usize,
+    steps: &mut Vec<(Step, u64)>,
+) {
+    let old = state.ended.iter().take_while(|ended| purge_at(*ended, settings) <= now);
+    let old = old.filter_map(|ended| Some((ended_at(ended), state.is_ended(ended)?)));
     let mut old: Vec<_> = old.take(limit.saturating_sub(steps.len())).collect();
     old.sort_unstable();
     // One that ended twice within a microsecond is listed twice.

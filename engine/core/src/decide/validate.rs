@@ -5,11 +5,11 @@ use std::hash::BuildHasherDefault;
 use hashbrown::HashMap;
 use jobbie_proto::event::{HoldEnd, QueueSettings};
 use jobbie_proto::limits::{
-    ATTEMPTS_MAX, ERROR_BYTES_MAX, FETCH_COUNT_MAX, FETCH_QUEUES_MAX, FETCH_WAIT_MS_MAX,
-    KEY_BYTES_MAX, LEASE_MS_MAX, LEASE_MS_MIN, LIMIT_KEY_BYTES_MAX, OPS_PER_REQUEST_MAX,
-    PAYLOAD_BYTES_MAX, PERIOD_MS_MAX, PRIORITY_TIERS, QUEUE_BYTES_MAX, QUEUES_MAX, RATE_MAX,
-    RESULT_BYTES_MAX, TAGS_BYTES_MAX, WEIGHT_MAX, WEIGHTS_PER_QUEUE_MAX, WINDOW_MS_MAX,
-    WORKER_BYTES_MAX,
+    ATTEMPTS_MAX, CREATED_MS_END, ERROR_BYTES_MAX, FETCH_COUNT_MAX, FETCH_QUEUES_MAX,
+    FETCH_WAIT_MS_MAX, KEY_BYTES_MAX, LEASE_MS_MAX, LEASE_MS_MIN, LIMIT_KEY_BYTES_MAX,
+    OPS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX, PERIOD_MS_MAX, PRIORITY_TIERS, QUEUE_BYTES_MAX,
+    QUEUES_MAX, RATE_MAX, RESULT_BYTES_MAX, TAGS_BYTES_MAX, WEIGHT_MAX, WEIGHTS_PER_QUEUE_MAX,
+    WINDOW_MS_MAX, WORKER_BYTES_MAX,
 };
 use jobbie_proto::placement::shard_of;
 use jobbie_proto::request::{
@@ -390,6 +390,9 @@ pub(super) fn check_enqueue(enqueue: &Enqueue<'_>, field: Field<'_>) -> Checked 
     at_most(enqueue.expire_after_ms, PERIOD_MS_MAX, "expire_after_ms", field)?;
     if let When::DelayMs(ms) = enqueue.when {
         at_most(ms, PERIOD_MS_MAX, "delay_ms", field)?;
+    }
+    if let When::At(at) = enqueue.when {
+        at_most(at.ms(), CREATED_MS_END - 1, "at_ms", field)?;
     }
     Ok(())
 }

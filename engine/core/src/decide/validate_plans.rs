@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 use jobbie_proto::Request;
 use jobbie_proto::limits::{
     EVENT_ID_BYTES_MAX, EVENT_KIND_BYTES_MAX, EVENT_SOURCE_BYTES_MAX, HISTORY_COUNT_MAX,
-    PAYLOAD_BYTES_MAX, PERIOD_MS_MAX, PLAN_KINDS_MAX,
+    PAYLOAD_BYTES_MAX, PERIOD_MS_MAX, PLAN_KINDS_MAX, WORKER_BYTES_MAX, WORKERS_PER_ANSWER_MAX,
 };
 use jobbie_proto::plan::Need;
 use jobbie_proto::request::{Append, EnqueuePlan, Expected, When};
@@ -109,12 +109,21 @@ pub(super) fn appends(state: &State, request: &Request<'_>) -> Checked {
 }
 
 pub(super) fn history(state: &State, request: &Request<'_>) -> Checked {
-    let Some(history) = request.history else { return Ok(()) };
-    let field = |name: &str| format!("history.{name}");
-    job(state, history.job, &field)?;
-    if (1..=HISTORY_COUNT_MAX).contains(&history.count) {
+    for (what, asked) in [("history", request.history), ("errors", request.errors)] {
+        let Some(asked) = asked else { continue };
+        let field = |name: &str| format!("{what}.{name}");
+        job(state, asked.job, &field)?;
+        counted(asked.count, HISTORY_COUNT_MAX, &field)?;
+    }
+    let Some(workers) = request.workers else { return Ok(()) };
+    let field = |name: &str| format!("workers.{name}");
+    bytes(workers.after_worker.as_bytes(), WORKER_BYTES_MAX, "after_worker", &field)?;
+    counted(workers.count, WORKERS_PER_ANSWER_MAX, &field)
+}
+
+fn counted(count: u32, most: u32, field: Field<'_>) -> Checked {
+    if (1..=most).contains(&count) {
         return Ok(());
     }
-    let count = history.count;
-    invalid(format!("{}: {count}, not in 1..={HISTORY_COUNT_MAX}", field("count")))
+    invalid(format!("{}: {count}, not in 1..={most}", field("count")))
 }

@@ -14,6 +14,7 @@ mod read_operations;
 mod schedules;
 mod ties;
 mod v1;
+mod workers;
 mod write;
 
 use jobbie_proto::event::{Class, HoldEnd, QueueSettings, Task};
@@ -23,6 +24,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use plans::PlanRow;
 use schedules::{DefinitionRow, ScheduleRow};
+use workers::WorkerRow;
 pub use write::Snapshot;
 
 /// The version written today.
@@ -248,6 +250,15 @@ struct JobsPart {
     blocked: Vec<BlockedRow>,
     plans: Vec<PlanRow>,
     definitions: Vec<DefinitionRow>,
+    error_links: Vec<ErrorLinkRow>,
+}
+
+/// An error whose event does not name the one before it, and that one.
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct ErrorLinkRow {
+    job: u64,
+    event: EventSeq,
+    previous: EventSeq,
 }
 
 /// Waiting jobs, in order.
@@ -320,6 +331,8 @@ enum Part {
     Schedules(Vec<ScheduleRow>),
     /// Those that run by id, then the others in the order in which they ended.
     Operations(Vec<OperationRow>),
+    /// By session, then name.
+    Workers(Vec<WorkerRow>),
     End,
 }
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use jobbie_proto::event::HoldEnd;
-use jobbie_proto::limits::{LIMIT_KEY_BYTES_MAX, PRIORITY_TIERS, WEIGHT_MAX};
+use jobbie_proto::limits::{ERROR_LINKS_MAX, LIMIT_KEY_BYTES_MAX, PRIORITY_TIERS, WEIGHT_MAX};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{Micros, ShardId};
 use rkyv::rancor::Error as RkyvError;
@@ -11,10 +11,10 @@ use rkyv::rancor::Error as RkyvError;
 use super::read_lanes::{RestoringLanes, rises};
 use super::ties::RestoringTies;
 use super::{
-    ChargeRow, ClaimRow, ClassRow, Header, JobsPart, KeyRow, LaneWaitingRow, OWN_CLASS, Part,
-    PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, RestoreError, SessionRow, SleeperRow,
-    TRAILER_BYTES, TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow, read_operations,
-    schedules, v1,
+    ChargeRow, ClaimRow, ClassRow, ErrorLinkRow, Header, JobsPart, KeyRow, LaneWaitingRow,
+    OWN_CLASS, Part, PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, RestoreError, SessionRow,
+    SleeperRow, TRAILER_BYTES, TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow,
+    read_operations, schedules, v1, workers,
 };
 use crate::class::ClassId;
 use crate::digest::Digest;
@@ -158,7 +158,8 @@ impl Restoring {
             Part::Ties(_) => 11,
             Part::Schedules(_) => 12,
             Part::Operations(_) => 13,
-            Part::End => 14,
+            Part::Workers(_) => 14,
+            Part::End => 15,
         };
         require(rank >= self.rank && !self.ended, "parts out of order")?;
         self.rank = rank;
@@ -182,6 +183,9 @@ impl Restoring {
             }
             Part::Operations(rows) => {
                 rows.into_iter().try_for_each(|row| read_operations::add(&mut self.state, row))
+            }
+            Part::Workers(rows) => {
+                rows.into_iter().try_for_each(|row| workers::restore(&mut self.state, row))
             }
             Part::End => self.end(),
         }
@@ -264,7 +268,23 @@ impl Restoring {
         self.ties.of_jobs(&mut self.state, part)?;
         part.plans.iter().try_for_each(|row| self.plan(row))?;
         let definitions = part.definitions.iter();
-        definitions.copied().try_for_each(|row| schedules::restore_definition(&mut self.state, row))
+        let made = |row| schedules::restore_definition(&mut self.state, row);
+        definitions.copied().try_for_each(made)?;
+        part.error_links.iter().try_for_each(|row| self.error_link(*row))
+    }
+
+    fn error_link(&mut self, row: ErrorLinkRow) -> Checked {
+        let ErrorLinkRow { job, event, previous } = row;
+        let known = self.state.jobs.contains(job).then(|| self.state.number_of(job)).flatten();
+        let number = known.ok_or("errors of an unknown job")?;
+        let newest = self.state.side(self.state.tracked.get(number)).error;
+        require(0 < previous.0 && previous < event && event <= newest, "errors out of order")?;
+        let links = self.state.error_links.get(job).cloned().unwrap_or_default();
+        let rises = links.last().is_none_or(|(last, _)| *last <= previous.0);
+        require(rises && links.len() < ERROR_LINKS_MAX, "errors out of order, or too many")?;
+        let links = links.iter().copied().chain([(event.0, previous.0)]).collect();
+        self.state.error_links.insert(job, links);
+        Ok(())
     }
 
     fn plan(&mut self, row: &PlanRow) -> Checked {

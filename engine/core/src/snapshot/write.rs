@@ -1,16 +1,17 @@
 //! A state to chunks, one at a time.
 
 use jobbie_proto::EventSeq;
+use jobbie_proto::event::WorkerKey;
 use jobbie_proto::limits::PRIORITY_TIERS;
 use jobbie_proto::reply::JobState;
 use rkyv::rancor::Error as RkyvError;
 
 use super::ties::{self, TieCursor};
 use super::{
-    BlockedRow, ChargeRow, ClaimRow, ClassRow, ClockRow, DefinitionRow, Header, JobRun, JobsPart,
-    KeyRow, LaneRow, LaneWaitingRow, LinkRow, MemberRow, OWN_CLASS, OperationRow, Part, PayloadRow,
-    PlanRow, QueueRow, RUN_MAX, ReplyRow, SessionRow, SleeperRow, TrackedRow, UniqueRow, VERSION,
-    WaitingRow, WeightRow, schedules,
+    BlockedRow, ChargeRow, ClaimRow, ClassRow, ClockRow, DefinitionRow, ErrorLinkRow, Header,
+    JobRun, JobsPart, KeyRow, LaneRow, LaneWaitingRow, LinkRow, MemberRow, OWN_CLASS, OperationRow,
+    Part, PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, SessionRow, SleeperRow, TrackedRow,
+    UniqueRow, VERSION, WaitingRow, WeightRow, schedules, workers,
 };
 use crate::class::{ClassEntry, ClassId};
 use crate::fifo::{Cursor, Item};
@@ -54,6 +55,8 @@ enum Stage {
     /// Behind the schedule with this key.
     Schedules(String),
     Operations(usize),
+    /// Behind this worker.
+    Workers(WorkerKey),
     End,
     Done,
 }
@@ -110,6 +113,7 @@ impl Iterator for Snapshot {
                 Stage::Ties(cursor) => self.ties(cursor),
                 Stage::Schedules(after) => self.schedules(&after),
                 Stage::Operations(from) => self.operations(from),
+                Stage::Workers(after) => self.workers(&after),
                 Stage::End => (Some(Part::End), Stage::Done),
                 Stage::Done => return None,
             };
@@ -291,6 +295,7 @@ impl Snapshot {
                 + part.links.len()
                 + part.blocked.len()
                 + part.definitions.len()
+                + part.error_links.len()
                 + plan_rows;
             if looked_at == JOBS_LOOKED_AT || rows >= ROWS {
                 return (Some(Part::Jobs(part)), Stage::Jobs(job));
@@ -424,6 +429,10 @@ impl Snapshot {
         if let Some(event) = state.schedules.definition_of(job) {
             part.definitions.push(DefinitionRow { job, event: EventSeq(event) });
         }
+        for &(event, previous) in state.error_links.get(job).iter().flat_map(|links| links.iter()) {
+            let (event, previous) = (EventSeq(event), EventSeq(previous));
+            part.error_links.push(ErrorLinkRow { job, event, previous });
+        }
     }
 
     fn add_ties(&self, job: u64, part: &mut JobsPart) {
@@ -553,6 +562,11 @@ impl Snapshot {
                 return (Some(Part::Operations(rows)), next);
             }
         }
-        (list(rows, Part::Operations), Stage::End)
+        (list(rows, Part::Operations), Stage::Workers(WorkerKey::default()))
+    }
+
+    fn workers(&self, after: &WorkerKey) -> Step {
+        let (rows, next) = workers::rows(&self.state, after);
+        (list(rows, Part::Workers), next.map_or(Stage::End, Stage::Workers))
     }
 }

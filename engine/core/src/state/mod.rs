@@ -8,7 +8,6 @@ use std::rc::Rc;
 
 use imbl::GenericOrdSet;
 use imbl::shared_ptr::RcK;
-use jobbie_proto::limits::RETENTION_MS;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, Micros, Reply, SessionId, ShardId};
 
@@ -25,10 +24,12 @@ use crate::plans::Plans;
 use crate::queue::Queues;
 use crate::schedules::Schedules;
 use crate::session::Sessions;
+use crate::settings::Settings;
 use crate::sidetable::SideTable;
 use crate::ties::Ties;
 use crate::tracked::{Sides, Tracked, TrackedJobs};
 use crate::unique::Uniques;
+use crate::workers::Workers;
 pub(crate) use limited::{Charge, Stirred};
 pub(crate) use moves::Detached;
 
@@ -74,6 +75,9 @@ pub struct State {
     pub(crate) ended: Fifo,
     pub(crate) ties: Ties,
     pub(crate) operations: Operations,
+    /// The error before one whose event does not name it, by that event, the newest last.
+    pub(crate) error_links: SideTable<Rc<[(u64, u64)]>>,
+    pub(crate) workers: Workers,
 }
 
 /// The time that a scheduled job waits for when it is others that it waits for.
@@ -115,10 +119,15 @@ pub(crate) enum Standing<'a> {
 }
 
 /// When a job that has ended is forgotten.
-pub(crate) fn purge_at(ended: Item) -> u64 {
-    let Item::Single { position: at, .. } = ended else { unreachable!("jobs end one by one") };
+pub(crate) fn purge_at(ended: Item, settings: &Settings) -> u64 {
     let early_ms = if crate::mutant!(PurgedEarly) { 1000 } else { 0 };
-    Micros(at).plus_ms(RETENTION_MS - early_ms).0
+    Micros(ended_at(ended)).plus_ms(settings.retention_ms - early_ms).0
+}
+
+/// When a job ended.
+pub(crate) fn ended_at(ended: Item) -> u64 {
+    let Item::Single { position: at, .. } = ended else { unreachable!("jobs end one by one") };
+    at
 }
 
 impl PartialEq for Tracked {
@@ -165,6 +174,8 @@ impl State {
             ended: Fifo::default(),
             ties: Ties::default(),
             operations: Operations::default(),
+            error_links: SideTable::new(),
+            workers: Workers::default(),
         }
     }
 
@@ -201,23 +212,24 @@ impl State {
     /// When [`crate::decide_timers`] or [`crate::decide_operations`] has something to do, exactly. An operation
     /// that runs has something to do now.
     #[must_use]
-    pub fn next_timer(&self) -> Option<Micros> {
+    pub fn next_timer(&self, settings: &Settings) -> Option<Micros> {
         let timer = self.timers.first().map(|timer| timer.due);
         let opening = self.openings.get_min().map(|(at, _)| *at);
         let others = [
             self.leases.first_deadline(),
-            self.first_purge(),
+            self.first_purge(settings),
             opening,
-            self.ties.batches.first_purge(),
+            self.ties.batches.first_purge(settings),
             self.schedules.first_due(),
+            self.workers.first_silent(),
             self.operations.is_running().then_some(self.time),
         ];
         timer.into_iter().chain(others.into_iter().flatten()).min().map(Micros)
     }
 
     /// When the first ended job has been kept long enough.
-    pub(crate) fn first_purge(&self) -> Option<u64> {
-        self.ended.front().map(purge_at)
+    pub(crate) fn first_purge(&self, settings: &Settings) -> Option<u64> {
+        self.ended.front().map(|ended| purge_at(ended, settings))
     }
 
     /// Whether an ended job still is what it was when it was noted.

@@ -1,10 +1,12 @@
 //! The moves: a job is *detached* from whatever holds it (its queue, its timer, its session's
 //! leases, the counts), and then either put somewhere else or forgotten.
 
+use jobbie_proto::EventSeq;
 use jobbie_proto::event::{Class, HoldEnd};
+use jobbie_proto::limits::ERROR_LINKS_MAX;
 use jobbie_proto::reply::JobState;
 
-use super::{CLASS_TIMER, Owners, State, purge_at};
+use super::{CLASS_TIMER, Owners, State, ended_at};
 use crate::class::{ClassId, hash_of};
 use crate::fifo::Item;
 use crate::heap::Timer;
@@ -274,7 +276,7 @@ impl State {
     pub(crate) fn sort_ended(&mut self) {
         let ended = std::mem::take(&mut self.ended);
         let mut items: Vec<_> = ended.iter().collect();
-        items.sort_by_key(|item| purge_at(*item));
+        items.sort_by_key(|item| ended_at(*item));
         items.into_iter().for_each(|item| self.ended.push(item));
     }
 
@@ -310,6 +312,7 @@ impl State {
         self.jobs.remove(job);
         self.uniques.release(job);
         self.payloads.remove(job);
+        self.error_links.remove(job);
         if self.ties.is_used() {
             self.ties.forget(job);
         }
@@ -376,6 +379,18 @@ impl State {
             self.tracked.get_mut(number).side = side;
         }
         self.sides.get_mut(self.tracked.get(number).side)
+    }
+
+    /// The newest error of a job is that of an event which does not name the one before it.
+    pub(crate) fn link_error(&mut self, job: u64, number: u32, event: u64) {
+        let previous = std::mem::replace(&mut self.side_mut(number).error, EventSeq(event)).0;
+        if previous == 0 || crate::mutant!(OlderErrorsForgotten) {
+            return;
+        }
+        let links = self.error_links.get(job).cloned().unwrap_or_default();
+        let skipped = (links.len() + 1).saturating_sub(ERROR_LINKS_MAX);
+        let kept = links.iter().skip(skipped).copied();
+        self.error_links.insert(job, kept.chain([(event, previous)]).collect());
     }
 
     pub(crate) fn side(&self, tracked: &Tracked) -> Side {

@@ -1,10 +1,11 @@
 //! Batches that are counted here.
 
-use jobbie_proto::limits::{BATCH_OPEN_MS_MAX, RETENTION_MS};
+use jobbie_proto::limits::BATCH_OPEN_MS_MAX;
 use jobbie_proto::reply::BatchView;
 use jobbie_proto::{Micros, ShardId};
 
 use super::{Map, Set};
+use crate::settings::Settings;
 
 /// One batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,15 +153,21 @@ impl Batches {
     }
 
     /// When the first batch is forgotten: one that has ended, or one that nobody has sealed.
-    pub(crate) fn first_purge(&self) -> Option<u64> {
-        let ended = self.ended.get_min().map(|(at, _)| Micros(*at).plus_ms(RETENTION_MS).0);
+    pub(crate) fn first_purge(&self, settings: &Settings) -> Option<u64> {
+        let retained = |at: u64| Micros(at).plus_ms(settings.retention_ms).0;
+        let ended = self.ended.get_min().map(|(at, _)| retained(*at));
         let given_up = self.unsealed.get_min().map(|number| self.given_up(*number));
         ended.into_iter().chain(given_up).min()
     }
 
     /// Batches that ended long ago, in that order, and those that were opened long ago and never sealed.
-    pub(crate) fn purgeable(&self, now: u64) -> impl Iterator<Item = u64> + '_ {
-        let old = move |ended: u64| Micros(ended).plus_ms(RETENTION_MS).0 <= now;
+    pub(crate) fn purgeable(
+        &self,
+        now: u64,
+        settings: &Settings,
+    ) -> impl Iterator<Item = u64> + '_ {
+        let retention_ms = settings.retention_ms;
+        let old = move |ended: u64| Micros(ended).plus_ms(retention_ms).0 <= now;
         let ended = self.ended.iter().take_while(move |(ended, _)| old(*ended));
         let given_up = self.unsealed.iter().take_while(move |open| self.given_up(**open) <= now);
         ended.map(|(_, number)| *number).chain(given_up.copied())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jobbie_core::{
-    Decision, Snapshot, State, decide, decide_close_session, decide_open_session,
+    Decision, Settings, Snapshot, State, decide, decide_close_session, decide_open_session,
     decide_operations, decide_timers,
 };
 use jobbie_proto::event::{Event, Group, QueueSettings, Sharing};
@@ -13,141 +13,15 @@ use jobbie_proto::request::{
     QueueControl, ScheduleControl, When,
 };
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
-use proptest::prelude::*;
 
 use crate::naive::{Naive, Outcome};
-use crate::operations::Meant;
 use crate::plans;
+use crate::steps::{Op, Step};
 use crate::values::{LIMIT_KEYS, QUEUES, UNIQUES, action, enqueue, make_hold, schedule_action};
 
-/// One operation; jobs are named by how recently they were made.
-#[derive(Clone, Debug)]
-pub(crate) enum Op {
-    Enqueue {
-        queue: usize,
-        options: u8,
-        key: usize,
-        unique: usize,
-        times: u8,
-        hold: Option<u8>,
-        plan: Option<u8>,
-    },
-    Ack {
-        job: usize,
-        token: u8,
-    },
-    Fail {
-        job: usize,
-        token: u8,
-        no_retry: bool,
-    },
-    Heartbeat {
-        job: usize,
-        token: u8,
-        extend_ms: u32,
-        with: u8,
-    },
-    Release {
-        job: usize,
-        token: u8,
-    },
-    Cancel {
-        job: usize,
-    },
-    Delete {
-        job: usize,
-    },
-    Pause {
-        queue: usize,
-        paused: bool,
-    },
-    Fetch {
-        queues: Vec<usize>,
-        count: u32,
-        lease_ms: u32,
-        wait: bool,
-    },
-    Extend {
-        ms: u32,
-    },
-}
-
-/// One step of a history.
-#[derive(Clone, Debug)]
-pub(crate) enum Step {
-    Request { client: u8, ops: Vec<Op>, confirm: bool },
-    Control { client: u8, jobs: Vec<(usize, u8, u8)> },
-    Configure { client: u8, queue: usize, limits: [u8; 4] },
-    Append { client: u8, events: Vec<(usize, usize, u8)> },
-    Schedule { client: u8, controls: Vec<(usize, usize, u8, u8)> },
-    Repeat { client: u8, back: u64 },
-    Advance { us: u64 },
-    Timers { limit: usize },
-    Operate { client: u8, meant: Meant },
-    CancelOperation { client: u8, back: usize },
-    Operations { limit: usize, times: usize },
-    Close { client: u8 },
-    Restart,
-    HoldSnapshot,
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let job = || 0..12_usize;
-    let token = || 0..4_u8;
-    let hold = prop::option::weighted(0.15, 0..3_u8);
-    let plan = prop::option::weighted(0.15, 0..4_u8);
-    prop_oneof![
-        6 => (0..3_usize, any::<u8>(), 0..4_usize, 0..6_usize, 1..4_u8, hold, plan).prop_map(
-            |(queue, options, key, unique, times, hold, plan)| {
-                Op::Enqueue { queue, options, key, unique, times, hold, plan }
-            }),
-        3 => (job(), token()).prop_map(|(job, token)| Op::Ack { job, token }),
-        2 => (job(), token(), any::<bool>())
-            .prop_map(|(job, token, no_retry)| Op::Fail { job, token, no_retry }),
-        2 => (job(), token(), prop_oneof![Just(0), 100..3000_u32], 0..4_u8).prop_map(
-            |(job, token, extend_ms, with)| Op::Heartbeat { job, token, extend_ms, with }),
-        1 => (job(), token()).prop_map(|(job, token)| Op::Release { job, token }),
-        1 => job().prop_map(|job| Op::Cancel { job }),
-        1 => job().prop_map(|job| Op::Delete { job }),
-        1 => (0..3_usize, prop::bool::weighted(0.3))
-            .prop_map(|(queue, paused)| Op::Pause { queue, paused }),
-        5 => (prop::collection::vec(0..3_usize, 1..4), 1..6_u32, 100..3000_u32, any::<bool>())
-            .prop_map(|(queues, count, lease_ms, wait)| Op::Fetch { queues, count, lease_ms, wait }),
-        1 => (100..3000_u32).prop_map(|ms| Op::Extend { ms }),
-    ]
-}
-
-/// A history.
-pub(crate) fn steps(len: usize) -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        12 => (0..3_u8, prop::collection::vec(op(), 1..6), any::<bool>())
-            .prop_map(|(client, ops, confirm)| Step::Request { client, ops, confirm }),
-        6 => (0..3_u8, prop::collection::vec((0..12_usize, 0..8_u8, any::<u8>()), 1..4))
-            .prop_map(|(client, jobs)| Step::Control { client, jobs }),
-        2 => (0..3_u8, 0..3_usize, any::<[u8; 4]>())
-            .prop_map(|(client, queue, limits)| Step::Configure { client, queue, limits }),
-        3 => (0..3_u8, prop::collection::vec((0..12_usize, 0..5_usize, 0..9_u8), 1..4))
-            .prop_map(|(client, events)| Step::Append { client, events }),
-        3 => (0..3_u8, prop::collection::vec((0..3_usize, 0..2_usize, 0..8_u8, any::<u8>()), 1..3))
-            .prop_map(|(client, controls)| Step::Schedule { client, controls }),
-        1 => (0..3_u8, 0..4_u64).prop_map(|(client, back)| Step::Repeat { client, back }),
-        4 => prop_oneof![0..2_000_u32, 100_000..2_000_000_u32]
-            .prop_map(|us| Step::Advance { us: us.into() }),
-        1 => (20_000_000..400_000_000_u64).prop_map(|us| Step::Advance { us }),
-        1 => Just(Step::Advance { us: 7 * 86_400_000_000 - 1_000_000 }),
-        3 => (1..20_usize).prop_map(|limit| Step::Timers { limit }),
-        3 => (0..3_u8, crate::operations::meant())
-            .prop_map(|(client, meant)| Step::Operate { client, meant }),
-        1 => (0..3_u8, 0..4_usize)
-            .prop_map(|(client, back)| Step::CancelOperation { client, back }),
-        6 => (1..6_usize, 1..4_usize)
-            .prop_map(|(limit, times)| Step::Operations { limit, times }),
-        1 => (0..3_u8).prop_map(|client| Step::Close { client }),
-        1 => Just(Step::Restart),
-        1 => Just(Step::HoldSnapshot),
-    ];
-    prop::collection::vec(step, 1..len)
-}
+/// So many steps are checked each; of those behind them each so many, and the end.
+const CHECKED_ALL: usize = 60;
+const CHECKED_EVERY: usize = 8;
 
 struct Client {
     session: u64,
@@ -193,9 +67,13 @@ pub(crate) fn run(steps: &[Step]) {
         held: None,
         has_rates: false,
     };
-    for step in steps {
+    for (nth, step) in steps.iter().enumerate() {
         driver.step(step);
         driver.compare();
+        // It takes time that grows with the state, and a state that contradicts itself hardly heals.
+        if nth < CHECKED_ALL || nth % CHECKED_EVERY == 0 {
+            driver.state.check();
+        }
     }
     driver.finish();
 }
@@ -215,6 +93,7 @@ impl Driver {
             Step::CancelOperation { client, back } => self.cancel_operation(*client, *back),
             Step::Operations { limit, times } => self.operations(*limit, *times),
             Step::Close { client } => self.close(*client),
+            Step::Sight { client, name, queues } => self.sight(*client, *name, *queues),
             Step::Restart => self.restart(),
             Step::HoldSnapshot => self.hold_snapshot(),
         }
@@ -226,11 +105,10 @@ impl Driver {
         let reply = self.state.absorb(self.now, &group);
         assert_eq!(self.state.next_event(), next, "r08: events are not dense");
         self.log.push((self.now, group));
-        self.state.check();
         reply.map(|reply| (*reply).clone())
     }
 
-    fn client(&mut self, client: u8) -> u64 {
+    pub(crate) fn client(&mut self, client: u8) -> u64 {
         if let Some(client) = self.clients.get(&client) {
             return client.session;
         }
@@ -439,7 +317,8 @@ impl Driver {
     fn timers(&mut self, limit: usize) {
         self.model.now = self.now.0;
         loop {
-            let events = decide_timers(&self.state, self.now, limit, &mut Vec::new());
+            let events =
+                decide_timers(&self.state, &Settings::default(), self.now, limit, &mut Vec::new());
             let group = Group { events, ..Group::default() };
             if group.events.is_empty() {
                 break;
@@ -455,7 +334,7 @@ impl Driver {
             self.model.timers(&group.events);
             assert_eq!(self.absorb(group), None);
         }
-        let next = self.state.next_timer();
+        let next = self.state.next_timer(&Settings::default());
         let left = next.is_some_and(|due| due <= self.now) && !self.model.operates();
         assert!(!left, "something due was left");
     }
@@ -475,7 +354,9 @@ impl Driver {
         let restored = State::restore(&before).expect("it was just written");
         restored.check();
         let later = self.now.plus_ms(100_000);
-        let due = |state: &State| decide_timers(state, later, 1000, &mut Vec::new());
+        let due = |state: &State| {
+            decide_timers(state, &Settings::default(), later, 1000, &mut Vec::new())
+        };
         assert_eq!(due(&restored), due(&self.state), "r07: time does other things after a restore");
         let step = |state: &State| decide_operations(state, later, 3, &mut Vec::new());
         assert_eq!(step(&restored), step(&self.state), "r07: other steps after a restore");
@@ -528,9 +409,9 @@ impl Driver {
             assert_eq!(queue.draining, model.draining.contains(name), "draining");
         }
         let due = model.jobs.values().filter_map(|job| Naive::due(&job.view));
-        let due = due.chain(model.first_planned()).min();
+        let due = due.chain(model.first_planned()).chain(model.first_silent()).min();
         // Windows that open are timers too.
-        let next = state.next_timer().map(|due| due.0);
+        let next = state.next_timer(&Settings::default()).map(|due| due.0);
         let now = model.operates().then_some(state.time().0);
         let due = due.into_iter().chain(now).min();
         if self.has_rates {
@@ -539,6 +420,7 @@ impl Driver {
         } else {
             assert_eq!(next, due, "next timer");
         }
+        self.compare_workers();
         let operations: Vec<_> = state.operations().collect();
         assert_eq!(operations, model.operation_views(), "operations");
         for ((queue, name), planned) in &model.schedules {
@@ -564,6 +446,7 @@ impl Driver {
             self.compare();
         }
         self.check_held();
+        self.state.check();
         let mut replayed = State::new(ShardId(0), 1);
         for (time, group) in &self.log {
             replayed.absorb(*time, group);

@@ -13,6 +13,7 @@ use crate::naive_plans::NaivePlan;
 use crate::naive_schedules::Planned;
 
 use crate::naive_operations::Operation;
+use crate::naive_workers::NaiveWorkers;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
@@ -80,6 +81,9 @@ pub(crate) struct Naive {
     pub(crate) ended: Vec<OperationView>,
     /// Jobs with lower numbers have no keys in these queues any more.
     pub(crate) deleted_below: BTreeMap<String, u64>,
+    pub(crate) workers: NaiveWorkers,
+    /// By job: errors whose events do not name the one before them, and that one.
+    pub(crate) error_links: BTreeMap<u64, Vec<(u64, u64)>>,
 }
 
 /// What should come of a request.
@@ -253,6 +257,7 @@ impl Naive {
 
     pub(crate) fn remove(&mut self, job: u64) -> Job {
         self.uniques.retain(|_, (owner, _)| *owner != job);
+        self.error_links.remove(&job);
         self.jobs.remove(&job).expect("it was found")
     }
 

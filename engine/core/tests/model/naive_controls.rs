@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jobbie_proto::event::{Event, HoldEnd, QueueSettings};
+use jobbie_proto::limits::WORKER_SILENT_MS_MAX;
 use jobbie_proto::reply::{JobState, JobView};
 use jobbie_proto::request::{JobAction, QueueAction, QueueControl};
 use jobbie_proto::{Code, EventSeq, JobId, Request};
@@ -190,6 +191,13 @@ impl Naive {
                     self.check_hold(job.0, HoldEnd::Cancel);
                     self.end(job.0, JobState::Cancelled);
                 }),
+                Event::WorkersForgotten { workers } => workers.iter().for_each(|key| {
+                    self.event();
+                    let worker = self.workers.remove(&(key.session.0, key.name.clone()));
+                    let seen = worker.expect("an unknown worker was forgotten").last_seen;
+                    let silent = seen.plus_ms(WORKER_SILENT_MS_MAX);
+                    assert!(silent.0 <= self.now, "a worker was forgotten early");
+                }),
                 Event::LimitsOpened { queues } => queues.iter().for_each(|_| {
                     self.event();
                 }),
@@ -241,6 +249,7 @@ impl Naive {
     pub(crate) fn expire(&mut self, job: u64) {
         let event = self.event();
         self.end(job, JobState::Dead);
+        self.link_error(job, event);
         self.jobs.get_mut(&job).expect("it exists").view.last_error = EventSeq(event);
     }
 

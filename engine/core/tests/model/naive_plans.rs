@@ -130,6 +130,7 @@ impl Naive {
     fn plan_ends(&mut self, job: u64, status: PlanStatus, event: u64) {
         self.plan_of(job).ended = Some(status);
         self.end(job, JobState::Dead);
+        self.link_error(job, event);
         self.jobs.get_mut(&job).expect("it exists").view.last_error = EventSeq(event);
     }
 

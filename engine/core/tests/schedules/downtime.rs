@@ -1,6 +1,7 @@
 //! What happens to planned times at which nobody was there.
 
 use super::*;
+use jobbie_core::Settings;
 
 /// A schedule of every minute that was left alone for some time: what it then does.
 fn after(missed: Missed, away: u64) -> (Vec<u64>, ScheduleView) {
@@ -8,7 +9,7 @@ fn after(missed: Missed, away: u64) -> (Vec<u64>, ScheduleView) {
     shard.set("often", Definition { missed, ..definition("* * * * *", "UTC") });
     shard.now = Micros(SPRING + away);
     let ran = planned(&shard.tick()).iter().map(|at| (at - SPRING) / MINUTE).collect();
-    assert!(shard.state.next_timer().is_some_and(|next| next > shard.now));
+    assert!(shard.state.next_timer(&Settings::default()).is_some_and(|next| next > shard.now));
     let schedule = shard.schedule("often");
     assert_eq!(schedule.next.0, SPRING + away / MINUTE * MINUTE + MINUTE);
     (ran, schedule)
@@ -57,8 +58,9 @@ fn runs_that_are_made_up_for_may_take_several_entries() {
     shard.set("often", Definition { missed, ..definition("* * * * *", "UTC") });
     shard.now.0 += 5 * HOUR;
     let mut ran = Vec::new();
-    while shard.state.next_timer().is_some_and(|due| due <= shard.now) {
-        let events = decide_timers(&shard.state, shard.now, 7, &mut Vec::new());
+    while shard.state.next_timer(&Settings::default()).is_some_and(|due| due <= shard.now) {
+        let events =
+            decide_timers(&shard.state, &Settings::default(), shard.now, 7, &mut Vec::new());
         assert!((1..=7).contains(&planned(&events).len()));
         ran.extend(planned(&events));
         shard.state.absorb(shard.now, &Group { events, ..Group::default() });
@@ -103,9 +105,11 @@ fn nothing_runs_twice_or_never_however_often_the_shard_is_restarted() {
         }
         assert_eq!(restored.digest(), shard.state.digest(), "at second {second}");
         shard.state = restored;
-        let events = decide_timers(&shard.state, shard.now, 1000, &mut Vec::new());
+        let events =
+            decide_timers(&shard.state, &Settings::default(), shard.now, 1000, &mut Vec::new());
         // Decided and lost: nobody has seen it, and it is decided again.
-        let again = decide_timers(&shard.state, shard.now, 1000, &mut Vec::new());
+        let again =
+            decide_timers(&shard.state, &Settings::default(), shard.now, 1000, &mut Vec::new());
         assert_eq!(events, again);
         if !events.is_empty() {
             ran.extend(planned(&events));

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses its part of it")]
 
-use jobbie_core::{Decision, State, decide, decide_open_session, decide_timers};
+use jobbie_core::{Decision, Settings, State, decide, decide_open_session, decide_timers};
 use jobbie_proto::event::{BackoffKind, Group};
 use jobbie_proto::plan::Need;
 use jobbie_proto::request::{Enqueue, EnqueuePlan, Expected, Fetch, JobRef, Plan, When};
@@ -105,7 +105,8 @@ impl Shard {
     /// Everything that is due, without checks.
     pub(crate) fn promote(&mut self) {
         loop {
-            let events = decide_timers(&self.state, self.now, 1000, &mut Vec::new());
+            let events =
+                decide_timers(&self.state, &Settings::default(), self.now, 1000, &mut Vec::new());
             if events.is_empty() {
                 break;
             }
@@ -115,14 +116,15 @@ impl Shard {
 
     pub(crate) fn timers(&mut self) {
         loop {
-            let events = decide_timers(&self.state, self.now, 10, &mut Vec::new());
+            let events =
+                decide_timers(&self.state, &Settings::default(), self.now, 10, &mut Vec::new());
             if events.is_empty() {
                 break;
             }
             self.state.absorb(self.now, &Group { events, ..Group::default() });
             self.state.check();
         }
-        assert!(self.state.next_timer().is_none_or(|due| due > self.now));
+        assert!(self.state.next_timer(&Settings::default()).is_none_or(|due| due > self.now));
     }
 }
 

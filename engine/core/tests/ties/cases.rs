@@ -409,3 +409,33 @@ fn what_cannot_be_asked_for_is_refused_and_changes_nothing() {
         "acks[0].result: 300000 bytes, at most 262144: the job is a step of a chain"
     );
 }
+
+/// T24: nobody has touched what the server makes, and it waits for a worker.
+#[test]
+fn t24_the_next_step_and_the_callback_come_into_being_pending() {
+    let mut net = Net::new(1);
+    let (a, b, c) = (net.queue(0), "b", "c");
+    let batch = open(&mut net, Some(enqueue(c)));
+    net.enqueue(members(&a, batch, 1));
+    net.enqueue(chain(&a, &[b]));
+    assert_eq!(seal(&mut net, batch, 1), Code::Ok);
+    let leased = net.fetch(&a, 9);
+    assert_eq!(leased.len(), 2);
+    let next = net.nodes[0].state.next_job();
+    for (job, _) in leased {
+        net.ack(job, b"");
+    }
+    net.settle();
+    let state = &net.nodes[0].state;
+    assert_eq!(state.next_job(), next.plus(2), "one step and one callback");
+    for queue in [b, c] {
+        let stats = state.queue_stats(queue).expect("it was made");
+        assert_eq!((stats.jobs[JobState::Pending as usize], stats.enqueued_total), (1, 1));
+    }
+    for queue in [b, c] {
+        let made = net.fetch(queue, 9);
+        assert_eq!(made.len(), 1, "{queue}");
+        let view = net.nodes[0].state.job(made[0].0.job).expect("it is leased");
+        assert_eq!((view.attempt, view.lease_expiries, view.batch), (1, 0, None), "{queue}");
+    }
+}

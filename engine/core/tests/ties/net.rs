@@ -2,7 +2,7 @@
 
 use jobbie_core::ties::mail::{Found, Source};
 use jobbie_core::{
-    Decision, State, decide, decide_consequences, decide_delivered, decide_letter,
+    Decision, Settings, State, decide, decide_consequences, decide_delivered, decide_letter,
     decide_open_session, decide_operations, decide_timers,
 };
 use jobbie_proto::event::{BackoffKind, Event, Group, Task};
@@ -297,7 +297,7 @@ impl Net {
             let node = self.node(ShardId(shard));
             loop {
                 let mut blob = Vec::new();
-                let events = decide_timers(&node.state, now, 10, &mut blob);
+                let events = decide_timers(&node.state, &Settings::default(), now, 10, &mut blob);
                 if events.is_empty() {
                     break;
                 }

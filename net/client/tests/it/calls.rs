@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use jobbie_client::{Client, Code, Config, Error, FetchOptions, NewJob, Outcome};
+use jobbie_client::{
+    Ability, Append, Client, Code, Config, Error, EventSeq, FetchOptions, NewJob, Outcome,
+};
 
 use crate::fake::{Act, Fake, job};
 
@@ -126,4 +128,28 @@ async fn something_else_at_the_address_is_noticed() {
     });
     let error = Client::connect(address).await.unwrap_err();
     assert!(error.to_string().contains("binary protocol"), "{error}");
+}
+
+#[tokio::test]
+async fn what_an_old_server_does_not_know_is_not_sent() {
+    let fake = Fake::start().await;
+    fake.state().lacks = vec![Ability::Plans, Ability::History];
+    let client = Client::connect(fake.address.clone()).await.unwrap();
+    let job = client.enqueue(&NewJob::new("mail", b"one")).await.unwrap().id;
+    let received = fake.state().received.len();
+    let refused = client.errors(job, EventSeq(0), 9).await.unwrap_err();
+    let (ability, server_version) = (Ability::History, "fake".to_owned());
+    assert_eq!(refused, Error::Lacking { ability, server_version });
+    assert_eq!(refused.outcome(), Outcome::NotDone);
+    let message =
+        "the server, release fake, does not know history: nothing was sent; update the server";
+    assert_eq!(refused.to_string(), message);
+    let append = Append { job, id: b"1", kind: "paid", data: b"", source: "", trace: "" };
+    let refused = client.append(append).await.unwrap_err();
+    assert!(matches!(refused, Error::Lacking { ability: Ability::Plans, .. }), "{refused}");
+    assert_eq!(fake.state().received.len(), received);
+    // What it knows goes on.
+    assert_eq!(client.workers().await.unwrap(), []);
+    client.delete(job).await.unwrap();
+    client.close().await;
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use jobbie_proto::ability::{Abilities, Ability};
 use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::reply::{Enqueued, Failed, Lease, QueueStats, Reply, ShardStats};
 use jobbie_proto::request::{JobRef, Stats};
@@ -42,6 +43,8 @@ pub(crate) struct State {
     pub(crate) refuse_hello: Option<Code>,
     /// Answers are sent in pieces of this size; 0 is whole.
     pub(crate) piece: usize,
+    /// Abilities that the server does not have.
+    pub(crate) lacks: Vec<Ability>,
     /// New connections find their session gone.
     pub(crate) forget_sessions: bool,
     /// Requests done: session, number, jobs enqueued.
@@ -228,6 +231,9 @@ impl Peer {
         };
         let endpoints =
             (0..self.shards).map(|n| Endpoint { shard: ShardId(n), address: "", leader: true });
+        let lacks = |of: &Ability| self.state.lock().unwrap().lacks.contains(of);
+        let has = Ability::ALL.into_iter().filter(|ability| !lacks(ability));
+        let abilities = Abilities(has.fold(0, |bits, ability| bits | 1 << ability as u8));
         let welcome = Welcome {
             version: 1,
             session: SessionId(session),
@@ -239,6 +245,8 @@ impl Peer {
             durability: Durability::Fsync,
             server_version: "fake",
             store: 5,
+            abilities,
+            settings: Default::default(),
         };
         self.encoder.welcome(&mut self.out, &welcome).unwrap();
         true

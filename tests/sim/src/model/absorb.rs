@@ -279,6 +279,10 @@ impl Model {
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
             | Event::OperationRefused { .. } => self.operation(event, step),
+            Event::WorkerSeen(seen) => self.worker_seen(seen, step.fact.time),
+            Event::WorkersForgotten { workers } => {
+                workers.iter().for_each(|worker| self.worker_forgotten(worker, step.fact.time));
+            }
             control => self.control(control, step),
         }
     }

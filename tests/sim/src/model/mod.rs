@@ -7,10 +7,11 @@ mod outcome;
 mod plans;
 pub(crate) mod schedules;
 mod ties;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jobbie_proto::event::{Blob, Class, Group, HoldEnd, QueueSettings};
+use jobbie_proto::event::{Blob, Class, Group, HoldEnd, QueueSettings, WorkerKey};
 use jobbie_proto::reply::{JOB_STATES, JobState};
 use jobbie_proto::request::{Enqueue, When};
 use jobbie_proto::{JobId, Request, ShardId};
@@ -171,6 +172,8 @@ pub(crate) struct Model {
     pub(crate) payloads: BTreeMap<Vec<u8>, u64>,
     /// Operations that run.
     pub(crate) operations: BTreeMap<u64, Running>,
+    /// When each worker was seen last.
+    workers: BTreeMap<WorkerKey, u64>,
 }
 
 impl Model {
@@ -196,6 +199,7 @@ impl Model {
             schedules: BTreeMap::new(),
             payloads: BTreeMap::new(),
             operations: BTreeMap::new(),
+            workers: BTreeMap::new(),
         }
     }
 

@@ -85,6 +85,8 @@ pub(crate) enum Command {
     Event(EventArgs),
     /// List the events of a planned job, newest first
     Events(EventsArgs),
+    /// List the errors of a job, newest first
+    Errors(ErrorsArgs),
     /// List queues and their counts
     Queues(QueuesArgs),
     /// Stop handing out a queue's jobs
@@ -112,7 +114,9 @@ pub(crate) enum Command {
     Bulk(BulkArgs),
     /// List what is being done to many jobs, or end it
     Operations(OperationsArgs),
-    /// Show the server's shards
+    /// List workers that asked for jobs within the last 24 hours
+    Workers(WorkersArgs),
+    /// Show the server's shards and settings
     Status(StatusArgs),
     /// Print the version
     Version,
@@ -161,6 +165,12 @@ pub(crate) struct ServerArgs {
     /// Log of a shard, as 256MiB, after which its state is written down anew: what a restart reads at most
     #[arg(long, value_parser = bytes, value_name = "BYTES")]
     pub(crate) snapshot_log_bytes: Option<u64>,
+    /// How long dead and cancelled jobs are kept, 1h to 3660d
+    #[arg(long, default_value = "168h", value_parser = units::time_ms, value_name = "TIME")]
+    pub(crate) retention: u64,
+    /// How many workers must lose a job that has no attempt left until it is quarantined; 0 is never
+    #[arg(long, default_value_t = limits::LEASE_EXPIRIES_MAX, value_name = "N", value_parser = clap::value_parser!(u32).range(..=i64::from(limits::LEASE_EXPIRIES_MAX_MAX)))]
+    pub(crate) lease_expiries_max: u32,
 }
 
 /// How results are printed.
@@ -503,6 +513,23 @@ pub(crate) struct QueuesArgs {
     /// Only queues whose name begins so
     #[arg(default_value = "")]
     pub(crate) prefix: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ErrorsArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Job id
+    pub(crate) job: JobId,
+    /// At most this many, the newest first
+    #[arg(long, default_value_t = limits::HISTORY_COUNT_MAX, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkersArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod controls;
 mod jobs;
 mod limits;
+mod observe;
 mod operations;
 mod plans;
 mod queues;
@@ -38,6 +39,8 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Batch(args) => ties::batch(&args),
         Command::Event(args) => plans::event(&args),
         Command::Events(args) => plans::events(&args),
+        Command::Errors(args) => observe::errors(&args),
+        Command::Workers(args) => observe::workers(&args),
         Command::Queues(args) => queues::list(&args),
         Command::Pause(args) => queues::control(&args, QueueAction::Pause),
         Command::Resume(args) => queues::control(&args, QueueAction::Resume),

@@ -3,6 +3,7 @@
 use jobbie_proto::Request;
 use jobbie_proto::reply::{JobState, QueueStats};
 use jobbie_proto::request::{QueueAction, QueueControl, Stats};
+use jobbie_proto::wire::ServerSettings;
 use serde_json::Value;
 
 use super::print_failed;
@@ -105,12 +106,16 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit, CallError> {
         "last_job",
         "state_hash",
         "time_ms",
+        "retention_ms",
+        "lease_expiries_max",
     ]);
     for shard in server.shards() {
         let mut request = Request { stats: Stats::Shard, ..Request::default() };
         let mut stats = None;
         server.call(shard, &mut request, |reply| stats = stats.or(reply.shard_stats))?;
         let Some(stats) = stats else { continue };
+        let ServerSettings { retention_ms, lease_expiries_max } = server.settings();
+        let known = |ms: u64| Some(ms).filter(|ms| *ms > 0);
         rows.push(vec![
             shard.0.into(),
             stats.queues.into(),
@@ -121,6 +126,9 @@ pub(super) fn status(args: &StatusArgs) -> Result<Exit, CallError> {
             stats.last_job.0.into(),
             format!("{:016x}", stats.state_hash).into(),
             stats.time.ms().into(),
+            // A server that does not say keeps jobs all the same.
+            known(retention_ms).map_or(Value::Null, Value::from),
+            known(retention_ms).map_or(Value::Null, |_| lease_expiries_max.into()),
         ]);
     }
     rows.print(args.client.output).map_err(print_failed)?;

@@ -130,7 +130,8 @@ fn show(args: &ShowArgs) -> Result<Exit, CallError> {
 }
 
 fn unknown() -> CallError {
-    let message = "there is no such batch, or it ended more than 7 days ago".to_owned();
+    let message =
+        "there is no such batch, or it ended longer ago than the server keeps them".to_owned();
     CallError::Refused { code: Code::NotFound, message }
 }
 

@@ -1,0 +1,133 @@
+//! Why a job failed, and who works.
+
+use std::collections::BTreeMap;
+
+use jobbie_proto::limits::{HISTORY_COUNT_MAX, WORKERS_PER_ANSWER_MAX};
+use jobbie_proto::reply::WorkerView;
+use jobbie_proto::request::{History, Workers};
+use jobbie_proto::wire::JobError;
+use jobbie_proto::{Code, EventSeq, Request, SessionId};
+use serde_json::Value;
+
+use super::print_failed;
+use crate::args::{ErrorsArgs, WorkersArgs};
+use crate::call::{CallError, Server, explain};
+use crate::exit::Exit;
+use crate::output::{Rows, some_bytes};
+
+pub(super) fn errors(args: &ErrorsArgs) -> Result<Exit, CallError> {
+    let mut server = Server::connect(&args.client, None)?;
+    let mut rows = Rows::new(&["event", "time_ms", "attempt", "error", "backtrace"]);
+    let (mut from, mut left, mut is_known) = (EventSeq(0), args.count, false);
+    loop {
+        let count = left.min(HISTORY_COUNT_MAX);
+        let errors = Some(History { job: args.job, from, count });
+        let mut request = Request { errors, lookups: vec![args.job], ..Request::default() };
+        from = EventSeq(0);
+        server.call(args.job.shard(), &mut request, |reply| {
+            is_known |= reply.lookups.iter().any(|lookup| lookup.details.is_some());
+            for error in &reply.errors {
+                rows.push(row(error));
+                (from, left) = (error.previous, left - 1);
+            }
+        })?;
+        if from == EventSeq(0) || left == 0 {
+            break;
+        }
+    }
+    if !is_known {
+        let (code, message) = (Code::NotFound, explain(Code::NotFound, ""));
+        return Err(CallError::Refused { code, message });
+    }
+    if rows.is_empty() {
+        eprintln!("{} has no errors", args.job);
+        return Ok(Exit::Nothing);
+    }
+    rows.print(args.client.output).map_err(print_failed)?;
+    Ok(Exit::Done)
+}
+
+fn row(error: &JobError<'_>) -> Vec<Value> {
+    let attempt = if error.attempt == 0 { Value::Null } else { error.attempt.into() };
+    let (text, backtrace) = (some_bytes(error.error), some_bytes(error.backtrace));
+    vec![error.event.0.into(), error.time.ms().into(), attempt, text, backtrace]
+}
+
+/// A worker on all shards: each knows it by a session of its own.
+#[derive(Default)]
+struct Everywhere {
+    queues: Vec<String>,
+    queues_asked: u64,
+    active: u64,
+    started_ms: u64,
+    last_seen_ms: u64,
+    sessions: Vec<Value>,
+}
+
+impl Everywhere {
+    fn add(&mut self, worker: &WorkerView) {
+        let news = worker.queues.iter().filter(|queue| !self.queues.contains(queue));
+        let news: Vec<_> = news.cloned().collect();
+        self.queues.extend(news);
+        self.queues_asked += u64::from(worker.queues_asked);
+        self.active += u64::from(worker.leases);
+        let started = worker.started.ms();
+        let first = self.sessions.is_empty() || started < self.started_ms;
+        self.started_ms = if first { started } else { self.started_ms };
+        self.last_seen_ms = self.last_seen_ms.max(worker.last_seen.ms());
+        self.sessions.push(worker.session.0.into());
+    }
+}
+
+pub(super) fn workers(args: &WorkersArgs) -> Result<Exit, CallError> {
+    let mut server = Server::connect(&args.client, None)?;
+    let mut found: BTreeMap<(String, String), Everywhere> = BTreeMap::new();
+    for shard in server.shards() {
+        let (mut after_session, mut after_worker) = (SessionId(0), String::new());
+        loop {
+            let (count, after) = (WORKERS_PER_ANSWER_MAX, after_worker.clone());
+            let wanted = Workers { after_session, after_worker: &after, count };
+            let mut request = Request { workers: Some(wanted), ..Request::default() };
+            let mut any = false;
+            server.call(shard, &mut request, |reply| {
+                for worker in &reply.workers {
+                    any = true;
+                    (after_session, after_worker) = (worker.session, worker.name.clone());
+                    let key = (worker.name.clone(), worker.host.clone());
+                    found.entry(key).or_default().add(worker);
+                }
+            })?;
+            if !any {
+                break;
+            }
+        }
+    }
+    if found.is_empty() {
+        eprintln!("no worker has asked for jobs within the last 24 hours");
+        return Ok(Exit::Nothing);
+    }
+    let mut rows = Rows::new(&[
+        "id",
+        "hostname",
+        "queues",
+        "active",
+        "last_seen_ms",
+        "started_ms",
+        "queues_asked",
+        "sessions",
+    ]);
+    for ((name, host), worker) in found {
+        rows.push(vec![
+            name.into(),
+            host.into(),
+            worker.queues.into(),
+            worker.active.into(),
+            worker.last_seen_ms.into(),
+            worker.started_ms.into(),
+            worker.queues_asked.into(),
+            worker.sessions.into(),
+        ]);
+    }
+    rows.print(args.client.output).map_err(print_failed)?;
+    Ok(Exit::Done)
+}
