@@ -141,7 +141,11 @@ impl Batches {
     }
 
     /// When the first ended batch has been kept long enough.
+    #[inline]
     pub(crate) fn first_purge(&self) -> Option<u64> {
+        if self.ended.is_empty() {
+            return None;
+        }
         self.ended.get_min().map(|(ended, _)| Micros(*ended).plus_ms(RETENTION_MS).0)
     }
 
