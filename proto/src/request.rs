@@ -81,7 +81,60 @@ impl Request<'_> {
             || self.workers.is_some()
     }
 
+    /// Whether there is nothing in it but plain new jobs, what workers say of theirs, a fetch, and jobs to cancel or
+    /// delete: most requests are so, and have to be asked this only instead of for each rarer thing.
+    #[inline]
+    #[must_use]
+    pub fn is_everyday(&self) -> bool {
+        // A new field has to be put on one side or the other.
+        let Request {
+            session: _,
+            number: _,
+            confirmed_below: _,
+            enqueues: _,
+            acks: _,
+            fails: _,
+            heartbeats: _,
+            extend_session_ms: _,
+            releases: _,
+            cancels: _,
+            deletes: _,
+            fetch: _,
+            holds,
+            plans,
+            job_controls,
+            appends,
+            queue_controls,
+            schedule_controls,
+            operation,
+            lookups,
+            stats,
+            ties,
+            history,
+            schedules,
+            errors,
+            workers,
+        } = self;
+        let lists = holds.len() | plans.len() | job_controls.len() | appends.len();
+        let lists = lists | queue_controls.len() | schedule_controls.len() | lookups.len();
+        lists == 0
+            && ties.is_empty()
+            && operation.is_none()
+            && history.is_none()
+            && matches!(stats, Stats::None)
+            && matches!(schedules, Schedules::None)
+            && errors.is_none()
+            && workers.is_none()
+    }
+
+    /// How many operations there are, of all kinds.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.operations().map(|(_, len)| len).into_iter().sum()
+    }
+
     /// How many operations there are of each kind, by the name of their list.
+    #[inline(always)]
     #[must_use]
     pub fn operations(&self) -> [(&'static str, usize); 22] {
         [

@@ -70,10 +70,9 @@ impl State {
         self.check_operations();
         self.check_ended();
         self.check_plans();
-        self.uniques.check(|job| {
-            let ended = || self.job_state(job).has_ended();
-            self.jobs.contains(job) && !ended()
-        });
+        let goes_on = |job: &u64| !self.job_state(*job).has_ended();
+        self.uniques.check(|job| self.jobs.unique(job).filter(|_| goes_on(&job)));
+        assert_eq!(self.jobs.uniques(), self.uniques.len(), "a job has a unique key that is gone");
         let waits = |job: u64| self.jobs.contains(job);
         let active = |job: u64| self.job_state(job) == JobState::Active;
         assert!(self.charges.jobs().into_iter().all(active), "a charge without a lease");

@@ -134,7 +134,14 @@ impl Keys {
     }
 
     /// Forgets at most `limit` keys that are over.
+    #[inline]
     pub(crate) fn sweep(&mut self, now: u64, limit: usize) {
+        if !self.buckets.is_empty() {
+            self.sweep_buckets(now, limit);
+        }
+    }
+
+    fn sweep_buckets(&mut self, now: u64, limit: usize) {
         for _ in 0..limit {
             let Some(mut bucket) = self.buckets.first_entry() else { return };
             if *bucket.key() >= now >> BUCKET_BITS {

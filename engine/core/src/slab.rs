@@ -36,6 +36,7 @@ impl<T: Slot, const N: usize> Slab<T, N> {
         self.items.len()
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         self.live += 1;
         if self.free == NONE {
@@ -50,6 +51,7 @@ impl<T: Slot, const N: usize> Slab<T, N> {
         at
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, at: u32) -> T {
         self.live -= 1;
         let removed = std::mem::replace(self.items.get_mut(at as usize), T::free(self.free));

@@ -47,6 +47,12 @@ impl Table {
         bucket.iter().find(|e| e.tag == tag && is_it(e.number)).map(|e| e.number)
     }
 
+    /// Reads what [`Table::find`] and [`Table::insert`] will need. The result means nothing, but has to be used.
+    #[inline]
+    pub(crate) fn touch(&self, hash: u64) -> u32 {
+        self.buckets[self.bucket_of(tag(hash))].first().map_or(0, |entry| entry.tag)
+    }
+
     pub(crate) fn insert(&mut self, hash: u64, number: u32) {
         let tag = tag(hash);
         let at = self.bucket_of(tag);

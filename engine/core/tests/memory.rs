@@ -28,6 +28,8 @@ enum Kind {
     Due,
     /// The same without a key.
     Keyless,
+    /// Plain, with a unique key.
+    Unique,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +79,9 @@ impl Case {
         if self.kind == Kind::Plain {
             return Enqueue { payload: &[0; 200], ..enqueue(queue) };
         }
+        if self.kind == Kind::Unique {
+            return Enqueue { payload: &[0; 200], unique: number, ..enqueue(queue) };
+        }
         Enqueue {
             payload: &[0; 200],
             priority: 1,
@@ -106,6 +111,9 @@ fn limit(case: Case) -> f64 {
         (Kind::Due, true) => 73.5,
         (Kind::Keyless, false) => 21.5,
         (Kind::Keyless, true) => 30.5,
+        // The event that takes the key stands between those of the jobs: a row each.
+        (Kind::Unique, _) if case.batch == 1 => 62.5,
+        (Kind::Unique, _) => 53.5,
     }
 }
 
@@ -113,7 +121,7 @@ fn limit(case: Case) -> f64 {
 #[test]
 fn a_waiting_job_costs_tens_of_bytes() {
     let mut over = Vec::new();
-    for kind in [Kind::Plain, Kind::Delayed, Kind::Due, Kind::Keyless] {
+    for kind in [Kind::Plain, Kind::Delayed, Kind::Due, Kind::Keyless, Kind::Unique] {
         for (batch, queues) in [(1, 1), (1, 10), (100, 1), (100, 10), (1000, 1), (1000, 10)] {
             let case = Case { kind, batch, queues, shared_tags: batch == 100 };
             let bytes = case.measured();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::rc::Rc;
 
-use jobbie_io::AlignedBuf;
+use jobbie_io::{AlignedBuf, BLOCK_BYTES};
 
 use crate::format::header::HEADER_BYTES;
 
@@ -36,6 +36,12 @@ impl Body {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.buf[self.range.clone()]
+    }
+
+    /// The whole record of a body inside a buffer that was read: header, body and padding.
+    pub(crate) fn record_blocks(&self) -> &[u8] {
+        let start = self.range.start - HEADER_BYTES;
+        &self.buf[start..self.range.end.next_multiple_of(BLOCK_BYTES)]
     }
 
     /// Memory this body keeps, in bytes, when nothing else shares its buffer.

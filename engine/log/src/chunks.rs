@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::entry::Entry;
 use crate::limits::CHUNKS_MAX;
+use crate::part::EntryBlocks;
 
 /// Consecutive records as they were read. The entries share one buffer.
 pub(crate) struct Chunk {
@@ -13,6 +14,8 @@ pub(crate) struct Chunk {
     pub(crate) end: u64,
     /// Entries that count, in order; there may be none.
     pub(crate) entries: Vec<Entry>,
+    /// Offset of the record of each.
+    pub(crate) offsets: Vec<u64>,
 }
 
 impl Chunk {
@@ -56,6 +59,16 @@ impl Chunks {
         self.find(|chunk| chunk.of_event(event))
     }
 
+    /// What the blocks of the entry are like, if it is here.
+    pub(crate) fn blocks_of_event(&self, event: u64) -> Option<EntryBlocks> {
+        let in_chunk = |chunk: &Chunk| {
+            let at = chunk.of_event(event)?;
+            let body = &chunk.entries[at].body;
+            Some(EntryBlocks::of(chunk.segment, chunk.offsets[at], body))
+        };
+        self.recent.iter().find_map(in_chunk)
+    }
+
     fn find(
         &mut self,
         position: impl Fn(&Chunk) -> Option<usize>,
@@ -74,6 +87,7 @@ impl Chunks {
     pub(crate) fn truncate(&mut self, end_index: u64) {
         for chunk in &mut self.recent {
             chunk.entries.retain(|entry| entry.id.index < end_index);
+            chunk.offsets.truncate(chunk.entries.len());
         }
     }
 

@@ -23,6 +23,7 @@ pub mod limits;
 mod log;
 #[cfg(feature = "mutants")]
 pub mod mutants;
+mod part;
 mod queue;
 mod read;
 mod recover;
@@ -62,6 +63,7 @@ pub use error::{AppendError, ControlError, Damage, LogFailed, OpenError, ReadErr
 pub use format::FORMAT_VERSION;
 pub use format::header::HEADER_BYTES;
 pub use log::{Log, LogState, LogStats};
+pub use part::{EntryBlocks, Part};
 pub use recover::{Create, Opened, RecoveryReport};
 #[doc(hidden)]
 pub use rewrite::rewrite_record;

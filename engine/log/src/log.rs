@@ -11,6 +11,7 @@ use crate::entry::{Entry, EntryId, Vote};
 use crate::error::{AppendError, ControlError, Damage, LogFailed, ReadError};
 use crate::format::header::{RecordKind, padded_bytes};
 use crate::limits::ENTRY_RESERVE_BYTES;
+use crate::part::{EntryBlocks, Part, read_part};
 use crate::read;
 use crate::shared::Shared;
 use crate::snapshot::Snapshots;
@@ -313,6 +314,28 @@ impl<D: Disk> Log<D> {
             Some(entry) => Ok(entry),
             None => read::entry_of_event(&self.shared, event).await,
         }
+    }
+
+    /// What the blocks of the entry that holds `event` are like, if it was read from the disk a moment ago.
+    #[must_use]
+    pub fn blocks_of_event(&self, event: u64) -> Option<EntryBlocks> {
+        self.shared.core.borrow().chunks.blocks_of_event(event)
+    }
+
+    /// Reads ranges of an entry's body, and what lies between them, without the rest of it. Only what was asked for is
+    /// checked, and only that is given out.
+    ///
+    /// # Errors
+    /// When its segment is not kept any more, cannot be read, or has other bytes than when the entry was read whole.
+    ///
+    /// # Panics
+    /// When there is no range, or one that is empty or beyond the body.
+    pub async fn read_part(
+        &self,
+        entry: &EntryBlocks,
+        ranges: &[Range<usize>],
+    ) -> Result<Part, ReadError> {
+        read_part(&self.shared, entry, ranges).await
     }
 
     /// Nobody needs events below `event` any more. Segments that are wholly below it and purged are recycled.

@@ -173,7 +173,9 @@ async fn read_chunk<D: Disk>(
     segment: u64,
     offset: u64,
 ) -> Result<u64, ReadError> {
-    let mut wanted = CHUNK_BYTES as u64;
+    // An entry that is larger than a chunk is read at once, not its beginning first.
+    let next = shared.core.borrow().segments.get(segment).and_then(|it| it.point_behind(offset));
+    let mut wanted = next.map_or(0, |next| next - offset).max(CHUNK_BYTES as u64);
     loop {
         // The pin keeps the file from being recycled while it is read.
         let (file, _pin, len) = open_segment(shared, segment, offset, wanted).await?;
@@ -199,12 +201,12 @@ async fn read_chunk<D: Disk>(
     }
 }
 
-fn io_error(segment: u64, error: &std::io::Error) -> ReadError {
+pub(crate) fn io_error(segment: u64, error: &std::io::Error) -> ReadError {
     ReadError::Io { file: file_name(segment), reason: error.to_string() }
 }
 
 /// The file, a pin on it, and how many bytes to read.
-async fn open_segment<D: Disk>(
+pub(crate) async fn open_segment<D: Disk>(
     shared: &Rc<Shared<D>>,
     id: u64,
     offset: u64,
@@ -251,15 +253,19 @@ fn parse<F: Clone>(
 ) -> Result<Parsed, ReadError> {
     let gone = || io_error(id, &std::io::ErrorKind::NotFound.into());
     let segment = core.segments.get(id).ok_or_else(gone)?;
-    let mut chunk = Chunk { segment: id, offset, end: offset, entries: Vec::new() };
+    let mut chunk =
+        Chunk { segment: id, offset, end: offset, entries: Vec::new(), offsets: Vec::new() };
     let mut at = 0;
     while at < buf.len() {
         let place = Place { store: core.identity.store, segment: id, offset: offset + at as u64 };
         let found = walk::look(&buf[at..], &place);
         match found {
             Found::Record { header, .. } => {
-                if segment.counts(header.index, place.offset) {
-                    chunk.entries.extend(walk::entry(&header, buf, at));
+                if segment.counts(header.index, place.offset)
+                    && let Some(entry) = walk::entry(&header, buf, at)
+                {
+                    chunk.entries.push(entry);
+                    chunk.offsets.push(place.offset);
                 }
                 at += header.padded_bytes() as usize;
                 chunk.end = offset + at as u64;

@@ -186,6 +186,12 @@ impl<F> Segment<F> {
         self.end_index = index + 1;
     }
 
+    /// Offset of the first point behind `offset`.
+    pub(crate) fn point_behind(&self, offset: u64) -> Option<u64> {
+        let next = self.points.partition_point(|point| u64::from(point.block) * BLOCK <= offset);
+        self.points.get(next).map(|point| u64::from(point.block) * BLOCK)
+    }
+
     /// Forgets entries from `end_index` on.
     pub(crate) fn truncate(&mut self, end_index: u64, next_event: u64) {
         self.start_index = self.start_index.min(end_index);

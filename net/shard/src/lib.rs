@@ -30,6 +30,7 @@ mod mail;
 mod metrics;
 mod outbox;
 mod outgoing;
+mod outlines;
 mod records;
 mod relay;
 mod release;

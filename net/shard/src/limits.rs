@@ -35,6 +35,14 @@ pub const WAITERS_PER_CONNECTION_MAX: usize = 1024;
 pub const ENTRIES_IN_FLIGHT_MAX: usize = 2;
 /// Bytes of decoded entries kept to answer fetches from.
 pub const RECORD_CACHE_BYTES: usize = 4 << 20;
+/// Bytes of outlines of older entries: where their jobs lie, about 12 bytes each and a thousandth of the entry.
+pub const OUTLINE_BYTES: usize = 8 << 20;
+/// Entries that were decoded once, and get an outline when they are decoded again.
+pub const OUTLINE_CANDIDATES_MAX: usize = 1 << 14;
+/// Jobs with at most so many blocks between them are read together: reading on costs less than reading again.
+pub const PART_GAP_BLOCKS: usize = 16;
+/// Parts of entries that one answer reads at a time.
+pub const PARTS_AT_ONCE_MAX: usize = 32;
 /// Rest after each slice of a snapshot, which takes about as long to encode.
 pub const SNAPSHOT_SLICE_PAUSE: Duration = Duration::from_micros(200);
 /// Rest after a snapshot for which the disk had no room.

@@ -17,6 +17,7 @@ use jobbie_proto::{EventSeq, JobId, Micros, Reply, SessionId, ShardId};
 use crate::connection::Connection;
 use crate::errors::WantedErrors;
 use crate::history::Wanted;
+use crate::outlines::LoneJob;
 use crate::records::{Decoded, JobRecord};
 use crate::shard::ShardConfig;
 
@@ -62,6 +63,15 @@ pub(crate) struct Answer {
 }
 
 impl Content {
+    /// Those that made the jobs which workers get.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = EventSeq> + '_ {
+        let reply = match self {
+            Content::Reply(Answer { reply, .. }) | Content::Delivery { reply, .. } => Some(reply),
+            Content::Welcome { .. } | Content::Lost(_) => None,
+        };
+        reply.into_iter().flat_map(|reply| &reply.leases).map(|lease| lease.record)
+    }
+
     /// The events whose records are needed to write this down.
     pub(crate) fn needs(&self) -> impl Iterator<Item = EventSeq> + '_ {
         let (reply, asked) = match self {
@@ -191,12 +201,25 @@ impl Answer {
 #[derive(Default)]
 pub(crate) struct Sources {
     entries: Vec<Rc<Decoded>>,
+    /// Jobs without the rest of their entries, by event.
+    lone: Vec<LoneJob>,
 }
 
 impl Sources {
-    /// Whether the entry with `event` is here.
+    /// Whether the entry with `event` is here, or the job that it made.
     pub(crate) fn has(&self, event: EventSeq) -> bool {
-        self.find(event).is_some()
+        self.find(event).is_some() || self.lone(event).is_some()
+    }
+
+    /// Adds jobs, by event, when there are none yet.
+    pub(crate) fn add_lone(&mut self, jobs: Vec<LoneJob>) {
+        assert!(self.lone.is_empty(), "jobs are read once");
+        self.lone = jobs;
+    }
+
+    fn lone(&self, event: EventSeq) -> Option<&LoneJob> {
+        let at = self.lone.binary_search_by_key(&event, |job| job.event).ok()?;
+        Some(&self.lone[at])
     }
 
     pub(crate) fn add(&mut self, entry: Rc<Decoded>) {
@@ -211,6 +234,9 @@ impl Sources {
     }
 
     fn job(&self, event: EventSeq) -> JobRecord<'_> {
+        if let Some(job) = self.lone(event) {
+            return job.record();
+        }
         let entry = self.find(event).expect("every entry needed was gathered");
         entry.job(event).expect("the state names the event that says what the job carries")
     }

@@ -9,6 +9,8 @@ use jobbie_log::{Body, Entry, Log, ReadError};
 use jobbie_proto::event::{Blob, Class, Event, Group, codec};
 use jobbie_proto::{EventSeq, Micros};
 
+use crate::outlines::{LoneJob, Outlines};
+
 /// Why a record could not be read back.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RecordError {
@@ -81,6 +83,19 @@ impl Decoded {
         self.first_event
     }
 
+    /// Its first event, and the first one after it.
+    pub(crate) fn events(&self) -> (u64, u64) {
+        (self.first_event, self.end_event)
+    }
+
+    /// Its event records, each with the number of its first event.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (u64, &Event)> {
+        let record = |(first, g, e): &(u64, u32, u32)| {
+            (*first, &self.groups[*g as usize].events[*e as usize])
+        };
+        self.index.iter().map(record)
+    }
+
     /// Log time of its events.
     pub(crate) fn time(&self) -> Micros {
         self.time
@@ -138,6 +153,7 @@ pub(crate) struct Records<D: Disk> {
     by_event: RefCell<BTreeMap<u64, Rc<Decoded>>>,
     /// First events in the order they came in; the oldest goes first.
     order: RefCell<VecDeque<u64>>,
+    outlines: Outlines,
 }
 
 impl<D: Disk> Records<D> {
@@ -150,7 +166,13 @@ impl<D: Disk> Records<D> {
             bytes: Cell::new(0),
             by_event: RefCell::default(),
             order: RefCell::default(),
+            outlines: Outlines::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn log(&self) -> &Log<D> {
+        &self.log
     }
 
     /// Remembers an entry that was just made or read.
@@ -175,6 +197,10 @@ impl<D: Disk> Records<D> {
         if let Some(decoded) = self.decoded(event) {
             return Some(decoded);
         }
+        // Of an entry with an outline, reading single jobs takes less than decoding all.
+        if self.outlines.know(event) {
+            return None;
+        }
         let entry = self.log.cached(event.0)?;
         self.keep(event, &entry).ok()
     }
@@ -192,6 +218,12 @@ impl<D: Disk> Records<D> {
         self.decoded(event).map_or_else(|| self.keep(event, &entry), Ok)
     }
 
+    /// Those jobs that need the disk and can be had without the rest of their entries, by event.
+    pub(crate) async fn lone_jobs(&self, events: impl Iterator<Item = EventSeq>) -> Vec<LoneJob> {
+        let missing = |event: &EventSeq| self.decoded(*event).is_none();
+        self.outlines.jobs(&self.log, events.filter(missing).collect()).await
+    }
+
     fn decoded(&self, event: EventSeq) -> Option<Rc<Decoded>> {
         let by_event = self.by_event.borrow();
         let (_, decoded) = by_event.range(..=event.0).next_back()?;
@@ -203,6 +235,7 @@ impl<D: Disk> Records<D> {
             Decoded::decode(entry).map_err(|source| RecordError::Decode { event, source })?;
         let decoded = Rc::new(decoded);
         self.insert(Rc::clone(&decoded));
+        self.outlines.decoded(&self.log, &decoded);
         Ok(decoded)
     }
 }

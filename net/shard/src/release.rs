@@ -183,6 +183,9 @@ async fn load_all<D: Disk>(
     outgoing: &Outgoing,
     sources: &mut Sources,
 ) -> Result<(), RecordError> {
+    let missing = outgoing.content.jobs().filter(|event| !sources.has(*event));
+    let lone = records.lone_jobs(missing).await;
+    sources.add_lone(lone);
     let needs: Vec<EventSeq> = outgoing.content.needs().collect();
     for event in needs {
         if !sources.has(event) {

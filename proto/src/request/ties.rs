@@ -23,6 +23,19 @@ pub struct Ties<'a> {
     pub batch_lookups: Vec<BatchId>,
 }
 
+impl Ties<'_> {
+    /// Whether there is none.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Ties { batch_opens, batch_seals, members, chains, depends, exits, batch_lookups } =
+            self;
+        let of_batches =
+            batch_opens.len() | batch_seals.len() | members.len() | batch_lookups.len();
+        of_batches | chains.len() | depends.len() | exits.len() == 0
+    }
+}
+
 /// A batch gets no more members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchSeal {

@@ -83,13 +83,9 @@ impl State {
     pub(super) fn unique_taken(&mut self, taken: &UniqueKey) {
         self.number_event();
         let UniqueKey { job, hash, until, .. } = *taken;
-        assert!(self.jobs.contains(job.0), "a job that is not there took a unique key");
-        if let Some(owner) = self.uniques.find(hash, self.time).map(|owner| owner.job)
-            && self.unique_is_over(&self.queues.get(self.queue_of(job.0)).name, owner)
-        {
-            self.uniques.release(owner);
-        }
-        self.uniques.take(Unique { hash, until: until.0, job: job.0 }, self.time);
+        self.take_unique(Unique { hash, until: until.0, job: job.0 }, |state, owner| {
+            state.unique_is_over(&state.queues.get(state.queue_of(job.0)).name, owner)
+        });
         let words = [hash as u64, (hash >> 64) as u64, until.0];
         self.digest.mix_all(&[Mark::UniqueTaken as u64, job.0]);
         self.digest.mix_all(&words);

@@ -136,6 +136,7 @@ impl State {
                 self.leased(*session, *deadline, *lease_ms, jobs, reply);
             }
             Event::Completed { jobs } => {
+                self.touch_uniques_of(jobs.iter().map(|job| job.job.0));
                 jobs.iter().for_each(|job| self.completed(job.job));
                 reply.acks.resize(reply.acks.len() + jobs.len(), Code::Ok);
             }
@@ -204,7 +205,10 @@ impl State {
                 }
             }
             Event::Tied(tie) => self.absorb_tie(tie, reply),
-            Event::UniqueTaken { jobs } => jobs.iter().for_each(|unique| self.unique_taken(unique)),
+            Event::UniqueTaken { jobs } => {
+                self.uniques.touch(jobs.iter().map(|unique| unique.hash));
+                jobs.iter().for_each(|unique| self.unique_taken(unique));
+            }
             Event::Quarantined { jobs } => jobs.iter().for_each(|job| self.quarantined(job)),
             Event::Planned(planned) => self.planned(planned),
             Event::Appended(appended) => {

@@ -1,58 +1,126 @@
 //! New jobs.
 
 use std::hash::BuildHasherDefault;
+use std::iter::Peekable;
 
 use hashbrown::HashMap;
 use jobbie_proto::event::{Blob, Class, EnqueuedJob, Event, KeyTaken, LimitedJobs, UniqueKey};
 use jobbie_proto::limits::{KEY_MS_DEFAULT, UNIQUE_MS_DEFAULT};
-use jobbie_proto::request::{Enqueue, EnqueuePlan, Expected, When};
-use jobbie_proto::{Code, JobSeq, Micros, Request};
+use jobbie_proto::request::{Chain, Enqueue, EnqueueHold, EnqueuePlan, Expected, When};
+use jobbie_proto::{BatchId, Code, JobId, JobSeq, Micros, Request};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::BlobSink;
 use super::draft::{Arrival, Draft, JobHasher};
 use super::plans::planned;
 use super::ties::{TieCursor, join};
+use crate::state::State;
 
-type OwnKeys = HashMap<u128, (u64, JobSeq), BuildHasherDefault<JobHasher>>;
+type Own<T> = HashMap<u128, T, BuildHasherDefault<JobHasher>>;
 
 /// Keys that this request takes: the first job with a key wins.
 #[derive(Default)]
 struct Taken {
-    keys: OwnKeys,
-    uniques: HashMap<u128, JobSeq, BuildHasherDefault<JobHasher>>,
-    /// Events about the unique keys, holds and plans of the last run of jobs, which follow it.
-    after: Vec<Event>,
+    keys: Own<(u64, JobSeq)>,
+    uniques: Own<JobSeq>,
+    /// Hashes of the unique keys from the first job with one on.
+    hashes: UniqueHashes,
 }
 
-impl Taken {
-    fn unique(&mut self, unique: UniqueKey) {
-        match self.after.last_mut() {
-            Some(Event::UniqueTaken { jobs }) => jobs.push(unique),
-            _ => self.after.push(Event::UniqueTaken { jobs: vec![unique] }),
+/// A job has a unique key; `left` jobs of the request at most follow.
+fn note_unique(after: &mut Vec<Event>, unique: UniqueKey, left: usize) {
+    if let Some(Event::UniqueTaken { jobs }) = after.last_mut() {
+        return jobs.push(unique);
+    }
+    let mut jobs = Vec::with_capacity(left.min(128));
+    jobs.push(unique);
+    after.push(Event::UniqueTaken { jobs });
+}
+
+/// What a new job has beside what most have.
+#[derive(Clone, Copy, Default)]
+struct Extras<'r, 'a> {
+    hold: Option<&'r EnqueueHold<'a>>,
+    batch: Option<BatchId>,
+    chain: Option<&'r Chain<'a>>,
+    depends: Option<&'r [JobId]>,
+    plan: Option<&'r EnqueuePlan<'a>>,
+}
+
+impl Extras<'_, '_> {
+    fn are_there(&self) -> bool {
+        let Self { hold, batch, chain, depends, plan } = self;
+        let ties = batch.is_some() || chain.is_some() || depends.is_some();
+        ties || hold.is_some() || plan.is_some()
+    }
+}
+
+/// Walks along what a request says of its enqueues, by positions that rise.
+struct ExtrasCursor<'r, 'a> {
+    holds: Peekable<std::slice::Iter<'r, EnqueueHold<'a>>>,
+    plans: Peekable<std::slice::Iter<'r, EnqueuePlan<'a>>>,
+    ties: TieCursor<'r, 'a>,
+}
+
+impl<'r, 'a> ExtrasCursor<'r, 'a> {
+    fn new(request: &'r Request<'a>) -> Self {
+        Self {
+            holds: request.holds.iter().peekable(),
+            plans: request.plans.iter().peekable(),
+            ties: TieCursor::new(&request.ties),
         }
+    }
+
+    fn at(&mut self, at: usize) -> Extras<'r, 'a> {
+        Extras {
+            hold: self.holds.next_if(|hold| hold.enqueue as usize == at),
+            batch: self.ties.batch(at),
+            chain: self.ties.chain(at),
+            depends: self.ties.depends(at),
+            plan: self.plans.next_if(|plan| plan.enqueue as usize == at),
+        }
+    }
+}
+
+/// Hashes of the unique keys of a request, all made when the first is asked for.
+#[derive(Default)]
+struct UniqueHashes {
+    from: usize,
+    hashes: Vec<u128>,
+}
+
+impl UniqueHashes {
+    /// That of the enqueue at a position. Positions rise.
+    fn at(&mut self, at: usize, enqueues: &[Enqueue<'_>], state: &State) -> u128 {
+        if self.hashes.is_empty() {
+            self.from = at;
+            let keys = enqueues[at..].iter();
+            self.hashes = keys.map(|enqueue| key_hash(enqueue.queue, enqueue.unique)).collect();
+            state.uniques.touch(self.hashes.iter().copied());
+        }
+        self.hashes[at - self.from]
     }
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn enqueues(&mut self, request: &Request<'a>, blob: &mut impl BlobSink) {
         let enqueues = &request.enqueues;
-        let mut holds = request.holds.iter().peekable();
-        let mut ties = TieCursor::new(&request.ties);
-        let mut plans = request.plans.iter().peekable();
-        let mut own = Taken::default();
+        let mut extras = (!request.is_everyday()).then(|| ExtrasCursor::new(request));
+        let mut own: Option<Box<Taken>> = None;
+        // Events about the unique keys, holds and plans of the last run of jobs, which follow it.
+        let mut after: Vec<Event> = Vec::new();
         let mut next_job = self.state.next_job;
         for (at, enqueue) in enqueues.iter().enumerate() {
             let job = JobSeq(next_job);
-            let hold = holds.next_if(|hold| hold.enqueue as usize == at);
-            let (batch, chain, depends) = (ties.batch(at), ties.chain(at), ties.depends(at));
-            let plan = plans.next_if(|plan| plan.enqueue as usize == at);
+            let extras = extras.as_mut().map_or_else(Extras::default, |extras| extras.at(at));
+            let Extras { hold, depends, plan, .. } = extras;
             let (mut key, mut unique) = (None, None);
             if !(enqueue.key.is_empty() && enqueue.unique.is_empty()) {
-                match self.take(enqueue, plan, job, &mut own) {
+                let own = own.get_or_insert_default();
+                match self.take(enqueues, at, plan, job, own) {
                     Ok(taken) => (key, unique) = taken,
                     Err(duplicate) => {
-                        self.events.append(&mut own.after);
+                        self.events.append(&mut after);
                         self.events.push(duplicate);
                         continue;
                     }
@@ -72,8 +140,7 @@ impl<'a> Draft<'a> {
             }
             // When the last event is of jobs, the job before this one is its last.
             let before = at.checked_sub(1).map(|before| &enqueues[before]);
-            let (jobs, keys) =
-                self.run_for(enqueue, before, job, enqueues.len() - at, &mut own.after);
+            let (jobs, keys) = self.run_for(enqueue, before, job, enqueues.len() - at, &mut after);
             let nth = jobs.len() as u32;
             jobs.push(EnqueuedJob {
                 payload: blob.append(enqueue.payload),
@@ -83,36 +150,60 @@ impl<'a> Draft<'a> {
             });
             keys.extend(key.map(|key| KeyTaken { nth, ..key }));
             if let Some(unique) = unique {
-                own.unique(UniqueKey { key: blob.append(enqueue.unique), ..unique });
+                let unique = UniqueKey { key: blob.append(enqueue.unique), ..unique };
+                note_unique(&mut after, unique, enqueues.len() - at);
             }
-            own.after.extend(chain.map(|chain| self.chained(job, chain, blob)));
-            if let Some(batch) = batch {
-                join(&mut own.after, batch, job);
+            if extras.are_there() {
+                self.extras(job, due, extras, &mut after, blob);
             }
-            own.after.extend(depends.map(|on| self.awaits(job, due, on)));
-            if let Some(hold) = hold {
-                own.after.push(self.held(job, &hold.hold, blob));
-            }
-            own.after.extend(plan.map(|plan| planned(job, plan)));
         }
-        self.events.append(&mut own.after);
+        self.events.append(&mut after);
+    }
+
+    #[inline(never)]
+    fn extras(
+        &self,
+        job: JobSeq,
+        due: Micros,
+        extras: Extras<'_, '_>,
+        after: &mut Vec<Event>,
+        blob: &mut impl BlobSink,
+    ) {
+        let Extras { hold, batch, chain, depends, plan } = extras;
+        after.extend(chain.map(|chain| self.chained(job, chain, blob)));
+        if let Some(batch) = batch {
+            join(after, batch, job);
+        }
+        after.extend(depends.map(|on| self.awaits(job, due, on)));
+        if let Some(hold) = hold {
+            after.push(self.held(job, &hold.hold, blob));
+        }
+        after.extend(plan.map(|plan| planned(job, plan)));
     }
 
     /// The keys that a job takes, or the event that says who has one of them.
     fn take(
         &self,
-        enqueue: &Enqueue<'_>,
+        enqueues: &[Enqueue<'_>],
+        at: usize,
         plan: Option<&EnqueuePlan<'_>>,
         job: JobSeq,
         own: &mut Taken,
     ) -> Result<(Option<KeyTaken>, Option<UniqueKey>), Event> {
+        let enqueue = &enqueues[at];
         let key = match enqueue.key {
             [] => None,
             _ => Some(self.take_key(enqueue, plan, job, &mut own.keys)?),
         };
         let unique = match enqueue.unique {
             [] => Ok(None),
-            _ => self.take_unique(enqueue, job, &mut own.uniques).map(Some),
+            _ => {
+                if own.uniques.is_empty() {
+                    own.uniques.reserve(enqueues.len() - at);
+                }
+                let hash = own.hashes.at(at, enqueues, self.state);
+                self.take_unique(enqueue, hash, job, &mut own.uniques).map(Some)
+            }
         };
         if let (Err(_), Some(key)) = (&unique, &key) {
             own.keys.remove(&key.key_hash);
@@ -124,10 +215,10 @@ impl<'a> Draft<'a> {
     fn take_unique(
         &self,
         enqueue: &Enqueue<'_>,
+        hash: u128,
         job: JobSeq,
-        own: &mut HashMap<u128, JobSeq, BuildHasherDefault<JobHasher>>,
+        own: &mut Own<JobSeq>,
     ) -> Result<UniqueKey, Event> {
-        let hash = key_hash(enqueue.queue, enqueue.unique);
         let (state, code) = (self.state, Code::Duplicate);
         if let Some(&job) = own.get(&hash) {
             return Err(Event::Deduplicated { job, created_ms: self.now.ms(), code });
@@ -197,7 +288,7 @@ impl<'a> Draft<'a> {
         enqueue: &Enqueue<'_>,
         plan: Option<&EnqueuePlan<'_>>,
         job: JobSeq,
-        own: &mut OwnKeys,
+        own: &mut Own<(u64, JobSeq)>,
     ) -> Result<KeyTaken, Event> {
         let key_hash = key_hash(enqueue.queue, enqueue.key);
         let content_hash = content_hash(enqueue, plan);

@@ -94,10 +94,13 @@ pub fn decide(
         return refusal.into();
     }
     let mut draft = Draft::new(state, now, request);
+    let is_everyday = request.is_everyday();
     draft.enqueues(request, blob);
-    draft.batch_opens(&request.ties.batch_opens, blob);
-    draft.batch_seals(&request.ties.batch_seals);
-    draft.exits(&request.ties.exits, &request.acks);
+    if !is_everyday {
+        draft.batch_opens(&request.ties.batch_opens, blob);
+        draft.batch_seals(&request.ties.batch_seals);
+        draft.exits(&request.ties.exits, &request.acks);
+    }
     draft.acks(&request.acks, blob);
     draft.fails(&request.fails, blob);
     draft.heartbeats(&request.heartbeats, blob);
@@ -105,12 +108,14 @@ pub fn decide(
     draft.releases(&request.releases);
     draft.cancels(&request.cancels);
     draft.deletes(&request.deletes);
-    draft.job_controls(&request.job_controls, blob);
-    draft.appends(&request.appends, blob);
-    draft.queue_controls(&request.queue_controls);
-    draft.schedule_controls(&request.schedule_controls, blob);
-    if let Some(operate) = &request.operation {
-        draft.operate(operate);
+    if !is_everyday {
+        draft.job_controls(&request.job_controls, blob);
+        draft.appends(&request.appends, blob);
+        draft.queue_controls(&request.queue_controls);
+        draft.schedule_controls(&request.schedule_controls, blob);
+        if let Some(operate) = &request.operation {
+            draft.operate(operate);
+        }
     }
     if let Some(fetch) = &request.fetch {
         draft.fetch(request.session, fetch, blob);

@@ -39,8 +39,11 @@ pub(super) fn invalid(message: String) -> Checked {
 pub(super) type Field<'f> = &'f dyn Fn(&str) -> String;
 
 pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
-    counts(request)?;
-    queues(state, request)?;
+    if request.count() > OPS_PER_REQUEST_MAX {
+        counts(request)?;
+    }
+    let is_rare = !request.is_everyday();
+    queues(state, request, is_rare)?;
     let indexed =
         |list: &'static str, at: usize| move |field: &str| format!("{list}[{at}].{field}");
     for (at, enqueue) in request.enqueues.iter().enumerate() {
@@ -65,7 +68,9 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
         bytes(heartbeat.progress, RESULT_BYTES_MAX, "progress", &field)?;
         bytes(heartbeat.checkpoint, RESULT_BYTES_MAX, "checkpoint", &field)?;
     }
-    lease(request.extend_session_ms, "extend_session_ms", &str::to_owned)?;
+    if request.extend_session_ms != 0 {
+        lease(request.extend_session_ms, "extend_session_ms", &str::to_owned)?;
+    }
     for (at, release) in request.releases.iter().enumerate() {
         job(state, release.job, &indexed("releases", at))?;
     }
@@ -79,6 +84,15 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
             job(state, *id, &indexed(list, at))?;
         }
     }
+    if is_rare {
+        rarer(state, request)?;
+    }
+    request.fetch.as_ref().map_or(Ok(()), check_fetch)
+}
+
+/// What few requests have, kept apart so that the others are checked fast.
+#[inline(never)]
+fn rarer(state: &State, request: &Request<'_>) -> Checked {
     holds(request)?;
     check_ties(state, request)?;
     plans(request)?;
@@ -87,8 +101,7 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
     job_controls(state, request)?;
     queue_controls(state, request)?;
     check_schedules(state, request)?;
-    super::validate_operation::operation(state, request)?;
-    request.fetch.as_ref().map_or(Ok(()), check_fetch)
+    super::validate_operation::operation(state, request)
 }
 
 /// Enqueues that other parts of a request name, each a later one than the one before.
@@ -253,6 +266,7 @@ pub(super) fn check_action(action: &JobAction<'_>, field: Field<'_>) -> Checked 
     }
 }
 
+#[cold]
 fn counts(request: &Request<'_>) -> Checked {
     for (list, len) in request.operations() {
         if len > OPS_PER_REQUEST_MAX {
@@ -264,7 +278,7 @@ fn counts(request: &Request<'_>) -> Checked {
 }
 
 /// Every queue named is well-formed, belongs here, and may exist.
-fn queues(state: &State, request: &Request<'_>) -> Checked {
+fn queues(state: &State, request: &Request<'_>, is_rare: bool) -> Checked {
     let mut last = "";
     let mut new = 0;
     for (at, enqueue) in request.enqueues.iter().enumerate() {
@@ -275,6 +289,24 @@ fn queues(state: &State, request: &Request<'_>) -> Checked {
             new += 1;
         }
     }
+    if is_rare {
+        new += rarer_queues(state, request)?;
+    }
+    if let Some(fetch) = &request.fetch {
+        for (at, name) in fetch.queues.iter().take(FETCH_QUEUES_MAX).enumerate() {
+            queue(state, name, &|_| format!("fetch.queues[{at}]"))?;
+        }
+    }
+    if state.queues.len() + new <= QUEUES_MAX {
+        return Ok(());
+    }
+    queues_are_few(state, request)
+}
+
+/// The same for those in what few requests have; how many of them may be new.
+#[inline(never)]
+fn rarer_queues(state: &State, request: &Request<'_>) -> Result<usize, Refusal> {
+    let mut new = 0;
     for control in &request.job_controls {
         new += usize::from(matches!(control.action, JobAction::Move { .. }));
     }
@@ -286,17 +318,15 @@ fn queues(state: &State, request: &Request<'_>) -> Checked {
         queue(state, control.queue, &|field| format!("schedule_controls[{at}].{field}"))?;
         new += usize::from(matches!(control.action, ScheduleAction::Set(_)));
     }
-    if let Some(fetch) = &request.fetch {
-        for (at, name) in fetch.queues.iter().take(FETCH_QUEUES_MAX).enumerate() {
-            queue(state, name, &|_| format!("fetch.queues[{at}]"))?;
-        }
-    }
     if let Stats::Queue(name) = request.stats {
         queue(state, name, &|field| format!("stats.{field}"))?;
     }
-    if state.queues.len() + new <= QUEUES_MAX {
-        return Ok(());
-    }
+    Ok(new)
+}
+
+/// Counts the names that are not known, each once.
+#[cold]
+fn queues_are_few(state: &State, request: &Request<'_>) -> Checked {
     let names = request.enqueues.iter().map(|enqueue| enqueue.queue);
     let names = names.chain(request.queue_controls.iter().map(|control| control.queue));
     let names = names.chain(request.job_controls.iter().filter_map(|control| {
@@ -377,7 +407,28 @@ fn lease(ms: u32, name: &str, field: Field<'_>) -> Checked {
     invalid(message)
 }
 
+#[inline]
 pub(super) fn check_enqueue(enqueue: &Enqueue<'_>, field: Field<'_>) -> Checked {
+    if is_within_limits(enqueue) { Ok(()) } else { limit_of(enqueue, field) }
+}
+
+/// All in one, without a branch for each: what is exceeded is asked when something is.
+#[inline]
+fn is_within_limits(enqueue: &Enqueue<'_>) -> bool {
+    let delay_ms = if let When::DelayMs(ms) = enqueue.when { ms } else { 0 };
+    let keys = enqueue.key.len().max(enqueue.unique.len());
+    let periods = enqueue.key_ms.max(enqueue.unique_ms).max(enqueue.expire_after_ms).max(delay_ms);
+    (enqueue.payload.len() <= PAYLOAD_BYTES_MAX)
+        & (enqueue.tags.len() <= TAGS_BYTES_MAX)
+        & (keys <= KEY_BYTES_MAX)
+        & (enqueue.limit_key.len() <= LIMIT_KEY_BYTES_MAX)
+        & (periods <= PERIOD_MS_MAX)
+        & (enqueue.priority < PRIORITY_TIERS)
+        & (enqueue.max_retries <= ATTEMPTS_MAX)
+}
+
+#[cold]
+fn limit_of(enqueue: &Enqueue<'_>, field: Field<'_>) -> Checked {
     bytes(enqueue.payload, PAYLOAD_BYTES_MAX, "payload", field)?;
     bytes(enqueue.tags, TAGS_BYTES_MAX, "tags", field)?;
     bytes(enqueue.key, KEY_BYTES_MAX, "key", field)?;

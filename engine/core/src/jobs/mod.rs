@@ -3,6 +3,7 @@
 //! A job that was only ever enqueued is a bit here and shares a row with those that came with it.
 //! Pages are found by the number alone and are dropped when their last job leaves.
 
+mod links;
 mod page;
 mod rows;
 
@@ -192,14 +193,33 @@ impl Jobs {
         self.page_mut(job).clear_handle(job % PAGE);
     }
 
-    /// The job leaves memory, with its handle.
-    pub(crate) fn remove(&mut self, job: u64) {
+    /// The number of a job's unique key, if it has one.
+    #[inline]
+    pub(crate) fn unique(&self, job: u64) -> Option<u32> {
+        self.page(job)?.unique(job % PAGE)
+    }
+
+    /// A job without one has a unique key.
+    pub(crate) fn set_unique(&mut self, job: u64, key: u32) {
+        self.page_mut(job).set_unique(job % PAGE, key);
+    }
+
+    /// A job's unique key, if it has one, is no longer its own.
+    pub(crate) fn take_unique(&mut self, job: u64) -> Option<u32> {
+        self.page_mut(job).take_unique(job % PAGE)
+    }
+
+    /// The job leaves memory, with its handle. Gives the number of its unique key, which has lost it.
+    #[inline]
+    pub(crate) fn remove(&mut self, job: u64) -> Option<u32> {
         self.live -= 1;
         let page = self.page_mut(job);
         page.remove(job % PAGE);
+        let unique = page.take_unique(job % PAGE);
         if page.live == 0 && job / PAGE != self.newest / PAGE {
             self.drop_page(job);
         }
+        unique
     }
 
     fn drop_page(&mut self, job: u64) {
@@ -240,6 +260,12 @@ impl Jobs {
         std::iter::successors(self.next(0, u64::MAX, false), |job| {
             self.next(job + 1, u64::MAX, false)
         })
+    }
+
+    /// Jobs with unique keys; looks at every page.
+    pub(crate) fn uniques(&self) -> usize {
+        let pages = self.segments.iter().flat_map(|(_, segment)| segment.pages.iter().flatten());
+        pages.map(|page| page.uniques()).sum()
     }
 
     pub(crate) fn check(&self) {

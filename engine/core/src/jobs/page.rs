@@ -1,6 +1,7 @@
 //! What is known of 512 consecutive jobs: which of them are in memory, where they came from,
 //! and which have a struct or a timer of their own.
 
+use super::links::Links;
 use super::rows::Rows;
 use super::{Handle, Origin};
 
@@ -25,6 +26,8 @@ pub(super) struct Page {
     /// One for each bit of `special`, in order, while they are few; otherwise one for each job of the
     /// page, so that a busy page neither counts bits nor moves handles.
     handles: Vec<u32>,
+    /// Absent while no job has a unique key.
+    uniques: Option<Box<Links>>,
 }
 
 fn bit(offset: u64) -> (usize, u64) {
@@ -153,6 +156,25 @@ impl Page {
         self.live -= 1;
     }
 
+    #[inline]
+    pub(super) fn unique(&self, offset: u64) -> Option<u32> {
+        self.uniques.as_ref()?.get(offset)
+    }
+
+    pub(super) fn set_unique(&mut self, offset: u64, key: u32) {
+        assert!(self.contains(offset), "a job that is not there took a unique key");
+        self.uniques.get_or_insert_default().set(offset, key);
+    }
+
+    pub(super) fn uniques(&self) -> usize {
+        self.uniques.as_ref().map_or(0, |links| links.offsets().count())
+    }
+
+    #[inline]
+    pub(super) fn take_unique(&mut self, offset: u64) -> Option<u32> {
+        self.uniques.as_mut()?.take(offset)
+    }
+
     /// The first job at or after `offset`, or `PAGE`; only untouched ones when `fresh`.
     #[inline]
     pub(super) fn next(&self, offset: u64, fresh: bool) -> u64 {
@@ -180,6 +202,10 @@ impl Page {
             assert_eq!(special & !alive, 0, "a job that is gone has a handle");
         }
         self.rows.check();
+        if let Some(links) = &self.uniques {
+            links.check();
+            assert!(links.offsets().all(|at| self.contains(at)), "a job that is gone has a key");
+        }
     }
 }
 

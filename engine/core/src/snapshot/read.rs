@@ -348,9 +348,9 @@ impl Restoring {
         let now = self.state.time;
         require(row.until > now, "a unique key is over")?;
         require(self.state.uniques.find(row.hash, now).is_none(), "a unique key comes twice")?;
-        require(self.state.uniques.of(row.job, now).is_none(), "a job has two unique keys")?;
+        require(self.state.jobs.unique(row.job).is_none(), "a job has two unique keys")?;
         let UniqueRow { job, hash, until } = row;
-        self.state.uniques.take(Unique { hash, until, job }, now);
+        self.state.take_unique(Unique { hash, until, job }, |_, _| false);
         Ok(())
     }
 

@@ -413,7 +413,7 @@ impl Snapshot {
             }
             Some(Special::Struct(number)) => part.tracked.push(self.tracked_row(number)),
         }
-        if let Some(Unique { hash, until, job }) = state.uniques.of(job, state.time) {
+        if let Some(Unique { hash, until, job }) = state.unique_of(job, state.time) {
             part.uniques.push(UniqueRow { job, hash, until });
         }
         if let Some(event) = state.payloads.get(job) {

@@ -71,7 +71,14 @@ impl State {
 
     /// What follows from all changes of a group together: windows know what was given out, lanes on which nothing
     /// depends are forgotten, and queues stand where their windows open.
+    #[inline]
     pub(crate) fn settle_limits(&mut self) {
+        if !self.stirred.is_empty() {
+            self.settle_stirred();
+        }
+    }
+
+    fn settle_stirred(&mut self) {
         while let Some(Stirred { queue: at, changes, claims }) = self.stirred.pop() {
             let (now, queue) = (self.time, self.queues.get_mut(at));
             if let Some(rate) = queue.rate().filter(|_| claims > 0) {

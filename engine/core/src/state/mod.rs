@@ -3,6 +3,7 @@
 mod limited;
 mod moves;
 mod operations;
+mod uniques;
 
 use std::rc::Rc;
 
@@ -118,6 +119,15 @@ pub(crate) enum Standing<'a> {
     Tracked(&'a Tracked),
 }
 
+/// The earlier of two times, where there may be none.
+#[inline]
+fn sooner(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
 /// When a job that has ended is forgotten.
 pub(crate) fn purge_at(ended: Item, settings: &Settings) -> u64 {
     let early_ms = if crate::mutant!(PurgedEarly) { 1000 } else { 0 };
@@ -214,17 +224,20 @@ impl State {
     #[must_use]
     pub fn next_timer(&self, settings: &Settings) -> Option<Micros> {
         let timer = self.timers.first().map(|timer| timer.due);
-        let opening = self.openings.get_min().map(|(at, _)| *at);
-        let others = [
-            self.leases.first_deadline(),
-            self.first_purge(settings),
-            opening,
-            self.ties.batches.first_purge(settings),
-            self.schedules.first_due(),
-            self.workers.first_silent(),
-            self.operations.is_running().then_some(self.time),
-        ];
-        timer.into_iter().chain(others.into_iter().flatten()).min().map(Micros)
+        let due = sooner(timer, self.leases.first_deadline());
+        let due = sooner(due, self.first_purge(settings));
+        sooner(due, self.next_rare_timer(settings)).map(Micros)
+    }
+
+    /// Of what few shards have: absorbing asks for the next timer after every group, and searching empty trees costs.
+    #[inline]
+    fn next_rare_timer(&self, settings: &Settings) -> Option<u64> {
+        let mut due = sooner(self.ties.batches.first_purge(settings), self.schedules.first_due());
+        due = sooner(due, self.workers.first_silent());
+        if !self.openings.is_empty() {
+            due = sooner(due, self.openings.get_min().map(|(at, _)| *at));
+        }
+        if self.operations.is_running() { sooner(due, Some(self.time)) } else { due }
     }
 
     /// When the first ended job has been kept long enough.

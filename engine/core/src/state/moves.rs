@@ -203,7 +203,7 @@ impl State {
         if state.has_ended() {
             self.ended.push(Item::Single { job, position: mark });
             if !crate::mutant!(UniqueKeptByTheDead) {
-                self.uniques.release(job);
+                self.release_unique(job);
             }
         }
         number
@@ -309,8 +309,9 @@ impl State {
                 origin = self.jobs.origin(job).class;
             }
         }
-        self.jobs.remove(job);
-        self.uniques.release(job);
+        if let Some(unique) = self.jobs.remove(job) {
+            self.uniques.remove(unique);
+        }
         self.payloads.remove(job);
         self.error_links.remove(job);
         if self.ties.is_used() {

@@ -153,7 +153,11 @@ impl Batches {
     }
 
     /// When the first batch is forgotten: one that has ended, or one that nobody has sealed.
+    #[inline]
     pub(crate) fn first_purge(&self, settings: &Settings) -> Option<u64> {
+        if self.batches.is_empty() {
+            return None;
+        }
         let retained = |at: u64| Micros(at).plus_ms(settings.retention_ms).0;
         let ended = self.ended.get_min().map(|(at, _)| retained(*at));
         let given_up = self.unsealed.get_min().map(|number| self.given_up(*number));

@@ -155,7 +155,14 @@ impl Ties {
     }
 
     /// Forgets some of those who wait for what will never be.
+    #[inline]
     pub(crate) fn sweep(&mut self) {
+        if !self.orphans.is_empty() {
+            self.sweep_orphans();
+        }
+    }
+
+    fn sweep_orphans(&mut self) {
         for _ in 0..SWEPT_DEPENDENTS {
             let Some(&job) = self.orphans.get_min() else { return };
             let by = self.waiting_for(job).next();

@@ -1,5 +1,6 @@
 //! One thing after the other.
 
+use jobbie_core::Settings;
 use jobbie_proto::event::{Event, Tie};
 use jobbie_proto::limits::BATCH_OPEN_MS_MAX;
 use jobbie_proto::reply::JobState;
@@ -71,7 +72,7 @@ fn a_batch_that_nobody_seals_is_forgotten_and_one_that_is_sealed_waits_on() {
     net.timers();
     assert!(node(&net).batch(left).is_ok());
     net.now = net.now.plus_ms(1);
-    assert!(node(&net).next_timer().is_some_and(|at| at <= net.now));
+    assert!(node(&net).next_timer(&Settings::default()).is_some_and(|at| at <= net.now));
     net.timers();
     net.node(HERE).restart();
     assert_eq!(node(&net).batch(left), Err(Code::NotFound));

@@ -8,6 +8,7 @@ mod fault;
 mod frozen;
 mod golden;
 mod golden_log;
+mod parts;
 mod scrub;
 mod snapshots;
 mod support;
