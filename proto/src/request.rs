@@ -7,8 +7,8 @@ mod ties;
 
 use crate::event::{BackoffKind, HoldEnd, Missed, QueueSettings, Task};
 use crate::plan::Need;
-use crate::{EventSeq, JobId, LeaseToken, Micros, OperationId, SessionId};
-pub use ties::{BatchSeal, Chain, Depends, Members, Ties};
+use crate::{EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, SessionId};
+pub use ties::{BatchSeal, Chain, Depends, Members, Parents, Ties};
 
 /// A batch of operations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub struct Request<'a> {
     pub history: Option<History>,
     /// Which schedules are wanted.
     pub schedules: Schedules<'a>,
+    /// Children of which job are wanted.
+    pub children: Option<Children>,
 }
 
 impl Request<'_> {
@@ -73,11 +75,12 @@ impl Request<'_> {
             || self.history.is_some()
             || !self.ties.batch_lookups.is_empty()
             || self.schedules != Schedules::None
+            || self.children.is_some()
     }
 
     /// How many operations there are of each kind, by the name of their list.
     #[must_use]
-    pub fn operations(&self) -> [(&'static str, usize); 22] {
+    pub fn operations(&self) -> [(&'static str, usize); 23] {
         [
             ("enqueues", self.enqueues.len()),
             ("holds", self.holds.len()),
@@ -96,6 +99,7 @@ impl Request<'_> {
             ("batch_opens", self.ties.batch_opens.len()),
             ("batch_seals", self.ties.batch_seals.len()),
             ("members", self.ties.members.len()),
+            ("parents", self.ties.parents.len()),
             ("chains", self.ties.chains.len()),
             ("steps", self.ties.chains.iter().map(|chain| chain.all().count()).sum()),
             ("depends", self.ties.depends.len()),
@@ -292,6 +296,17 @@ pub struct History {
     pub job: JobId,
     /// Where to go on: what the oldest event told so far names as the one before it; 0 is the newest.
     pub from: EventSeq,
+    /// At most this many.
+    pub count: u32,
+}
+
+/// Jobs in the shard's memory that name a job as their parent, in the order in which they came there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Children {
+    /// The job, of any shard; it need not exist.
+    pub parent: JobId,
+    /// Where to go on: the last child told so far; 0 is the first.
+    pub after: JobSeq,
     /// At most this many.
     pub count: u32,
 }

@@ -16,6 +16,8 @@ pub struct Ties<'a> {
     pub chains: Vec<Chain<'a>>,
     /// New jobs that wait for others.
     pub depends: Vec<Depends>,
+    /// New jobs that name another as their parent.
+    pub parents: Vec<Parents>,
     /// Acks, by their position, whose job ends its chain: of the steps after it only the handler of the chain's end
     /// is made.
     pub exits: Vec<u32>,
@@ -37,6 +39,17 @@ pub struct BatchSeal {
 pub struct Members {
     /// The batch, of any shard.
     pub batch: BatchId,
+    /// Position of the first.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// Consecutive new jobs that were enqueued for another, which need not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parents {
+    /// The other, of any shard.
+    pub parent: JobId,
     /// Position of the first.
     pub first: u32,
     /// How many.

@@ -6,7 +6,7 @@ use super::operations::{operated, views};
 use super::plans::{decode_appended, decode_lookup_plans};
 use super::table::{Names, STATES_V1, Table, code, collect, job_id, names, sharing};
 use super::ties::batch_answers;
-use super::{DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, history, schedules};
+use super::{DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, history, kin, schedules};
 use crate::event::QueueSettings;
 use crate::limits::{FETCH_COUNT_MAX, OPS_PER_REQUEST_MAX};
 use crate::reply::{Failed, JobState, QueueStats, ShardStats};
@@ -73,6 +73,7 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
             None => None,
         },
         operations: Vec::new(),
+        children: kin::decode_child_list(&table)?,
     };
     let more = table.list("details of lookups", T::VT_LOOKUPS_MORE, most)?;
     if !more.is_empty() && more.len() != reply.lookups.len() {
@@ -95,6 +96,14 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
     for (queue, raw) in reply.queue_stats.iter_mut().zip(planned) {
         queue.jobs[JobState::Planned as usize] = u64::from_le_bytes(*raw);
     }
+    let moved = table.list("moved jobs of queues", T::VT_MOVED, usize::MAX)?;
+    if !moved.is_empty() && moved.len() != reply.queue_stats.len() {
+        return Err(DecodeError::Parallel { field: "moved jobs of queues" });
+    }
+    for (queue, raw) in reply.queue_stats.iter_mut().zip(moved) {
+        queue.jobs[JobState::Moved as usize] = u64::from_le_bytes(*raw);
+    }
+    kin::decode_lookup_kin(&table, &names, &mut reply.lookups)?;
     decode_lookup_plans(&table, &mut reply.lookups, blob)?;
     reply.events = history::decode(&table, blob)?;
     reply.schedules = schedules::details(&table, &names, blob)?;

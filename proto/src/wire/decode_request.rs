@@ -7,7 +7,7 @@ use super::operations::operate;
 use super::plans::{decode_appends, decode_history, decode_plans};
 use super::table::{Names, Table, backoff, collect, job_id, job_ref, names};
 use super::ties::ties;
-use super::{DecodeError, schedules};
+use super::{DecodeError, kin, schedules};
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
     Ack, Enqueue, Fail, Fetch, Heartbeat, QueueAction, QueueControl, Request, Schedules, Stats,
@@ -84,6 +84,7 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         ties: Ties::default(),
         history: decode_history(&table)?,
         schedules: Schedules::None,
+        children: kin::decode_children(&table)?,
     };
     uniques(&table, &mut request.enqueues, blob)?;
     request.holds = holds(&table, request.enqueues.len(), blob)?;

@@ -6,7 +6,7 @@ use super::frame::Kind;
 use super::generated as fb;
 use super::plans::Planning;
 use super::ties::{put_steps, put_ties};
-use super::{EncodeError, operations, schedules, table};
+use super::{EncodeError, kin, operations, schedules, table};
 use crate::Request;
 use crate::limits::{FETCH_QUEUES_MAX, OPERATION_JOBS_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
@@ -328,6 +328,7 @@ impl Encoder {
         let steps = put_steps(&mut self.scratch, out, &request.ties)?;
         let planning = Planning::put(out, request)?;
         let schedules = schedules::Asked::put(&mut self.scratch, out, request)?;
+        let children = request.children.as_ref().map(kin::children_to);
         let names_at = self.put_names(out, &open);
         let (table, scratch) = (&mut self.table, &self.scratch);
         let mut args = fb::RequestArgs {
@@ -366,9 +367,11 @@ impl Encoder {
             operation: rare.operation.as_ref(),
             operation_jobs: vector(table, &rare.operation_jobs),
             cancel_operation: rare.cancel_operation,
+            children: children.as_ref(),
             ..fb::RequestArgs::default()
         };
         put_ties(table, &mut args, &request.ties, &steps)?;
+        kin::put_parents(table, &mut args, &request.ties);
         let root = fb::Request::create(table, &args);
         self.end(out, &open, Kind::Request, root)
     }

@@ -3143,6 +3143,151 @@ impl<'a> Members {
     }
 }
 
+// struct Parents, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Parents(pub [u8; 24]);
+impl Default for Parents {
+    fn default() -> Self {
+        Self([0; 24])
+    }
+}
+impl ::core::fmt::Debug for Parents {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Parents")
+            .field("parent", &self.parent())
+            .field("first", &self.first())
+            .field("count", &self.count())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Parents {}
+impl<'a> ::flatbuffers::Follow<'a> for Parents {
+    type Inner = &'a Parents;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Parents>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Parents {
+    type Inner = &'a Parents;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Parents>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Parents {
+    type Output = Parents;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Parents as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Parents {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Parents {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(parent: &JobId, first: u32, count: u32) -> Self {
+        let mut s = Self([0; 24]);
+        s.set_parent(parent);
+        s.set_first(first);
+        s.set_count(count);
+        s
+    }
+
+    pub fn parent(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[0..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_parent(&mut self, x: &JobId) {
+        self.0[0..0 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn first(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_first(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn count(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[20..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_count(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[20..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct Chain, aligned to 4
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -4570,6 +4715,151 @@ impl<'a> History {
     }
 
     pub fn set_from(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn count(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_count(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct Children, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Children(pub [u8; 32]);
+impl Default for Children {
+    fn default() -> Self {
+        Self([0; 32])
+    }
+}
+impl ::core::fmt::Debug for Children {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Children")
+            .field("parent", &self.parent())
+            .field("after", &self.after())
+            .field("count", &self.count())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Children {}
+impl<'a> ::flatbuffers::Follow<'a> for Children {
+    type Inner = &'a Children;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Children>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Children {
+    type Inner = &'a Children;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Children>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Children {
+    type Output = Children;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Children as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Children {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Children {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(parent: &JobId, after: u64, count: u32) -> Self {
+        let mut s = Self([0; 32]);
+        s.set_parent(parent);
+        s.set_after(after);
+        s.set_count(count);
+        s
+    }
+
+    pub fn parent(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[0..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_parent(&mut self, x: &JobId) {
+        self.0[0..0 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn after(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_after(&mut self, x: u64) {
         let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
         // Safety:
         // Created from a valid Table for this object
@@ -9391,6 +9681,328 @@ impl<'a> LookupKind {
     }
 }
 
+// struct LookupKin, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct LookupKin(pub [u8; 56]);
+impl Default for LookupKin {
+    fn default() -> Self {
+        Self([0; 56])
+    }
+}
+impl ::core::fmt::Debug for LookupKin {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("LookupKin")
+            .field("parent", &self.parent())
+            .field("moved_from", &self.moved_from())
+            .field("moved_to", &self.moved_to())
+            .field("lookup", &self.lookup())
+            .field("name", &self.name())
+            .field("moves", &self.moves())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for LookupKin {}
+impl<'a> ::flatbuffers::Follow<'a> for LookupKin {
+    type Inner = &'a LookupKin;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a LookupKin>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a LookupKin {
+    type Inner = &'a LookupKin;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<LookupKin>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for LookupKin {
+    type Output = LookupKin;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const LookupKin as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for LookupKin {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> LookupKin {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        parent: &JobId,
+        moved_from: &JobId,
+        moved_to: &JobId,
+        lookup: u32,
+        name: u16,
+        moves: bool,
+    ) -> Self {
+        let mut s = Self([0; 56]);
+        s.set_parent(parent);
+        s.set_moved_from(moved_from);
+        s.set_moved_to(moved_to);
+        s.set_lookup(lookup);
+        s.set_name(name);
+        s.set_moves(moves);
+        s
+    }
+
+    pub fn parent(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[0..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_parent(&mut self, x: &JobId) {
+        self.0[0..0 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn moved_from(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[16..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_moved_from(&mut self, x: &JobId) {
+        self.0[16..16 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn moved_to(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[32..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_moved_to(&mut self, x: &JobId) {
+        self.0[32..32 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn lookup(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[48..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_lookup(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[48..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn name(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[52..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_name(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[52..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn moves(&self) -> bool {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[54..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_moves(&mut self, x: bool) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[54..].as_mut_ptr(),
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct Child, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Child(pub [u8; 24]);
+impl Default for Child {
+    fn default() -> Self {
+        Self([0; 24])
+    }
+}
+impl ::core::fmt::Debug for Child {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Child").field("job", &self.job()).field("state", &self.state()).finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Child {}
+impl<'a> ::flatbuffers::Follow<'a> for Child {
+    type Inner = &'a Child;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Child>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Child {
+    type Inner = &'a Child;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Child>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Child {
+    type Output = Child;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Child as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Child {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Child {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(job: &JobId, state: u8) -> Self {
+        let mut s = Self([0; 24]);
+        s.set_job(job);
+        s.set_state(state);
+        s
+    }
+
+    pub fn job(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[0..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_job(&mut self, x: &JobId) {
+        self.0[0..0 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn state(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_state(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct JobEvent, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -11992,6 +12604,8 @@ impl<'a> Request<'a> {
     pub const VT_OPERATION: ::flatbuffers::VOffsetT = 86;
     pub const VT_OPERATION_JOBS: ::flatbuffers::VOffsetT = 88;
     pub const VT_CANCEL_OPERATION: ::flatbuffers::VOffsetT = 90;
+    pub const VT_PARENTS: ::flatbuffers::VOffsetT = 92;
+    pub const VT_CHILDREN: ::flatbuffers::VOffsetT = 94;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -12012,6 +12626,12 @@ impl<'a> Request<'a> {
         builder.add_confirmed_below(args.confirmed_below);
         builder.add_number(args.number);
         builder.add_session(args.session);
+        if let Some(x) = args.children {
+            builder.add_children(x);
+        }
+        if let Some(x) = args.parents {
+            builder.add_parents(x);
+        }
         if let Some(x) = args.operation_jobs {
             builder.add_operation_jobs(x);
         }
@@ -12606,6 +13226,25 @@ impl<'a> Request<'a> {
         // which contains a valid value in this slot
         unsafe { self._tab.get::<u64>(Request::VT_CANCEL_OPERATION, Some(0)).unwrap() }
     }
+    #[inline]
+    pub fn parents(&self) -> Option<::flatbuffers::Vector<'a, Parents>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Parents>>>(
+                Request::VT_PARENTS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn children(&self) -> Option<&'a Children> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<Children>(Request::VT_CHILDREN, None) }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Request<'_> {
@@ -12659,6 +13298,8 @@ impl ::flatbuffers::Verifiable for Request<'_> {
      .visit_field::<Operation>("operation", Self::VT_OPERATION, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, JobId>>>("operation_jobs", Self::VT_OPERATION_JOBS, false)?
      .visit_field::<u64>("cancel_operation", Self::VT_CANCEL_OPERATION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Parents>>>("parents", Self::VT_PARENTS, false)?
+     .visit_field::<Children>("children", Self::VT_CHILDREN, false)?
      .finish();
         Ok(())
     }
@@ -12709,6 +13350,8 @@ pub struct RequestArgs<'a> {
     pub operation: Option<&'a Operation>,
     pub operation_jobs: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, JobId>>>,
     pub cancel_operation: u64,
+    pub parents: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Parents>>>,
+    pub children: Option<&'a Children>,
 }
 impl<'a> Default for RequestArgs<'a> {
     #[inline]
@@ -12758,6 +13401,8 @@ impl<'a> Default for RequestArgs<'a> {
             operation: None,
             operation_jobs: None,
             cancel_operation: 0,
+            parents: None,
+            children: None,
         }
     }
 }
@@ -13050,6 +13695,17 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RequestBuilder<'a, 'b, A> {
         self.fbb_.push_slot::<u64>(Request::VT_CANCEL_OPERATION, cancel_operation, 0);
     }
     #[inline]
+    pub fn add_parents(
+        &mut self,
+        parents: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Parents>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_PARENTS, parents);
+    }
+    #[inline]
+    pub fn add_children(&mut self, children: &Children) {
+        self.fbb_.push_slot_always::<&Children>(Request::VT_CHILDREN, children);
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RequestBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         RequestBuilder { fbb_: _fbb, start_: start }
@@ -13108,6 +13764,8 @@ impl ::core::fmt::Debug for Request<'_> {
         ds.field("operation", &self.operation());
         ds.field("operation_jobs", &self.operation_jobs());
         ds.field("cancel_operation", &self.cancel_operation());
+        ds.field("parents", &self.parents());
+        ds.field("children", &self.children());
         ds.finish()
     }
 }
@@ -14018,6 +14676,9 @@ impl<'a> Reply<'a> {
     pub const VT_OPERATED: ::flatbuffers::VOffsetT = 72;
     pub const VT_OPERATIONS: ::flatbuffers::VOffsetT = 74;
     pub const VT_OPERATIONS_PROGRESS: ::flatbuffers::VOffsetT = 76;
+    pub const VT_LOOKUP_KIN: ::flatbuffers::VOffsetT = 78;
+    pub const VT_MOVED: ::flatbuffers::VOffsetT = 80;
+    pub const VT_CHILDREN: ::flatbuffers::VOffsetT = 82;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -14035,6 +14696,15 @@ impl<'a> Reply<'a> {
     ) -> ::flatbuffers::WIPOffset<Reply<'bldr>> {
         let mut builder = ReplyBuilder::new(_fbb);
         builder.add_number(args.number);
+        if let Some(x) = args.children {
+            builder.add_children(x);
+        }
+        if let Some(x) = args.moved {
+            builder.add_moved(x);
+        }
+        if let Some(x) = args.lookup_kin {
+            builder.add_lookup_kin(x);
+        }
         if let Some(x) = args.operations_progress {
             builder.add_operations_progress(x);
         }
@@ -14533,6 +15203,42 @@ impl<'a> Reply<'a> {
             self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, OperationProgress>>>(Reply::VT_OPERATIONS_PROGRESS, None)
         }
     }
+    #[inline]
+    pub fn lookup_kin(&self) -> Option<::flatbuffers::Vector<'a, LookupKin>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LookupKin>>>(
+                Reply::VT_LOOKUP_KIN,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn moved(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(
+                Reply::VT_MOVED,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn children(&self) -> Option<::flatbuffers::Vector<'a, Child>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Child>>>(
+                Reply::VT_CHILDREN,
+                None,
+            )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Reply<'_> {
@@ -14579,6 +15285,9 @@ impl ::flatbuffers::Verifiable for Reply<'_> {
      .visit_field::<Operated>("operated", Self::VT_OPERATED, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Operation>>>("operations", Self::VT_OPERATIONS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, OperationProgress>>>("operations_progress", Self::VT_OPERATIONS_PROGRESS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LookupKin>>>("lookup_kin", Self::VT_LOOKUP_KIN, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("moved", Self::VT_MOVED, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Child>>>("children", Self::VT_CHILDREN, false)?
      .finish();
         Ok(())
     }
@@ -14623,6 +15332,9 @@ pub struct ReplyArgs<'a> {
     pub operations: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Operation>>>,
     pub operations_progress:
         Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, OperationProgress>>>,
+    pub lookup_kin: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LookupKin>>>,
+    pub moved: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+    pub children: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Child>>>,
 }
 impl<'a> Default for ReplyArgs<'a> {
     #[inline]
@@ -14665,6 +15377,9 @@ impl<'a> Default for ReplyArgs<'a> {
             operated: None,
             operations: None,
             operations_progress: None,
+            lookup_kin: None,
+            moved: None,
+            children: None,
         }
     }
 }
@@ -14925,6 +15640,24 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReplyBuilder<'a, 'b, A> {
         );
     }
     #[inline]
+    pub fn add_lookup_kin(
+        &mut self,
+        lookup_kin: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LookupKin>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_LOOKUP_KIN, lookup_kin);
+    }
+    #[inline]
+    pub fn add_moved(&mut self, moved: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, u64>>) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_MOVED, moved);
+    }
+    #[inline]
+    pub fn add_children(
+        &mut self,
+        children: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Child>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_CHILDREN, children);
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReplyBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         ReplyBuilder { fbb_: _fbb, start_: start }
@@ -14976,6 +15709,9 @@ impl ::core::fmt::Debug for Reply<'_> {
         ds.field("operated", &self.operated());
         ds.field("operations", &self.operations());
         ds.field("operations_progress", &self.operations_progress());
+        ds.field("lookup_kin", &self.lookup_kin());
+        ds.field("moved", &self.moved());
+        ds.field("children", &self.children());
         ds.finish()
     }
 }

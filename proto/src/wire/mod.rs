@@ -29,6 +29,7 @@ pub mod frame;
 mod generated;
 mod handshake;
 mod history;
+mod kin;
 mod lookup;
 mod operations;
 mod plans;
@@ -46,6 +47,7 @@ pub use handshake::{
     ANY_SHARD, Durability, Endpoint, Hello, Limits, PROTOCOL_VERSION, Refused, Welcome,
 };
 pub use history::JobEvent;
+pub use kin::Kin;
 pub use lookup::{JobBytes, JobDetails, Lookup};
 pub use plans::{KindDetails, PlanDetails};
 pub use schedules::{ScheduleChanged, ScheduleDetails};

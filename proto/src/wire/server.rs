@@ -8,7 +8,9 @@ use super::{
     DecodeError, JobEvent, Lookup, Refused, ScheduleChanged, ScheduleDetails, Welcome,
     decode_reply, table,
 };
-use crate::reply::{Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats};
+use crate::reply::{
+    Appended, BatchView, Child, Failed, Operated, OperationView, QueueStats, ShardStats,
+};
 use crate::request::JobRef;
 use crate::{BatchId, Code, JobId, JobSeq, LeaseToken, Micros};
 
@@ -106,6 +108,8 @@ pub struct ReplyFrame<'a> {
     pub operated: Option<Operated>,
     /// Operations, when asked for.
     pub operations: Vec<OperationView>,
+    /// Children of the job asked for, in the order in which they came to the shard.
+    pub children: Vec<Child>,
 }
 
 /// Consecutive jobs created, or one that existed already.

@@ -4,13 +4,13 @@ use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::plan::{Effect, Need, PlanStatus};
 use jobbie_proto::reply::{
-    Appended, BatchView, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated, OperationStatus,
-    OperationView, QueueStats, Reply, ShardStats,
+    Appended, BatchView, Child, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated,
+    OperationStatus, OperationView, QueueStats, Reply, ShardStats,
 };
 use jobbie_proto::wire::{
-    Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobEvent, KindDetails, LeaseBytes,
-    LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead, ScheduleDetails, ServerFrame,
-    StatsAnswer,
+    Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobEvent, Kin, KindDetails,
+    LeaseBytes, LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead, ScheduleDetails,
+    ServerFrame, StatsAnswer,
 };
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, ShardId};
 use proptest::collection::vec;
@@ -38,6 +38,7 @@ pub(crate) struct Parts {
     schedules: Vec<ScheduleDetails<'static>>,
     times: Vec<Micros>,
     operations: Vec<OperationView>,
+    children: Vec<Child>,
 }
 
 fn lease() -> impl Strategy<Value = Lease> {
@@ -96,9 +97,20 @@ fn lookup() -> impl Strategy<Value = Lookup<'static>> {
             bytes,
         });
     let plan = option::weighted(0.3, plan());
-    (job_id(), option::of((details, plan))).prop_map(|(job, found)| {
+    let kin = prop_oneof![2 => Just(Kin::default()), 1 => kin()];
+    (job_id(), option::of((details, plan)), kin).prop_map(|(job, found, kin)| {
         let (details, plan) = found.unzip();
-        Lookup { job, details, plan: plan.flatten() }
+        Lookup { job, details, plan: plan.flatten(), kin }
+    })
+}
+
+fn kin() -> impl Strategy<Value = Kin<'static>> {
+    let id = || option::of(job_id()).prop_map(|id| id.filter(|id| *id != JobId::default()));
+    (id(), id(), text(), id()).prop_map(|(parent, moved_from, moves_to, moved_to)| Kin {
+        parent,
+        moved_from,
+        moves_to,
+        moved_to,
     })
 }
 
@@ -238,19 +250,25 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let times = vec(any::<u64>().prop_map(Micros), 0..4);
     let rest =
         (vec(lookup(), 0..4), rest, batches, (vec(details(), 0..4), times, vec(operation(), 0..4)));
-    (reply, lease_bytes, (text(), text()), rest).prop_map(|(reply, bytes, texts, rest)| Parts {
-        reply,
-        bytes,
-        texts,
-        lookups: rest.0,
-        queues: rest.1.0,
-        shard: rest.1.1,
-        events: rest.1.2,
-        batches: rest.2,
-        schedules: rest.3.0,
-        times: rest.3.1,
-        operations: rest.3.2,
-    })
+    let child = (job_id(), 0..JOB_STATES as u8)
+        .prop_map(|(job, state)| Child { job, state: JobState::from_u8(state).unwrap() });
+    let rest = (rest, vec(child, 0..4));
+    (reply, lease_bytes, (text(), text()), rest).prop_map(
+        |(reply, bytes, texts, (rest, children))| Parts {
+            children,
+            reply,
+            bytes,
+            texts,
+            lookups: rest.0,
+            queues: rest.1.0,
+            shard: rest.1.1,
+            events: rest.1.2,
+            batches: rest.2,
+            schedules: rest.3.0,
+            times: rest.3.1,
+            operations: rest.3.2,
+        },
+    )
 }
 
 fn leased(lease: &Lease, bytes: &Bytes) -> LeasedJob<'static> {
@@ -283,6 +301,7 @@ impl Parts {
             schedules: &self.schedules,
             times: &self.times,
             operations: &self.operations,
+            children: &self.children,
         };
         let source = |nth: usize, _: &Lease| lease_bytes(&self.bytes[nth]);
         encoder.reply(out, &head, &self.reply, source, self.lookups.clone(), stats).unwrap();
@@ -313,6 +332,7 @@ impl Parts {
             schedule_controls: reply.schedule_controls.iter().map(|d| changed(SHARD, d)).collect(),
             operated: reply.operated,
             operations: self.operations.clone(),
+            children: self.children.clone(),
             leases: reply.leases.iter().zip(&self.bytes).map(|(l, b)| leased(l, b)).collect(),
             lookups: self.lookups.clone(),
             queue_stats: self.queues.clone(),

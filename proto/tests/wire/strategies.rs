@@ -5,9 +5,9 @@ use jobbie_proto::event::{
 };
 use jobbie_proto::plan::Need;
 use jobbie_proto::request::{
-    Ack, Append, BatchSeal, Chain, Depends, Enqueue, EnqueueHold, EnqueuePlan, Expected, Fail,
-    Fetch, Heartbeat, History, Hold, JobAction, JobControl, JobRef, Members, Operate, QueueAction,
-    QueueControl, Stats, Ties, When,
+    Ack, Append, BatchSeal, Chain, Children, Depends, Enqueue, EnqueueHold, EnqueuePlan, Expected,
+    Fail, Fetch, Heartbeat, History, Hold, JobAction, JobControl, JobRef, Members, Operate,
+    Parents, QueueAction, QueueControl, Stats, Ties, When,
 };
 use jobbie_proto::wire::{
     ClientFrame, Durability, Endpoint, Hello, Limits, LostLease, Refused, ServerFrame, Subscribe,
@@ -196,14 +196,17 @@ fn ties() -> impl Strategy<Value = Ties<'static>> {
     );
     let wait =
         (any::<u32>(), vec(job_id(), 0..4)).prop_map(|(enqueue, on)| Depends { enqueue, on });
+    let parents = (job_id(), any::<u32>(), any::<u32>())
+        .prop_map(|(parent, first, count)| Parents { parent, first, count });
     let some = (
-        (vec(option::of(step()), 0..3), vec(seal, 0..3), vec(run, 0..3)),
+        (vec(option::of(step()), 0..3), vec(seal, 0..3), vec(run, 0..3), vec(parents, 0..3)),
         (vec(chain, 0..3), vec(wait, 0..3), vec(any::<u32>(), 0..3), vec(batch_id(), 0..3)),
     );
     let some = some.prop_map(|(batches, rest)| Ties {
         batch_opens: batches.0,
         batch_seals: batches.1,
         members: batches.2,
+        parents: batches.3,
         chains: rest.0,
         depends: rest.1,
         exits: rest.2,
@@ -234,6 +237,14 @@ fn history() -> impl Strategy<Value = History> {
     (job_id(), any::<u64>(), any::<u32>()).prop_map(|(job, from, count)| History {
         job,
         from: EventSeq(from),
+        count,
+    })
+}
+
+fn children() -> impl Strategy<Value = Children> {
+    (job_id(), any::<u64>(), any::<u32>()).prop_map(|(parent, after, count)| Children {
+        parent,
+        after: JobSeq(after),
         count,
     })
 }
@@ -303,47 +314,46 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let rest = (rest, vec(append(), 0..4), option::of(history()), ties());
     let schedules = (vec(schedule_control(), 0..4), query());
     let rest = (rest, schedules, option::weighted(0.3, operate()));
-    (ids, jobs, results, refs, rest).prop_map(
-        |(ids, jobs, results, refs, ((rest, appends, history, ties), schedules, operation))| {
-            Request {
-                session: SessionId(ids.0),
-                number: ids.1,
-                confirmed_below: ids.2,
-                extend_session_ms: ids.3,
-                enqueues: jobs.0.iter().map(|(enqueue, ..)| *enqueue).collect(),
-                holds: (0..)
-                    .zip(&jobs.0)
-                    .filter_map(|(enqueue, (_, hold, _))| {
-                        Some(EnqueueHold { enqueue, hold: (*hold)? })
-                    })
-                    .collect(),
-                plans: (0..)
-                    .zip(&jobs.0)
-                    .filter_map(|(enqueue, (.., plan))| {
-                        let (deadline_ms, kinds) = plan.clone()?;
-                        Some(EnqueuePlan { enqueue, deadline_ms, kinds })
-                    })
-                    .collect(),
-                appends,
-                history,
-                acks: jobs.1,
-                fails: results.0,
-                heartbeats: results.1,
-                releases: refs.0,
-                cancels: refs.1,
-                deletes: refs.2,
-                job_controls: refs.3,
-                queue_controls: rest.0,
-                fetch: rest.1,
-                lookups: rest.2,
-                stats: rest.3,
-                ties,
-                operation,
-                schedule_controls: schedules.0,
-                schedules: schedules.1,
-            }
-        },
-    )
+    let rest = (rest, option::weighted(0.2, children()));
+    (ids, jobs, results, refs, rest).prop_map(|(ids, jobs, results, refs, (rest, children))| {
+        let ((rest, appends, history, ties), schedules, operation) = rest;
+        Request {
+            children,
+            session: SessionId(ids.0),
+            number: ids.1,
+            confirmed_below: ids.2,
+            extend_session_ms: ids.3,
+            enqueues: jobs.0.iter().map(|(enqueue, ..)| *enqueue).collect(),
+            holds: (0..)
+                .zip(&jobs.0)
+                .filter_map(|(enqueue, (_, hold, _))| Some(EnqueueHold { enqueue, hold: (*hold)? }))
+                .collect(),
+            plans: (0..)
+                .zip(&jobs.0)
+                .filter_map(|(enqueue, (.., plan))| {
+                    let (deadline_ms, kinds) = plan.clone()?;
+                    Some(EnqueuePlan { enqueue, deadline_ms, kinds })
+                })
+                .collect(),
+            appends,
+            history,
+            acks: jobs.1,
+            fails: results.0,
+            heartbeats: results.1,
+            releases: refs.0,
+            cancels: refs.1,
+            deletes: refs.2,
+            job_controls: refs.3,
+            queue_controls: rest.0,
+            fetch: rest.1,
+            lookups: rest.2,
+            stats: rest.3,
+            ties,
+            operation,
+            schedule_controls: schedules.0,
+            schedules: schedules.1,
+        }
+    })
 }
 
 pub(crate) fn client_frame() -> impl Strategy<Value = ClientFrame<'static>> {
