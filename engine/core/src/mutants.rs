@@ -61,6 +61,16 @@ pub enum Mutant {
     ClearTakesLaterJobs,
     /// How far an operation is, is not in snapshots.
     BulkForgetsCursor,
+    /// A job that comes from another shard is made twice.
+    ArrivesTwice,
+    /// What is left of a moved job is forgotten as soon as it has arrived.
+    StubForgottenEarly,
+    /// An active job that is to go to another shard stays when its worker gives it back, and is handed out again.
+    NotedMoveForgotten,
+    /// A moved job counts in its batch on the shard that it left, too.
+    MemberCountedByBoth,
+    /// A moved job has all its attempts before it again.
+    MoveForgetsAttempts,
 }
 
 impl Mutant {
@@ -97,6 +107,14 @@ impl Mutant {
         Mutant::DeathSettles,
         Mutant::LetterTakenTwice,
         Mutant::FailureHandledTwice,
+    ];
+    /// Those of moves between shards.
+    pub const MOVES: [Mutant; 5] = [
+        Mutant::ArrivesTwice,
+        Mutant::StubForgottenEarly,
+        Mutant::NotedMoveForgotten,
+        Mutant::MemberCountedByBoth,
+        Mutant::MoveForgetsAttempts,
     ];
 }
 

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 use super::BlobSink;
 use super::draft::{Arrival, Draft, JobHasher};
 use super::plans::planned;
-use super::ties::{TieCursor, join};
+use super::ties::{TieCursor, adopt, join};
 
 type OwnKeys = HashMap<u128, (u64, JobSeq), BuildHasherDefault<JobHasher>>;
 
@@ -46,6 +46,7 @@ impl<'a> Draft<'a> {
             let job = JobSeq(next_job);
             let hold = holds.next_if(|hold| hold.enqueue as usize == at);
             let (batch, chain, depends) = (ties.batch(at), ties.chain(at), ties.depends(at));
+            let parent = ties.parent(at);
             let plan = plans.next_if(|plan| plan.enqueue as usize == at);
             let (mut key, mut unique) = (None, None);
             if !(enqueue.key.is_empty() && enqueue.unique.is_empty()) {
@@ -88,6 +89,9 @@ impl<'a> Draft<'a> {
             own.after.extend(chain.map(|chain| self.chained(job, chain, blob)));
             if let Some(batch) = batch {
                 join(&mut own.after, batch, job);
+            }
+            if let Some(parent) = parent {
+                adopt(&mut own.after, parent, job);
             }
             own.after.extend(depends.map(|on| self.awaits(job, due, on)));
             if let Some(hold) = hold {

@@ -12,7 +12,7 @@ use super::BlobSink;
 use super::schedules::push_runs;
 use crate::class::ClassId;
 use crate::fifo::Item;
-use crate::state::{CLASS_TIMER, Standing, State, purge_at};
+use crate::state::{CLASS_TIMER, Standing, State, item_of, purge_at};
 use crate::tracked::Tracked;
 
 /// Where something due was found. At one time, what may stand for others comes before them.
@@ -160,7 +160,9 @@ fn quarantine(state: &State, job: JobSeq, blob: &mut impl BlobSink) -> Quarantin
 
 /// Jobs that ended long ago, in the order in which they did; those of one time by number.
 fn push_purges(state: &State, now: u64, limit: usize, steps: &mut Vec<(Step, u64)>) {
-    let old = state.ended.iter().take_while(|ended| purge_at(*ended) <= now);
+    let is_old = |ended: &Item| purge_at(*ended) <= now;
+    let before = state.ended_before.iter().copied().map(item_of).take_while(is_old);
+    let old = before.chain(state.ended.iter().take_while(is_old));
     let old = old.filter_map(|ended| Some((purge_at(ended), state.is_ended(ended)?)));
     let mut old: Vec<_> = old.take(limit.saturating_sub(steps.len())).collect();
     old.sort_unstable();

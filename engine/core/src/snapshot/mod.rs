@@ -7,6 +7,7 @@
 //! A chunk is an rkyv archive (little-endian, 32-bit relative pointers, unaligned, root last) of a
 //! [`Part`], then the version of the snapshot as u16, little-endian. Parts come in the order of the enum.
 
+mod kin;
 mod plans;
 mod read;
 mod read_lanes;
@@ -21,6 +22,7 @@ use jobbie_proto::reply::{JobState, OperationStatus};
 use jobbie_proto::{BatchId, EventSeq, JobSeq, Reply, ShardId};
 use rkyv::{Archive, Deserialize, Serialize};
 
+use kin::KinRow;
 use plans::PlanRow;
 use schedules::{DefinitionRow, ScheduleRow};
 pub use write::Snapshot;
@@ -248,6 +250,7 @@ struct JobsPart {
     blocked: Vec<BlockedRow>,
     plans: Vec<PlanRow>,
     definitions: Vec<DefinitionRow>,
+    kin: Vec<KinRow>,
 }
 
 /// Waiting jobs, in order.

@@ -72,6 +72,8 @@ pub struct State {
     pub(crate) schedules: Schedules,
     /// Dead and cancelled jobs in the order in which they ended. The first, if any, is still there.
     pub(crate) ended: Fifo,
+    /// Those that ended elsewhere before they came, with their times; the first, if any, is still there.
+    pub(crate) ended_before: GenericOrdSet<(u64, u64), RcK>,
     pub(crate) ties: Ties,
     pub(crate) operations: Operations,
 }
@@ -112,6 +114,11 @@ pub(crate) enum Standing<'a> {
     Sleeping(u64),
     /// Anything else.
     Tracked(&'a Tracked),
+}
+
+/// A job that ended at a time.
+pub(crate) fn item_of((position, job): (u64, u64)) -> Item {
+    Item::Single { job, position }
 }
 
 /// When a job that has ended is forgotten.
@@ -163,6 +170,7 @@ impl State {
             stirred: Vec::new(),
             schedules: Schedules::new(),
             ended: Fifo::default(),
+            ended_before: GenericOrdSet::new(),
             ties: Ties::default(),
             operations: Operations::default(),
         }
@@ -217,7 +225,8 @@ impl State {
 
     /// When the first ended job has been kept long enough.
     pub(crate) fn first_purge(&self) -> Option<u64> {
-        self.ended.front().map(purge_at)
+        let before = self.ended_before.get_min().map(|ended| purge_at(item_of(*ended)));
+        self.ended.front().map(purge_at).into_iter().chain(before).min()
     }
 
     /// Whether an ended job still is what it was when it was noted.
@@ -341,8 +350,15 @@ impl State {
         (after_ms > 0).then(|| Micros(origin.created_ms * 1000).plus_ms(after_ms).0)
     }
 
+    /// The same of a job, which may have come from another shard with less time left.
+    #[inline]
+    pub(crate) fn expiry_of(&self, job: u64, origin: Origin) -> Option<u64> {
+        let own = self.expire_at(origin)?;
+        Some(self.ties.kin.expires(job).unwrap_or(own))
+    }
+
     pub(crate) fn is_expired(&self, job: u64, now: u64) -> bool {
-        self.expire_at(self.jobs.origin(job)).is_some_and(|at| at <= now)
+        self.expiry_of(job, self.jobs.origin(job)).is_some_and(|at| at <= now)
     }
 
     /// The first job of an item, from its `from`th on, that really waits in it.
