@@ -81,10 +81,6 @@ impl State {
         self.schedules.forget(job);
         self.ties.kin.change_away(job, |away| away.passage = Passage::Over);
         self.ties.kin.change(job, |kin| kin.parent = None);
-        if crate::mutant!(StubForgottenEarly) {
-            let detached = self.detach(job);
-            self.forget(detached);
-        }
     }
 
     /// A job that was moved from here is known to be on its shard. So that has taken the message it came with, and all
@@ -106,6 +102,10 @@ impl State {
         let from = self.ties.kin.get(job.0).and_then(|kin| kin.from);
         if let Some((from, _)) = from {
             self.ties.kin.located.insert(from, now);
+        }
+        if crate::mutant!(StubForgottenEarly) {
+            let detached = self.detach(job.0);
+            self.forget(detached);
         }
     }
 

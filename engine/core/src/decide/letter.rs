@@ -28,7 +28,7 @@ pub fn decide_letter(
     }
     let again = if crate::mutant!(LetterTakenTwice) { 0 } else { (taken + 1 - first) as usize };
     let messages = messages.get(again..)?;
-    let messages = &messages[..room(state, messages)];
+    let messages = &messages[..room(state, messages, QUEUES_MAX)];
     let last = first + again as u64 + (messages.len() as u64).checked_sub(1)?;
     let mut taking = Taking { state, from, next_job: state.next_job, events: Vec::new() };
     if last > taken {
@@ -40,7 +40,7 @@ pub fn decide_letter(
 
 /// How many messages there is room for, in order. A job that comes to a new queue waits on its old shard while this one has as
 /// many queues as it can have, and what was sent after it waits with it.
-fn room(state: &State, messages: &[Message]) -> usize {
+fn room(state: &State, messages: &[Message], queues_max: usize) -> usize {
     let mut new = BTreeSet::new();
     let mut fits = |message: &&Message| {
         let Message::Move(moved) = message else { return true };
@@ -48,7 +48,7 @@ fn room(state: &State, messages: &[Message]) -> usize {
         if state.queues.find(queue).is_none() {
             new.insert(queue.to_owned());
         }
-        state.queues.len() + new.len() <= QUEUES_MAX
+        state.queues.len() + new.len() <= queues_max
     };
     messages.iter().take_while(|message| fits(message)).count()
 }
@@ -223,5 +223,59 @@ impl State {
     /// Whether a batch of this shard can still count members.
     pub(crate) fn has_batch(&self, batch: BatchId) -> bool {
         self.find_batch(batch).is_some_and(|found| found.ended == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jobbie_proto::event::{BackoffKind, Class};
+
+    use super::*;
+
+    fn moved(queue: &str) -> Message {
+        let class = Class {
+            queue: queue.into(),
+            priority: 0,
+            max_retries: 0,
+            backoff: BackoffKind::None,
+            backoff_base_ms: 0,
+            backoff_cap_ms: 0,
+            expire_after_ms: 0,
+        };
+        let step =
+            StepBytes { class, limit_key: String::new(), payload: Vec::new(), tags: Vec::new() };
+        Message::Move(Box::new(MovedJob {
+            from: JobId::new(1, ShardId(1), JobSeq(1)),
+            step,
+            batch: None,
+            chain: None,
+            parent: None,
+            awaits: Vec::new(),
+            standing: Standing::Pending,
+            attempt: 0,
+            lease_expiries: 0,
+            expire_at: Micros(0),
+            checkpoint: Vec::new(),
+            progress: Vec::new(),
+            error: Vec::new(),
+            backtrace: Vec::new(),
+            hold_reason: Vec::new(),
+            hold_by: Vec::new(),
+        }))
+    }
+
+    #[test]
+    fn a_job_for_a_full_shard_waits_with_what_comes_after_it_and_nothing_is_lost() {
+        let mut state = State::new(ShardId(0), 2);
+        let tally = Message::Tally { batch: BatchId::default(), succeeded: 1, failed: 0 };
+        let messages = [tally.clone(), moved("a"), moved("a"), moved("b"), tally];
+        for (queues_max, fits) in [(0, 1), (1, 3), (2, 5)] {
+            assert_eq!(room(&state, &messages, queues_max), fits, "{queues_max} queues");
+        }
+        let group = decide_letter(&state, ShardId(1), 1, &messages[1..3], &mut Vec::new());
+        state.absorb(Micros(1), &group.expect("two jobs"));
+        // What is there takes jobs, and what did not fit comes again with its number.
+        assert_eq!(room(&state, &messages, 1), 3);
+        assert_eq!(state.letters_taken(ShardId(1)), 2);
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct KinRow {
 }
 
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
-struct AwayRow {
+pub(super) struct AwayRow {
     queue: String,
     was: JobState,
     then: HoldEnd,
@@ -63,7 +63,6 @@ impl AwayRow {
                 "a job waited for others and for something else",
             )?;
         }
-        require(self.now.is_none_or(|now| now.shard() != state.shard), "a job is here and away")?;
         let passage = match (self.sent, self.over) {
             (0, false) => Passage::Due,
             (0, true) => Passage::Over,
