@@ -81,6 +81,8 @@ pub struct MovedJob {
     pub batch: Option<BatchId>,
     /// What is left of its chain.
     pub chain: Option<ChainPart>,
+    /// Whether its chain has handled that it died once.
+    pub failure_handled: bool,
     /// The job it was enqueued for.
     pub parent: Option<JobId>,
     /// The jobs that it waits for.

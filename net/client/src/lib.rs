@@ -27,6 +27,7 @@ mod drive;
 mod error;
 mod in_flight;
 mod job;
+mod kin;
 mod link;
 mod operation;
 mod plans;
@@ -40,6 +41,7 @@ pub use client::{Beat, Client, FailedJob, FetchOptions};
 pub use config::Config;
 pub use error::{Error, Outcome};
 pub use job::{Enqueued, Job, JobInfo, NewJob};
+pub use kin::MovedJob;
 pub use operation::{Operation, Progress};
 pub use plans::{JobEvent, PlanInfo};
 pub use schedule::{NewSchedule, ScheduleInfo};
@@ -53,7 +55,8 @@ pub use jobbie_proto::event::{
 pub use jobbie_proto::id::OperationRef;
 pub use jobbie_proto::plan::{Effect, Need, PlanStatus};
 pub use jobbie_proto::reply::{
-    Appended, BatchView, JobState, KindView, OperationStatus, OperationView, QueueStats, ShardStats,
+    Appended, BatchView, Child, JobState, KindView, OperationStatus, OperationView, QueueStats,
+    ShardStats,
 };
 pub use jobbie_proto::request::{Append, Expected, Hold, JobRef, Plan};
 pub use jobbie_proto::{BatchId, Code, EventSeq, JobId, LeaseToken, Micros, OperationId, ShardId};

@@ -165,6 +165,8 @@ pub struct ArrivedJob {
     pub lease_expiries: u32,
     /// When it dies unless finished; 0 is never.
     pub expire_at: Micros,
+    /// Whether its chain has handled that it died once: it does so once for each job.
+    pub failure_handled: bool,
     /// Newest checkpoint.
     pub checkpoint: Blob,
     /// Newest progress.

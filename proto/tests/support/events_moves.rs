@@ -22,6 +22,7 @@ fn arrived(seq: u64, standing: Standing) -> Tie {
         attempt: 300,
         lease_expiries: 400,
         expire_at: AT.plus_ms(5),
+        failure_handled: seq % 2 == 1,
         checkpoint: part(BLOB, "checkpoint"),
         progress: part(BLOB, "progress"),
         error: part(BLOB, "error"),

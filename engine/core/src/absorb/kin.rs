@@ -8,6 +8,7 @@ use jobbie_proto::{EventSeq, JobId, JobSeq, ShardId};
 
 use super::Mark;
 use crate::state::{Standing as Stands, State};
+use crate::ties::Link;
 use crate::ties::kin::{Away, Passage};
 
 impl State {
@@ -146,6 +147,10 @@ impl State {
         self.digest.mix_all(&[job, from.to_u128() as u64, u64::from(attempt), expire_at.0]);
         self.ties.kin.change(job, |kin| kin.from = Some((from, expire_at.0)));
         self.ties.kin.located.insert(from, self.id_of(job));
+        if arrived.failure_handled {
+            let link = *self.ties.chains.get(job).expect("a job of no chain was handled by one");
+            self.ties.chains.insert(job, Link { on_failure: None, ..link });
+        }
         // It was enqueued elsewhere.
         let queue = self.queue_of(job);
         self.queues.get_mut(queue).enqueued_total -= 1;

@@ -70,14 +70,8 @@ impl State {
                 self.digest.mix(batches.len() as u64);
             }
             Tie::Awaited { job, by } => {
-                let on = job.seq().0;
-                by.iter().for_each(|by| {
-                    self.ties.dependents.insert((on, *by));
-                });
-                if !self.jobs.contains(on) {
-                    self.ties.settling.insert(on, *job);
-                }
-                self.digest.mix_all(&[on, by.len() as u64]);
+                by.iter().for_each(|by| self.awaited(*job, *by));
+                self.digest.mix_all(&[job.seq().0, by.len() as u64]);
             }
             Tie::Sent { to, first, parcels } => {
                 for (number, parcel) in (*first..).zip(parcels) {
@@ -146,10 +140,23 @@ impl State {
         let id = self.id_of(job.0);
         for on in on {
             if on.shard() == self.shard {
-                self.ties.dependents.insert((on.seq().0, id));
+                self.awaited(*on, id);
             } else {
                 self.ties.asks.insert((id, *on));
             }
+        }
+    }
+
+    /// A job waits for one of this shard. When that was decided it was there, or completed; meanwhile, in the same group, it may
+    /// have become known that it is completed or gone on the shard to which it moved.
+    fn awaited(&mut self, on: JobId, by: JobId) {
+        let seq = on.seq().0;
+        if self.ties.gone.contains(seq) {
+            return;
+        }
+        self.ties.dependents.insert((seq, by));
+        if self.is_completed(on) {
+            self.ties.settling.insert(seq, on);
         }
     }
 

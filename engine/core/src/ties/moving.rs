@@ -63,9 +63,13 @@ impl Moving {
                 _ => return None,
             },
         };
-        let chain = match &self.link {
-            None => None,
-            Some(link) => Some(chain(source.find(EventSeq(link.definition))?, link)?),
+        let (chain, failure_handled) = match &self.link {
+            None => (None, false),
+            Some(link) => {
+                let part = chain(source.find(EventSeq(link.definition))?, link)?;
+                let handled = part.on_failure.is_some() && link.on_failure.is_none();
+                (Some(part), handled)
+            }
         };
         Some(Message::Move(Box::new(MovedJob {
             from: self.from,
@@ -77,6 +81,7 @@ impl Moving {
             },
             batch: self.batch,
             chain,
+            failure_handled,
             parent: self.parent,
             awaits,
             standing: self.standing,
@@ -107,7 +112,7 @@ fn carried(found: Found<'_>) -> Option<(&[u8], &[u8])> {
     Some((job.payload.of(found.blob), job.tags.of(found.blob)))
 }
 
-/// What is left of a chain: a handler that has run runs no more.
+/// What is left of a chain.
 fn chain(found: Found<'_>, link: &Link) -> Option<ChainPart> {
     let Tie::Chained(chained) = tie(found)? else { return None };
     let of = |step| bytes(step, found.blob);
@@ -116,8 +121,8 @@ fn chain(found: Found<'_>, link: &Link) -> Option<ChainPart> {
         chain: chained.chain,
         step: chained.step,
         rest: rest.iter().map(of).collect(),
-        on_failure: chained.on_failure.as_ref().filter(|_| link.on_failure.is_some()).map(of),
-        on_exit: chained.on_exit.as_ref().filter(|_| link.on_exit.is_some()).map(of),
+        on_failure: chained.on_failure.as_ref().map(of),
+        on_exit: chained.on_exit.as_ref().map(of),
     })
 }
 

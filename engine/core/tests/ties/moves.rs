@@ -459,7 +459,8 @@ fn a_handler_that_has_run_does_not_run_again_after_a_move() {
     let mut net = Net::new(2);
     let (here, there) = (net.queue(0), net.queue(1));
     let on_failure = Some(enqueue("failures"));
-    let chains = vec![Chain { enqueue: 0, steps: Vec::new(), on_failure, on_exit: None }];
+    let steps = vec![enqueue(&here)];
+    let chains = vec![Chain { enqueue: 0, steps, on_failure, on_exit: None }];
     let ties = Ties { chains, ..Ties::default() };
     let enqueues = vec![enqueue(&here)];
     let old = net.enqueue(Request { enqueues, ties, ..Request::default() })[0];
@@ -475,6 +476,15 @@ fn a_handler_that_has_run_does_not_run_again_after_a_move() {
     net.fail(lease, b"no");
     net.settle();
     assert_eq!(net.fetch("failures", 9).len(), 0);
+    // It runs for another step that dies.
+    assert_eq!(control(&mut net, new, JobAction::Retry), Code::Ok);
+    let (lease, _) = net.fetch(&there, 1)[0].clone();
+    net.ack(lease, b"");
+    net.settle();
+    let (lease, _) = net.fetch(&here, 1)[0].clone();
+    net.fail(lease, b"no");
+    net.settle();
+    assert_eq!(net.fetch("failures", 9).len(), 1);
 }
 
 #[test]
@@ -696,4 +706,36 @@ fn an_ack_of_the_old_lease_comes_too_late() {
     assert_eq!(reply.acks, [Code::NotActive]);
     assert_eq!(net.fetch(&there, 9).len(), 1);
     assert!(net.now > Micros(0));
+}
+
+/// The end of a moved job and somebody who waits for it come in one letter.
+#[test]
+fn who_comes_to_wait_together_with_the_end_of_a_moved_job_learns_of_it() {
+    for completed in [true, false] {
+        let mut net = Net::new(2);
+        let (here, there) = (net.queue(0), net.queue(1));
+        let old = one(&mut net, enqueue(&here));
+        move_to(&mut net, old, &there);
+        net.settle();
+        net.enqueue(waits(&there, &[old]));
+        let comes = net.enqueue(waits(&there, &[old]))[0];
+        let (lease, _) = net.fetch(&there, 9)[0].clone();
+        // Nothing of it is known on the old shard before all of it is.
+        net.consequences = 0;
+        if completed {
+            net.ack(lease, b"");
+        } else {
+            let deletes = vec![lease.job];
+            net.run(ShardId(1), Request { deletes, ..Request::default() });
+        }
+        move_to(&mut net, comes, &here);
+        net.consequences_of(ShardId(1));
+        let (first, messages) = net.letter(1, 0, 99).expect("all of it");
+        assert!(messages.len() > 3, "{messages:?}");
+        net.take(1, 0, first, &messages);
+        net.settle();
+        net.restart_all();
+        let ready = usize::from(completed);
+        assert_eq!((net.fetch(&here, 9).len(), net.fetch(&there, 9).len()), (ready, ready));
+    }
 }
