@@ -145,7 +145,11 @@ impl State {
             kin: self.kin_of(job),
         };
         if self.job_state(job) == JobState::Moved {
-            // The log may no longer have the rest.
+            // Payload and tags are where it is.
+            if let Standing::Tracked(tracked) = self.standing(job) {
+                view.attempt = tracked.attempt;
+                view.lease_expiries = u32::from(tracked.lease_expiries);
+            }
             let nothing = EventSeq(0);
             (view.state, view.record, view.payload) = (JobState::Moved, nothing, nothing);
             return Ok(view);

@@ -11,7 +11,8 @@ pub(crate) fn names() -> Vec<String> {
         use jobbie_core::mutants::Mutant;
         // A simulation has seconds: nothing is purged before its seventh day, and what schedules plan are minutes.
         let slow = [Mutant::PurgedEarly, Mutant::ScheduleFiresTwice, Mutant::MissedRunsForgotten];
-        let core = Mutant::ALL.iter().filter(|mutant| !slow.contains(mutant));
+        let core = Mutant::ALL.iter().chain(&Mutant::MOVES);
+        let core = core.filter(|mutant| !slow.contains(mutant));
         names.extend(core.map(|mutant| format!("core:{mutant:?}")));
         let log = jobbie_log::mutants::Mutant::ALL;
         names.extend(log.iter().map(|mutant| format!("log:{mutant:?}")));
@@ -42,7 +43,9 @@ pub(crate) fn with<T>(name: &str, body: impl FnOnce() -> T) -> Result<T, String>
     {
         use jobbie_core::mutants as core;
         use jobbie_log::mutants as log;
-        if let Some(mutant) = core::Mutant::ALL.iter().find(|mutant| is("core", mutant)) {
+        if let Some(mutant) =
+            core::Mutant::ALL.iter().chain(&core::Mutant::MOVES).find(|m| is("core", m))
+        {
             core::plant(Some(*mutant));
             return Ok(body());
         }
