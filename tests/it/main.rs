@@ -7,6 +7,7 @@ mod controls;
 mod crash;
 mod damage;
 mod limits;
+mod moves;
 mod operations;
 mod pipeline;
 mod plans;

@@ -20,6 +20,8 @@ pub(crate) struct Story {
     left: BTreeSet<(ShardId, u64)>,
     chained: BTreeMap<(ShardId, u64), (JobId, i32, usize)>,
     calls: BTreeMap<BatchId, u32>,
+    /// Jobs of the group at hand that came from other shards: they were made there.
+    came: BTreeSet<u64>,
     /// Of each batch by its number: members enqueued, members counted, and whether it was sealed.
     batches: BTreeMap<(ShardId, u64), (u64, u64, bool)>,
 }
@@ -30,6 +32,7 @@ impl Story {
         for entry in entries.all().iter().filter(|entry| entry.kind == EntryKind::Batch) {
             let (groups, _) = codec::decode(entry.body.bytes()).expect("it decoded before");
             for group in &groups {
+                self.came = group.events.iter().filter_map(arrival).collect();
                 group.events.iter().for_each(|event| self.event(shard, event));
                 // Others than clients only hand members on.
                 if group.session.0 > 0 {
@@ -92,7 +95,7 @@ impl Story {
         self.chained.insert((shard, job.0), (*chain, *step, rest.len()));
         // A step that failed may be revived and fail again, but its handler runs once for it; handlers of several steps share a
         // number.
-        if *step >= 0 {
+        if *step >= 0 && !self.came.contains(&job.0) {
             *self.made.entry((*chain, *step)).or_default() += 1;
         }
     }
@@ -128,6 +131,11 @@ impl Story {
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.expected.len(), self.calls.len())
     }
+}
+
+fn arrival(event: &Event) -> Option<u64> {
+    let Event::Tied(tie) = event else { return None };
+    if let Tie::Arrived(arrived) = &**tie { Some(arrived.job.0) } else { None }
 }
 
 /// Whether a shard owes others nothing.
