@@ -102,6 +102,7 @@ impl State {
             let Some(away) = &kin.away else { continue };
             stubs.push(job);
             assert!(away.to != self.shard, "job {job} left for its own shard");
+            assert!(kin.parent.is_none(), "job {job} is a child here and away");
             match away.passage {
                 Passage::Due => {
                     due += 1;

@@ -208,8 +208,7 @@ impl State {
             let id = JobId::new(created_ms, self.shard, JobSeq(job));
             Child { job: id, state: self.job_state(job) }
         };
-        let here = all.map(child).filter(|child| child.state != JobState::Moved);
-        here.take(wanted.count as usize).collect()
+        all.take(wanted.count as usize).map(child).collect()
     }
 
     pub(crate) fn find_batch(&self, id: BatchId) -> Option<&Batch> {

@@ -10,7 +10,7 @@ use jobbie_proto::reply::{JOB_STATES, JobState, Operated, OperationStatus, Opera
 use jobbie_proto::request::{
     Ack, Enqueue, Expected, Operate, Plan, QueueAction, QueueControl, Stats, When,
 };
-use jobbie_proto::{Code, JobId, JobSeq, Micros, OperationId, Request, ShardId};
+use jobbie_proto::{Code, JobId, JobSeq, OperationId, Request, ShardId};
 use shard::{Shard, enqueue, fetch};
 
 fn start(task: Task) -> Option<Operate> {

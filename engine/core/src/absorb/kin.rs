@@ -54,10 +54,12 @@ impl State {
         let blocked = self.ties.blocked.remove(job).map(|blocked| (blocked.event, blocked.due));
         let to = self.shard_of_queue(&queue);
         self.digest.mix_all(&[job, u64::from(to.0), was as u64]);
-        let away = Away { queue, to, was, then, blocked, passage: Passage::Due, now: None };
+        let passage = Passage::Due;
         self.ties.kin.change(job, |kin| {
+            let parent = kin.parent.take();
             kin.leaving = None;
-            kin.away = Some(Rc::new(away));
+            kin.away =
+                Some(Rc::new(Away { queue, to, was, then, blocked, parent, passage, now: None }));
         });
         self.ties.kin.unsent.insert(job);
     }
@@ -80,8 +82,9 @@ impl State {
         }
         self.ties.chains.remove(job);
         self.schedules.forget(job);
-        self.ties.kin.change_away(job, |away| away.passage = Passage::Over);
-        self.ties.kin.change(job, |kin| kin.parent = None);
+        self.ties.kin.change_away(job, |away| {
+            (away.passage, away.parent, away.blocked) = (Passage::Over, None, None);
+        });
     }
 
     /// A job that was moved from here is known to be on its shard. So that has taken the message it came with, and all

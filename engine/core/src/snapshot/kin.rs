@@ -30,6 +30,7 @@ pub(super) struct AwayRow {
     was: JobState,
     then: HoldEnd,
     blocked: Option<(EventSeq, u64)>,
+    parent: Option<JobId>,
     /// Number of its message; 0 is none.
     sent: u64,
     /// Whether it has arrived.
@@ -44,6 +45,7 @@ impl AwayRow {
             was: away.was,
             then: away.then,
             blocked: away.blocked.map(|(event, due)| (EventSeq(event), due)),
+            parent: away.parent,
             sent: if let Passage::Sent(number) = away.passage { number } else { 0 },
             over: away.passage == Passage::Over,
             now: away.now,
@@ -75,6 +77,7 @@ impl AwayRow {
             was: self.was,
             then: self.then,
             blocked: self.blocked.map(|(event, due)| (event.0, due)),
+            parent: self.parent,
             passage,
             now: self.now,
         })
@@ -113,6 +116,7 @@ impl KinRow {
             kin.away = Some(Rc::new(away));
         }
         require(kin != Kin::default(), "kin of nobody")?;
+        require(kin.away.is_none() || kin.parent.is_none(), "a job is a child here and away")?;
         if matches!(gone, Some((_, Passage::Due))) {
             state.ties.kin.unsent.insert(job);
         }

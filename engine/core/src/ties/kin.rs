@@ -24,6 +24,8 @@ pub(crate) struct Away {
     pub(crate) then: HoldEnd,
     /// The event that says what it waits for, and when it may run at the earliest.
     pub(crate) blocked: Option<(u64, u64)>,
+    /// It is nobody's child here any more.
+    pub(crate) parent: Option<JobId>,
     pub(crate) passage: Passage,
     /// The id it has there, once that is known.
     pub(crate) now: Option<JobId>,

@@ -151,7 +151,7 @@ impl State {
             payload: EventSeq(self.payloads.get(job).copied().unwrap_or(0)),
             batch: self.ties.members.get(job).copied(),
             link: self.ties.chains.get(job).copied(),
-            parent: self.ties.kin.get(job).and_then(|kin| kin.parent),
+            parent: away.parent,
             blocked: EventSeq(away.blocked.map_or(0, |(event, _)| event)),
             standing,
             attempt: tracked.attempt,
