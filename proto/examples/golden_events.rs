@@ -1,9 +1,11 @@
 //! Writes a golden entry body of this version, once, before it ships:
-//! `golden_events every_kind|plans|ties|schedules|operations FILE`.
+//! `golden_events every_kind|plans|ties|moves|schedules|operations FILE`.
 
 #[expect(dead_code, reason = "those of older versions are written")]
 #[path = "../tests/support/events.rs"]
 mod events;
+#[path = "../tests/support/events_moves.rs"]
+mod events_moves;
 #[path = "../tests/support/events_plans.rs"]
 mod events_plans;
 #[path = "../tests/support/events_ties.rs"]
@@ -15,6 +17,7 @@ fn main() {
         "every_kind" => events::body_2(),
         "plans" => events_plans::body(),
         "ties" => events_ties::body(),
+        "moves" => events_moves::body(),
         "schedules" => events::body_of_schedules(),
         "operations" => events::body_operations(),
         other => panic!("no golden body {other}"),

@@ -59,6 +59,8 @@ codes! {
     IllegalState = 6, "ILLEGAL_STATE";
     /// The job has as many events as it can have. Nothing was done.
     PlanFull = 9, "PLAN_FULL";
+    /// The job went to a queue of another shard, or is on its way there. Nothing was done; a lookup says under which id it is there.
+    Moved = 11, "MOVED";
 
     /// A field is missing, out of range or of the wrong form.
     Invalid = 64, "INVALID";

@@ -1,7 +1,7 @@
 //! What shards say to each other: messages with consecutive numbers from one to another, taken once and in order.
 
-use crate::event::Class;
-use crate::{BatchId, JobId, ShardId};
+use crate::event::{Class, Fate, Standing};
+use crate::{BatchId, JobId, Micros, ShardId};
 
 /// From one shard to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,61 @@ pub enum Message {
         /// The job that waits.
         by: JobId,
     },
+    /// A job comes to a queue that is here.
+    Move(Box<MovedJob>),
+    /// Where a job is that was moved from here.
+    Located {
+        /// The id it had here.
+        job: JobId,
+        /// The id it has now.
+        now: JobId,
+    },
+    /// What became of a job that was moved from here.
+    Fate {
+        /// The id it had here.
+        job: JobId,
+        /// What became of it.
+        fate: Fate,
+    },
+}
+
+/// A job on its way to another shard: everything that it takes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedJob {
+    /// The id it had.
+    pub from: JobId,
+    /// Its new queue, options, limit key, newest payload and tags.
+    pub step: StepBytes,
+    /// The batch it still counts in.
+    pub batch: Option<BatchId>,
+    /// What is left of its chain.
+    pub chain: Option<ChainPart>,
+    /// Whether its chain has handled that it died once.
+    pub failure_handled: bool,
+    /// The job it was enqueued for.
+    pub parent: Option<JobId>,
+    /// The jobs that it waits for.
+    pub awaits: Vec<JobId>,
+    /// What it is in.
+    pub standing: Standing,
+    /// Attempts begun.
+    pub attempt: u32,
+    /// Leases of it that ran out since it was enqueued or retried.
+    pub lease_expiries: u32,
+    /// When it dies unless finished; 0 is never.
+    pub expire_at: Micros,
+    /// Newest checkpoint.
+    pub checkpoint: Vec<u8>,
+    /// Newest progress.
+    pub progress: Vec<u8>,
+    /// Newest error.
+    pub error: Vec<u8>,
+    /// Its backtrace.
+    pub backtrace: Vec<u8>,
+    /// Why it was held last.
+    pub hold_reason: Vec<u8>,
+    /// Who held it last.
+    pub hold_by: Vec<u8>,
 }
 
 /// A job made by another, and what it takes over.

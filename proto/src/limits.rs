@@ -106,6 +106,10 @@ pub const BATCH_JOBS_MAX: u64 = 1 << 40;
 pub const STEP_RESULT_BYTES_MAX: usize = PAYLOAD_BYTES_MAX;
 /// Bytes of a job's payload when the server puts it together, from a step's own and the result before it.
 pub const MADE_PAYLOAD_BYTES_MAX: usize = PAYLOAD_BYTES_MAX * 5 / 2;
+/// Children of a job that one answer tells.
+pub const CHILDREN_COUNT_MAX: u32 = 1000;
+/// Jobs that were moved on again and again: a client that follows one gives up after so many ids.
+pub const MOVE_HOPS_MAX: usize = 16;
 /// Priority tiers: 0 critical, 1 high, 2 normal.
 pub const PRIORITY_TIERS: u8 = 3;
 /// The tier of a job that names none.

@@ -148,6 +148,8 @@ pub enum JobState {
     Cancelled = 7,
     /// Waits for the events of its plan.
     Planned = 8,
+    /// Went to a queue of another shard, or is on its way there: this id only says where.
+    Moved = 9,
 }
 
 /// How many states there are.
@@ -155,7 +157,21 @@ pub const JOB_STATES: usize = JobState::ALL.len();
 
 impl JobState {
     /// Every state, by number.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
+        Self::Pending,
+        Self::Scheduled,
+        Self::Active,
+        Self::Retrying,
+        Self::Held,
+        Self::Completed,
+        Self::Dead,
+        Self::Cancelled,
+        Self::Planned,
+        Self::Moved,
+    ];
+
+    /// Those of jobs that are here: all but [`JobState::Moved`].
+    pub const HERE: [Self; 9] = [
         Self::Pending,
         Self::Scheduled,
         Self::Active,
@@ -192,6 +208,7 @@ impl JobState {
             Self::Dead => "dead",
             Self::Cancelled => "cancelled",
             Self::Planned => "planned",
+            Self::Moved => "moved",
         }
     }
 }
@@ -239,6 +256,30 @@ pub struct JobView {
     pub batch: Option<BatchId>,
     /// Its plan, if it has one.
     pub plan: Option<Box<PlanView>>,
+    /// What it has to do with other jobs and other shards.
+    pub kin: KinView,
+}
+
+/// What the state knows of where a job came from and where it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KinView {
+    /// The job it was enqueued for, if it names one.
+    pub parent: Option<JobId>,
+    /// The id it had on another shard before it was moved here.
+    pub moved_from: Option<JobId>,
+    /// The queue of another shard that it goes to, or went to; empty is none.
+    pub moves_to: String,
+    /// The id it has there, once it has arrived.
+    pub moved_to: Option<JobId>,
+}
+
+/// A job that names another as its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// The job.
+    pub job: JobId,
+    /// Its state.
+    pub state: JobState,
 }
 
 /// Everything the state knows of a plan.

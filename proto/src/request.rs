@@ -7,8 +7,8 @@ mod ties;
 
 use crate::event::{BackoffKind, HoldEnd, Missed, QueueSettings, Task};
 use crate::plan::Need;
-use crate::{EventSeq, JobId, LeaseToken, Micros, OperationId, SessionId};
-pub use ties::{BatchSeal, Chain, Depends, Members, Ties};
+use crate::{EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, SessionId};
+pub use ties::{BatchSeal, Chain, Depends, Members, Parents, Ties};
 
 /// A batch of operations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Request<'a> {
     pub errors: Option<History>,
     /// Which workers are wanted.
     pub workers: Option<Workers<'a>>,
+    /// Children of which job are wanted.
+    pub children: Option<Children>,
 }
 
 impl Request<'_> {
@@ -79,6 +81,7 @@ impl Request<'_> {
             || self.schedules != Schedules::None
             || self.errors.is_some()
             || self.workers.is_some()
+            || self.children.is_some()
     }
 
     /// Whether there is nothing in it but plain new jobs, what workers say of theirs, a fetch, and jobs to cancel or
@@ -114,6 +117,7 @@ impl Request<'_> {
             schedules,
             errors,
             workers,
+            children,
         } = self;
         let lists = holds.len() | plans.len() | job_controls.len() | appends.len();
         let lists = lists | queue_controls.len() | schedule_controls.len() | lookups.len();
@@ -125,6 +129,7 @@ impl Request<'_> {
             && matches!(schedules, Schedules::None)
             && errors.is_none()
             && workers.is_none()
+            && children.is_none()
     }
 
     /// How many operations there are, of all kinds.
@@ -136,7 +141,7 @@ impl Request<'_> {
     /// How many operations there are of each kind, by the name of their list.
     #[inline(always)]
     #[must_use]
-    pub fn operations(&self) -> [(&'static str, usize); 22] {
+    pub fn operations(&self) -> [(&'static str, usize); 23] {
         [
             ("enqueues", self.enqueues.len()),
             ("holds", self.holds.len()),
@@ -155,6 +160,7 @@ impl Request<'_> {
             ("batch_opens", self.ties.batch_opens.len()),
             ("batch_seals", self.ties.batch_seals.len()),
             ("members", self.ties.members.len()),
+            ("parents", self.ties.parents.len()),
             ("chains", self.ties.chains.len()),
             ("steps", self.ties.chains.iter().map(|chain| chain.all().count()).sum()),
             ("depends", self.ties.depends.len()),
@@ -351,6 +357,17 @@ pub struct History {
     pub job: JobId,
     /// Where to go on: what the oldest event told so far names as the one before it; 0 is the newest.
     pub from: EventSeq,
+    /// At most this many.
+    pub count: u32,
+}
+
+/// Jobs in the shard's memory that name a job as their parent, in the order in which they came there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Children {
+    /// The job, of any shard; it need not exist.
+    pub parent: JobId,
+    /// Where to go on: the last child told so far; 0 is the first.
+    pub after: JobSeq,
     /// At most this many.
     pub count: u32,
 }

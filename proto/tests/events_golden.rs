@@ -2,6 +2,8 @@
 
 #[path = "support/events.rs"]
 mod events;
+#[path = "support/events_moves.rs"]
+mod events_moves;
 #[path = "support/events_plans.rs"]
 mod events_plans;
 #[path = "support/events_ties.rs"]
@@ -21,6 +23,7 @@ const SCHEDULES: &[u8] = include_bytes!("../../tests/golden/v2/events/schedules.
 
 const GOLDEN_PLANS: &[u8] = include_bytes!("../../tests/golden/v2/events/plans.bin");
 const GOLDEN_TIES: &[u8] = include_bytes!("../../tests/golden/v2/events/ties.bin");
+const GOLDEN_MOVES: &[u8] = include_bytes!("../../tests/golden/v2/events/moves.bin");
 /// Kinds that version 2 got after that file was made.
 const GOLDEN_OPERATIONS: &[u8] = include_bytes!("../../tests/golden/v2/events/operations.bin");
 
@@ -83,6 +86,15 @@ fn r24_events_of_ties_are_still_written_the_same() {
 }
 
 #[test]
+fn r24_events_of_moves_are_read_and_still_written_the_same() {
+    let (groups, blob) = codec::decode(GOLDEN_MOVES).expect("version 2");
+    assert_eq!((groups, blob), (events_moves::groups(), events_moves::BLOB));
+    let same = events_moves::body() == GOLDEN_MOVES;
+    assert!(same, "the bytes have changed: that needs another version");
+    assert_eq!(version(GOLDEN_MOVES), 2);
+}
+
+#[test]
 fn r24_events_of_schedules_are_read_and_still_written_the_same() {
     let (groups, blob) = codec::decode(SCHEDULES).expect("version 2");
     assert_eq!((groups, blob), (events::schedules(), events::BLOB_2));
@@ -106,7 +118,7 @@ fn r24_an_entry_says_the_version_that_its_newest_event_needs() {
     assert_eq!(version(&events::body_of(b"", &Vec::new())), 1, "an empty entry");
     let new = events::groups_2().into_iter().chain(events_plans::groups());
     let new = new.chain(events::schedules()).chain(events::groups_operations());
-    let new = new.chain(events_workers::groups());
+    let new = new.chain(events_workers::groups()).chain(events_moves::groups());
     for event in new.chain(events_ties::groups()).flat_map(|group| group.events) {
         assert_eq!(event.version(), 2, "{event:?}");
         // Last of the first group, so that neither the first nor the last event decides alone.
@@ -142,8 +154,9 @@ fn the_samples_have_every_kind() {
 
 #[test]
 fn every_cut_is_refused_and_no_flipped_bit_does_harm() {
-    let others = [SCHEDULES, GOLDEN_OPERATIONS, GOLDEN_WORKERS];
-    for golden in [GOLDEN, GOLDEN_2, GOLDEN_PLANS, GOLDEN_TIES].into_iter().chain(others) {
+    let of_ties = [GOLDEN_TIES, GOLDEN_MOVES, GOLDEN_WORKERS];
+    let others = [GOLDEN, GOLDEN_2, GOLDEN_PLANS, SCHEDULES, GOLDEN_OPERATIONS];
+    for golden in of_ties.into_iter().chain(others) {
         for cut in 0..golden.len() {
             assert!(codec::decode(&golden[..cut]).is_err(), "cut at {cut}");
         }

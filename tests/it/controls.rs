@@ -137,6 +137,9 @@ fn what_cannot_be_done_to_a_job_is_told_with_its_reason() {
     let (_folder, server) = start(2);
     let at = server.addr();
     let job = make(&at, "mail", "pending");
+    let planned =
+        jobbie_tests::cli::json(&at, &["enqueue", "mail", "x", "--plan", "paid:1"]).remove(0);
+    let planned = planned["job"].as_str().expect("an id").to_owned();
     let gone = make(&at, "mail", "cancelled");
     done(&at, &["delete", &gone]);
     for (args, exit, words) in [
@@ -144,7 +147,11 @@ fn what_cannot_be_done_to_a_job_is_told_with_its_reason() {
         (&["approve", &job], 5, &["state does not allow it", "ILLEGAL_STATE"]),
         (&["requeue", &job], 5, &["ILLEGAL_STATE"]),
         // Queue `video` is on shard 1, `mail` on shard 0.
-        (&["move", &job, "video"], 5, &["queue of another shard", "UNSUPPORTED"]),
+        (
+            &["move", &planned, "video"],
+            5,
+            &["job with a plan to a queue of another shard", "UNSUPPORTED"],
+        ),
         (&["move", &job, ""], 2, &["a queue name has 1 to 255 bytes"]),
         (&["prioritize", &job, "--priority", "9"], 2, &["--priority", "0..3"]),
         (&["prioritize", &job], 2, &["--priority"]),

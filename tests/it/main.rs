@@ -8,6 +8,7 @@ mod controls;
 mod crash;
 mod damage;
 mod limits;
+mod moves;
 mod observe;
 mod operations;
 mod pipeline;

@@ -144,14 +144,6 @@ fn what_cannot_be_meant_is_refused_and_changes_nothing() {
         let (exit, said) = refused(&at, args);
         assert!(exit == Some(code) && said.contains(words), "{args:?}: {exit:?} {said}");
     }
-    // Where the queue is decides whether jobs can be moved there.
-    let homes: Vec<_> = ["a", "b", "c", "d", "e", "f"]
-        .into_iter()
-        .map(|to| jobbie(&at, &["bulk", "move", "--queue", "q", "--to", to, "--dry-run"]))
-        .collect();
-    let far = homes.iter().find(|out| !out.status.success()).expect("on the other shard");
-    assert!(String::from_utf8_lossy(&far.stderr).contains("UNSUPPORTED"), "{far:?}");
-    assert!(homes.iter().any(|out| out.status.success()), "on the same shard");
     let (exit, said) = refused(&at, &["operations", "cancel", "op_0_999"]);
     assert!(exit == Some(4) && said.contains("no such operation"), "{said}");
     with(&server, |client| async move {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jobbie_proto::event::Parcel;
 use jobbie_proto::limits::{ERROR_LINKS_MAX, PRIORITY_TIERS};
 use jobbie_proto::reply::{JOB_STATES, JobState};
 
@@ -10,7 +11,8 @@ use crate::fifo::Item;
 use crate::jobs::Special;
 use crate::lanes::Lanes;
 use crate::slab::NONE;
-use crate::state::{BLOCKED, CLASS_TIMER, State};
+use crate::state::{BLOCKED, CLASS_TIMER, State, item_of};
+use crate::ties::kin::{Kin, Passage};
 
 impl State {
     /// Asserts every invariant, in time proportional to everything in memory. For tests and the simulator.
@@ -81,6 +83,49 @@ impl State {
         self.workers.check(self.time);
         self.check_error_links();
         self.check_ties();
+        self.check_kin();
+    }
+
+    /// What left is on its way or where somebody says, and nobody else is.
+    fn check_kin(&self) {
+        let kindred = &self.ties.kin;
+        let (mut stubs, mut due, mut sent, mut children) = (Vec::new(), 0, Vec::new(), 0);
+        for job in kindred.jobs() {
+            let kin = kindred.get(job).expect("listed");
+            assert!(self.jobs.contains(job), "job {job} is gone and has kin");
+            assert!(*kin != Kin::default(), "job {job} has nothing");
+            let active = self.job_state(job) == JobState::Active;
+            assert!(kin.leaving.is_none() || active, "job {job} waits for no worker and stays");
+            if let Some(parent) = kin.parent {
+                children += 1;
+                assert!(kindred.children(parent, job - 1).next() == Some(job), "a child is lost");
+            }
+            let Some(away) = &kin.away else { continue };
+            stubs.push(job);
+            assert!(away.to != self.shard, "job {job} left for its own shard");
+            assert!(kin.parent.is_none(), "job {job} is a child here and away");
+            match away.passage {
+                Passage::Due => {
+                    due += 1;
+                    assert!(kindred.unsent.contains(&job), "job {job} stays in between");
+                }
+                Passage::Sent(number) => sent.push((away.to, number, job)),
+                Passage::Over => {}
+            }
+        }
+        assert_eq!(kindred.children_count(), children, "a child without a job");
+        assert_eq!(kindred.unsent.len(), due, "a job is due that has gone");
+        let moved = |job: &u64| self.job_state(*job) == JobState::Moved;
+        assert!(
+            self.jobs.iter().filter(moved).eq(stubs),
+            "a job is here and elsewhere, or nowhere"
+        );
+        let open = self.ties.post.all_open(None).filter_map(|(to, number, parcel)| match parcel {
+            Parcel::Move { job } => Some((to, number, job.0)),
+            _ => None,
+        });
+        sent.sort_unstable();
+        assert!(open.eq(sent), "jobs on their way and messages differ");
     }
 
     fn check_error_links(&self) {
@@ -125,8 +170,7 @@ impl State {
         assert!(ties.gone.runs(0).all(|(first, end)| (first..end).all(|job| !lives(&job))));
         for (cause, due) in &ties.steps {
             let sent = ties.post.open(due.to, 0).any(|(_, parcel)| {
-                parcel
-                    == jobbie_proto::event::Parcel::Step { cause: jobbie_proto::EventSeq(*cause) }
+                parcel == Parcel::Step { cause: jobbie_proto::EventSeq(*cause) }
             });
             assert!(
                 sent != ties.unsent_steps.contains(cause),
@@ -175,7 +219,12 @@ impl State {
     fn check_ended(&self) {
         let front_is_gone = self.ended.front().is_some_and(|front| self.is_ended(front).is_none());
         assert!(!front_is_gone, "a job that has not ended is the first to be purged");
-        let mut listed: Vec<_> = self.ended.iter().filter_map(|item| self.is_ended(item)).collect();
+        let before = self.ended_before.iter().copied().map(item_of);
+        let front_is_gone =
+            before.clone().next().is_some_and(|front| self.is_ended(front).is_none());
+        assert!(!front_is_gone, "a job that has not ended is the first of those that came ended");
+        let all = self.ended.iter().chain(before);
+        let mut listed: Vec<_> = all.filter_map(|item| self.is_ended(item)).collect();
         listed.sort_unstable();
         listed.dedup();
         let ended = |job: &u64| self.job_state(*job).has_ended();
@@ -188,7 +237,7 @@ impl State {
         assert_eq!(tracked.job, job, "a struct of another job");
         let own = self.jobs.origin(job).class == tracked.class;
         assert_eq!(tracked.moved, !own, "job {job} does not know whether it was moved");
-        let expires = self.expire_at(self.jobs.origin(job));
+        let expires = self.expiry_of(job, self.jobs.origin(job));
         let needed = match tracked.state {
             JobState::Active => {
                 assert!(tracked.mark > 0 && tracked.mark < self.next_event, "a token is ahead");
@@ -201,7 +250,7 @@ impl State {
             JobState::Pending => expires.is_some(),
             JobState::Held | JobState::Planned => expires.is_some() || tracked.mark > 0,
             JobState::Completed => panic!("job {job} is completed and in memory"),
-            JobState::Dead | JobState::Cancelled => false,
+            JobState::Dead | JobState::Cancelled | JobState::Moved => false,
         };
         assert_eq!(tracked.timer != NONE, needed, "job {job}, {:?}: wrong timer", tracked.state);
         if needed {

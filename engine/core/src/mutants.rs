@@ -65,6 +65,16 @@ pub enum Mutant {
     OlderErrorsForgotten,
     /// A worker that polls is noted each time.
     WorkerNotedAlways,
+    /// A job that comes from another shard is made twice.
+    ArrivesTwice,
+    /// What is left of a moved job is forgotten as soon as it has arrived.
+    StubForgottenEarly,
+    /// An active job that is to go to another shard stays when its worker gives it back, and is handed out again.
+    NotedMoveForgotten,
+    /// A moved job counts in its batch on the shard that it left, too.
+    MemberCountedByBoth,
+    /// A moved job has all its attempts before it again.
+    MoveForgetsAttempts,
 }
 
 impl Mutant {
@@ -103,6 +113,14 @@ impl Mutant {
         Mutant::DeathSettles,
         Mutant::LetterTakenTwice,
         Mutant::FailureHandledTwice,
+    ];
+    /// Those of moves between shards.
+    pub const MOVES: [Mutant; 5] = [
+        Mutant::ArrivesTwice,
+        Mutant::StubForgottenEarly,
+        Mutant::NotedMoveForgotten,
+        Mutant::MemberCountedByBoth,
+        Mutant::MoveForgetsAttempts,
     ];
 }
 

@@ -112,8 +112,9 @@ impl Queue {
 
     /// Whether it has no jobs, and is set up as if it had never been used.
     pub(crate) fn is_unused(&self) -> bool {
-        self.jobs == [0; JOB_STATES]
-            && self.enqueued_total == 0
+        // What has moved on is no longer here.
+        let here = JobState::HERE.iter().all(|state| self.jobs[*state as usize] == 0);
+        here && self.enqueued_total == 0
             && !self.paused
             && self.settings == QueueSettings::default()
             && self.weights.is_empty()

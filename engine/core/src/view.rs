@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::reply::{
-    BatchView, JobState, JobView, OperationView, QueueStats, ScheduleView, ShardStats, WorkerView,
+    BatchView, Child, JobState, JobView, KinView, OperationView, QueueStats, ScheduleView,
+    ShardStats, WorkerView,
 };
-use jobbie_proto::request::{History, Stats};
+use jobbie_proto::request::{Children, History, Stats};
 use jobbie_proto::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request};
 
 use crate::slab::NONE;
@@ -40,6 +41,8 @@ pub struct Answers {
     pub errors: Option<ErrorChain>,
     /// Workers, when asked.
     pub workers: Vec<WorkerView>,
+    /// Children of the job asked for.
+    pub children: Vec<Child>,
 }
 
 /// Errors of a job, from the newest on. Most events of errors name the one before them.
@@ -73,7 +76,20 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
     let batches = request.ties.batch_lookups.iter().map(|batch| state.batch(*batch)).collect();
     let errors = request.errors.and_then(|errors| state.errors(&errors));
     let workers = request.workers.iter().flat_map(|wanted| state.workers(wanted)).collect();
-    Answers { jobs, shard, queues, batches, history, schedules, times, operations, errors, workers }
+    let children = request.children.map_or_else(Vec::new, |wanted| state.children(&wanted));
+    Answers {
+        jobs,
+        shard,
+        queues,
+        batches,
+        history,
+        schedules,
+        times,
+        operations,
+        errors,
+        workers,
+        children,
+    }
 }
 
 impl State {
@@ -142,7 +158,7 @@ impl State {
             attempt: 0,
             token: LeaseToken(0),
             due: Micros(0),
-            expire_at: Micros(self.expire_at(origin).unwrap_or(0)),
+            expire_at: Micros(self.expiry_of(job, origin).unwrap_or(0)),
             ended: Micros(0),
             lease_expiries: 0,
             then: HoldEnd::Stay,
@@ -155,7 +171,18 @@ impl State {
             waits_for: 0,
             batch: self.ties.members.get(job).copied(),
             plan: None,
+            kin: self.kin_of(job),
         };
+        if self.job_state(job) == JobState::Moved {
+            // Payload and tags are where it is.
+            if let Standing::Tracked(tracked) = self.standing(job) {
+                view.attempt = tracked.attempt;
+                view.lease_expiries = u32::from(tracked.lease_expiries);
+            }
+            let nothing = EventSeq(0);
+            (view.state, view.record, view.payload) = (JobState::Moved, nothing, nothing);
+            return Ok(view);
+        }
         match self.standing(job) {
             Standing::Fresh => {}
             Standing::Sleeping(due) => (view.state, view.due) = (JobState::Scheduled, Micros(due)),
@@ -171,7 +198,7 @@ impl State {
                     JobState::Held => (view.due, view.then) = (Micros(tracked.mark), tracked.then),
                     JobState::Planned => view.due = Micros(tracked.mark),
                     JobState::Dead | JobState::Cancelled => view.ended = Micros(tracked.mark),
-                    JobState::Pending | JobState::Completed => {}
+                    JobState::Pending | JobState::Completed | JobState::Moved => {}
                 }
                 view.lease_expiries = u32::from(tracked.lease_expiries);
                 let Side { checkpoint, progress, error, hold, .. } = self.side(tracked);
@@ -188,6 +215,29 @@ impl State {
             }
         }
         Ok(view)
+    }
+
+    fn kin_of(&self, job: u64) -> KinView {
+        let Some(kin) = self.ties.kin.get(job) else { return KinView::default() };
+        let away = kin.away.as_deref();
+        let moves_to = away.map(|away| &away.queue).or(kin.leaving.as_ref());
+        KinView {
+            parent: kin.parent,
+            moved_from: kin.from.map(|(id, _)| id),
+            moves_to: moves_to.map_or_else(String::new, |queue| queue.to_string()),
+            moved_to: away.and_then(|away| away.now),
+        }
+    }
+
+    /// Jobs that name another as their parent. One that has moved is told of where it is.
+    fn children(&self, wanted: &Children) -> Vec<Child> {
+        let all = self.ties.kin.children(wanted.parent, wanted.after.0);
+        let child = |job: u64| {
+            let created_ms = self.jobs.origin(job).created_ms;
+            let id = JobId::new(created_ms, self.shard, JobSeq(job));
+            Child { job: id, state: self.job_state(job) }
+        };
+        all.take(wanted.count as usize).map(child).collect()
     }
 
     pub(crate) fn find_batch(&self, id: BatchId) -> Option<&Batch> {

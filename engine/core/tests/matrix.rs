@@ -5,6 +5,7 @@ mod shard;
 use jobbie_core::{Decision, decide};
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::RETENTION_MS;
+use jobbie_proto::placement::shard_of;
 use jobbie_proto::reply::{JOB_STATES, JobState, JobView};
 use jobbie_proto::request::{
     Ack, Append, Enqueue, EnqueueHold, Fail, Heartbeat, Hold, JobAction, JobControl, JobRef, Plan,
@@ -13,7 +14,9 @@ use jobbie_proto::request::{
 use jobbie_proto::{Code, JobId, LeaseToken, Micros, Reply, Request};
 use shard::{Shard, enqueue, fetch, required};
 
-use JobState::{Active, Cancelled, Completed, Dead, Held, Pending, Planned, Retrying, Scheduled};
+use JobState::{
+    Active, Cancelled, Completed, Dead, Held, Moved, Pending, Planned, Retrying, Scheduled,
+};
 
 const HOLD: Hold<'static> = Hold { reason: b"why", by: "ann", timeout_ms: 0, then: HoldEnd::Stay };
 
@@ -29,7 +32,8 @@ fn fail(job: JobRef, no_retry: bool) -> Fail<'static> {
 
 /// A shard with one job of queue `q` that is in `state`, and the newest lease of it.
 fn with_job(state: JobState) -> (Shard, JobRef) {
-    let mut shard = Shard::new();
+    let shards = if state == Moved { 2 } else { 1 };
+    let mut shard = Shard::of(shard_of("q", shards), shards);
     let later = Enqueue { when: When::DelayMs(5_000), ..enqueue("q") };
     let job = if state == Scheduled { later } else { enqueue("q") };
     let id = match state {
@@ -48,6 +52,13 @@ fn with_job(state: JobState) -> (Shard, JobRef) {
             let request = Request { fails: vec![fail(job, state == Dead)], ..shard.request() };
             shard.run(&request);
             job
+        }
+        Moved => {
+            let names = (0..).map(|n| format!("queue-{n}"));
+            let elsewhere = |name: &String| shard_of(name, 2) != shard.state.shard();
+            let queue = names.into_iter().find(elsewhere).expect("half of them are");
+            assert_eq!(control(&mut shard, id, JobAction::Move { queue: &queue }), Code::Ok);
+            unleased
         }
         Held => {
             assert_eq!(control(&mut shard, id, JobAction::Hold(HOLD)), Code::Ok);
@@ -109,7 +120,7 @@ const APPEND: Operation = |shard, job| {
 
 /// In the order of the columns of the table below.
 const STATES: [JobState; JOB_STATES] =
-    [Pending, Scheduled, Active, Retrying, Held, Completed, Dead, Cancelled, Planned];
+    [Pending, Scheduled, Active, Retrying, Held, Completed, Dead, Cancelled, Planned, Moved];
 
 #[test]
 fn every_operation_in_every_state() {
@@ -118,22 +129,23 @@ fn every_operation_in_every_state() {
     /// Recorded, without effect.
     const REC: Code = Code::NotActive;
     const GONE: Code = Code::NotFound;
+    const AWAY: Code = Code::Moved;
     let table: [(&str, Operation, [Code; JOB_STATES]); 15] = [
-        ("ack", ACK, [REC, REC, OK, REC, REC, GONE, REC, REC, REC]),
-        ("fail", FAIL, [REC, REC, OK, REC, REC, GONE, REC, REC, REC]),
-        ("heartbeat", HEARTBEAT, [REC, REC, OK, REC, REC, GONE, REC, REC, REC]),
-        ("release", RELEASE, [REC, REC, OK, REC, REC, GONE, REC, REC, REC]),
-        ("cancel", CANCEL, [OK, OK, OK, OK, OK, GONE, NO, NO, OK]),
-        ("delete", DELETE, [OK, OK, OK, OK, OK, GONE, OK, OK, OK]),
-        ("retry", RETRY, [NO, OK, NO, NO, NO, GONE, OK, OK, NO]),
-        ("requeue", REQUEUE, [NO, NO, NO, NO, NO, GONE, OK, NO, NO]),
-        ("hold", HOLD_IT, [OK, OK, OK, OK, NO, GONE, NO, NO, NO]),
-        ("approve", APPROVE, [NO, NO, NO, NO, OK, GONE, NO, NO, NO]),
-        ("reject", REJECT, [NO, NO, NO, NO, OK, GONE, NO, NO, NO]),
-        ("move", MOVE, [OK, OK, OK, OK, OK, GONE, OK, OK, OK]),
-        ("prioritize", PRIORITIZE, [OK, OK, NO, NO, NO, GONE, NO, NO, NO]),
-        ("replace", REPLACE, [OK, OK, NO, OK, OK, GONE, NO, NO, NO]),
-        ("append", APPEND, [NO, NO, NO, NO, NO, GONE, NO, NO, OK]),
+        ("ack", ACK, [REC, REC, OK, REC, REC, GONE, REC, REC, REC, REC]),
+        ("fail", FAIL, [REC, REC, OK, REC, REC, GONE, REC, REC, REC, REC]),
+        ("heartbeat", HEARTBEAT, [REC, REC, OK, REC, REC, GONE, REC, REC, REC, REC]),
+        ("release", RELEASE, [REC, REC, OK, REC, REC, GONE, REC, REC, REC, REC]),
+        ("cancel", CANCEL, [OK, OK, OK, OK, OK, GONE, NO, NO, OK, AWAY]),
+        ("delete", DELETE, [OK, OK, OK, OK, OK, GONE, OK, OK, OK, AWAY]),
+        ("retry", RETRY, [NO, OK, NO, NO, NO, GONE, OK, OK, NO, AWAY]),
+        ("requeue", REQUEUE, [NO, NO, NO, NO, NO, GONE, OK, NO, NO, AWAY]),
+        ("hold", HOLD_IT, [OK, OK, OK, OK, NO, GONE, NO, NO, NO, AWAY]),
+        ("approve", APPROVE, [NO, NO, NO, NO, OK, GONE, NO, NO, NO, AWAY]),
+        ("reject", REJECT, [NO, NO, NO, NO, OK, GONE, NO, NO, NO, AWAY]),
+        ("move", MOVE, [OK, OK, OK, OK, OK, GONE, OK, OK, OK, AWAY]),
+        ("prioritize", PRIORITIZE, [OK, OK, NO, NO, NO, GONE, NO, NO, NO, AWAY]),
+        ("replace", REPLACE, [OK, OK, NO, OK, OK, GONE, NO, NO, NO, AWAY]),
+        ("append", APPEND, [NO, NO, NO, NO, NO, GONE, NO, NO, OK, NO]),
     ];
     for (name, operation, expected) in table {
         for (state, code) in STATES.into_iter().zip(expected) {
@@ -176,6 +188,7 @@ fn time_acts_on_those_states_it_may() {
     assert_eq!(after(Pending, 10 * RETENTION_MS), Ok(Pending));
     assert_eq!(after(Held, 10 * RETENTION_MS), Ok(Held));
     assert_eq!(after(Planned, 10 * RETENTION_MS), Ok(Planned));
+    assert_eq!(after(Moved, 10 * RETENTION_MS), Ok(Moved));
 }
 
 fn view(shard: &Shard, job: JobRef) -> JobView {

@@ -10,7 +10,7 @@ use jobbie_proto::reply::{JOB_STATES, JobState, Operated, OperationStatus, Opera
 use jobbie_proto::request::{
     Ack, Enqueue, Expected, Operate, Plan, QueueAction, QueueControl, Stats, When,
 };
-use jobbie_proto::{Code, JobId, JobSeq, Micros, OperationId, Request, ShardId};
+use jobbie_proto::{Code, JobId, JobSeq, OperationId, Request, ShardId};
 use shard::{Shard, enqueue, fetch};
 
 fn start(task: Task) -> Option<Operate> {
@@ -473,19 +473,18 @@ fn what_cannot_be_meant_is_refused() {
     assert_eq!(shard.state.digest(), before);
 }
 
+/// What is done to them there is seen in `ties`.
 #[test]
-fn jobs_cannot_go_to_another_shard_yet() {
-    let state = State::new(ShardId(0), 4);
-    let mut shard = Shard::new();
-    let opened = jobbie_core::decide_open_session(&state, 7, "", "", &mut Vec::new());
-    let jobbie_core::Decision::Events(group) = opened else { panic!("{opened:?}") };
-    shard.state = state;
-    shard.state.absorb(Micros(1_000_000), &group);
+fn a_bulk_move_may_go_to_another_shard_and_does_not_mean_what_has_gone() {
+    let mut shard = Shard::of(ShardId(0), 4);
     let far = (0..).map(|n| format!("q{n}"));
     let mut far = far.filter(|q| jobbie_proto::placement::shard_of(q, 4) != ShardId(0));
     let action = BulkAction::Move { queue: far.next().expect("one in four is not") };
     let filter = JobFilter { priority: Some(1), ..JobFilter::default() };
+    let request = Request { operation: start(bulk(action.clone(), filter)), ..shard.request() };
+    assert_eq!(shard.run(&request).operated.map(|operated| operated.code), Some(Code::Ok));
+    let filter = JobFilter { states: 1 << JobState::Moved as u8, ..JobFilter::default() };
     let request = Request { operation: start(bulk(action, filter)), ..shard.request() };
     let (code, message) = shard.refused(&request);
-    assert!(code == Code::Unsupported && message.contains("between shards"), "{message}");
+    assert!(code == Code::Invalid && message.contains("moved jobs are on other"), "{message}");
 }

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jobbie_proto::reply::{
-    Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats, WorkerView,
+    Appended, BatchView, Child, Failed, Operated, OperationView, QueueStats, ShardStats, WorkerView,
 };
 use jobbie_proto::wire::{
-    EnqueuedRun, JobDetails, LeasedJob, Lookup, ReplyFrame, ScheduleChanged, ScheduleDetails,
+    EnqueuedRun, JobDetails, Kin, LeasedJob, Lookup, ReplyFrame, ScheduleChanged, ScheduleDetails,
 };
 use jobbie_proto::{BatchId, Code, JobId, Micros};
 
 use crate::schedule::ScheduleInfo;
-use crate::{Job, JobErrorRecord, JobEvent, JobInfo, PlanInfo};
+use crate::{Job, JobErrorRecord, JobEvent, JobInfo, MovedJob, PlanInfo};
 
 /// The answer to a request, whole and owned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,8 +45,10 @@ pub struct Answer {
     pub schedule_controls: Vec<ScheduleChanged>,
     /// Jobs leased.
     pub jobs: Vec<Job>,
-    /// One element per lookup; `None` is not found.
+    /// One element per lookup; `None` is not found, or moved.
     pub lookups: Vec<(JobId, Option<JobInfo>)>,
+    /// Those of them that moved to other shards.
+    pub moved: Vec<MovedJob>,
     /// Queues asked for.
     pub queue_stats: Vec<QueueStats>,
     /// The shard, when asked for.
@@ -73,6 +75,8 @@ pub struct Answer {
     pub errors: Vec<JobErrorRecord>,
     /// Workers asked for.
     pub workers: Vec<WorkerView>,
+    /// Children of the job asked for.
+    pub children: Vec<Child>,
 }
 
 /// One copy of a frame's blob, of which parts are handed out without copying again.
@@ -147,6 +151,9 @@ impl<'a> Shared<'a> {
             hold_reason: self.part(d.bytes.hold_reason),
             hold_by: d.bytes.hold_by.to_owned(),
             plan: None,
+            parent: None,
+            moved_from: None,
+            moves_to: String::new(),
         }
     }
 }
@@ -182,9 +189,20 @@ fn lookups(found: &[Lookup<'_>], blob: &[u8]) -> Vec<(JobId, Option<JobInfo>)> {
     let one = |l: &Lookup<'_>| {
         let info = l.details.as_ref().map(|d| shared.info(l.job, d));
         let plan = l.plan.as_ref().map(PlanInfo::from);
-        (l.job, info.map(|info| JobInfo { plan, ..info }))
+        let Kin { parent, moved_from, moves_to, .. } = l.kin;
+        let moves_to = moves_to.to_owned();
+        (l.job, info.map(|info| JobInfo { plan, parent, moved_from, moves_to, ..info }))
     };
     found.iter().map(one).collect()
+}
+
+fn moved(found: &[Lookup<'_>]) -> Vec<MovedJob> {
+    let moved = found.iter().filter(|lookup| lookup.code() == Code::Moved);
+    let one = |l: &Lookup<'_>| {
+        let (queue, now) = (l.kin.moves_to.to_owned(), l.kin.moved_to);
+        MovedJob { job: l.job, queue, now }
+    };
+    moved.map(one).collect()
 }
 
 impl Answer {
@@ -198,6 +216,7 @@ impl Answer {
             redirect: reply.redirect.to_owned(),
             jobs: jobs(&reply.leases, blob),
             lookups: lookups(&reply.lookups, blob),
+            moved: moved(&reply.lookups),
             schedules: schedules(&reply.schedules, blob),
             enqueued: reply.enqueued,
             acks: reply.acks,
@@ -220,6 +239,7 @@ impl Answer {
             operations: reply.operations,
             errors: crate::observe::errors(&reply.errors, blob),
             workers: reply.workers,
+            children: reply.children,
         }
     }
 
@@ -228,6 +248,7 @@ impl Answer {
         let mut part = Self::new(part, blob);
         self.jobs.append(&mut part.jobs);
         self.lookups.append(&mut part.lookups);
+        self.moved.append(&mut part.moved);
         self.queue_stats.append(&mut part.queue_stats);
         self.events.append(&mut part.events);
         self.schedules.append(&mut part.schedules);

@@ -14,7 +14,7 @@ use jobbie_proto::{Code, JobId, Micros, Request, ShardId};
 use tokio::time::{Instant, sleep};
 
 use crate::link::Link;
-use crate::{Answer, Config, Enqueued, Error, Job, JobInfo, NewJob, Topology};
+use crate::{Answer, Config, Enqueued, Error, Job, NewJob, Topology};
 
 /// Sessions of one shard: 0 for everything that is answered at once, the others for fetches that
 /// wait, because an open request keeps the server from forgetting the answers after it.
@@ -319,8 +319,8 @@ impl Client {
     /// # Errors
     /// [`Error::Job`] when it is unknown or finished already.
     pub async fn cancel(&self, job: JobId) -> Result<(), Error> {
-        let mut request = Request { cancels: vec![job], ..Request::default() };
-        self.job_request(job, &mut request, |a| a.cancels.first().copied()).await.map(drop)
+        let request = |job| Request { cancels: vec![job], ..Request::default() };
+        self.follow(job, request, |a| a.cancels.first().copied()).await.map(drop)
     }
 
     /// Removes a job, whatever its state.
@@ -328,8 +328,8 @@ impl Client {
     /// # Errors
     /// [`Error::Job`] when it is unknown.
     pub async fn delete(&self, job: JobId) -> Result<(), Error> {
-        let mut request = Request { deletes: vec![job], ..Request::default() };
-        self.job_request(job, &mut request, |a| a.deletes.first().copied()).await.map(drop)
+        let request = |job| Request { deletes: vec![job], ..Request::default() };
+        self.follow(job, request, |a| a.deletes.first().copied()).await.map(drop)
     }
 
     /// Lets a queue hand out no more jobs.
@@ -376,16 +376,6 @@ impl Client {
         let queue_controls = vec![QueueControl { queue, action }];
         let mut request = Request { queue_controls, ..Request::default() };
         self.request(self.inner.topology.shard_of(queue), &mut request).await.map(drop)
-    }
-
-    /// What the server knows of a job; `None` when it is completed, deleted or never was.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn job(&self, job: JobId) -> Result<Option<JobInfo>, Error> {
-        let mut request = Request { lookups: vec![job], ..Request::default() };
-        let answer = self.request(job.shard(), &mut request).await?;
-        answer.lookups.into_iter().next().map(|(_, info)| info).ok_or_else(short_answer)
     }
 
     /// Counts of one queue.

@@ -1,4 +1,4 @@
-//! What operators do with jobs.
+//! What operators do with jobs, under whichever id those have now.
 
 use jobbie_proto::request::{Hold, JobAction, JobControl};
 use jobbie_proto::{JobId, Request};
@@ -48,10 +48,11 @@ impl Client {
     }
 
     /// Puts a job into another queue, in whatever state it is; one that waits goes to the back there, and a worker
-    /// that has it keeps it.
+    /// that has it keeps it. In a queue of another shard it has another id ([`Client::job`] tells), and one that is
+    /// active goes there when its worker gives it back.
     ///
     /// # Errors
-    /// [`Error::Job`] when it is unknown, or `UNSUPPORTED` when the queue is on another shard.
+    /// [`Error::Job`] when it is unknown, or `UNSUPPORTED` when it has a plan and the queue is on another shard.
     pub async fn move_job(&self, job: JobId, queue: &str) -> Result<(), Error> {
         self.control(job, JobAction::Move { queue }).await
     }
@@ -73,8 +74,10 @@ impl Client {
     }
 
     async fn control(&self, job: JobId, action: JobAction<'_>) -> Result<(), Error> {
-        let job_controls = vec![JobControl { job, action }];
-        let mut request = Request { job_controls, ..Request::default() };
-        self.job_request(job, &mut request, |a| a.job_controls.first().copied()).await.map(drop)
+        let request = |job| {
+            let job_controls = vec![JobControl { job, action }];
+            Request { job_controls, ..Request::default() }
+        };
+        self.follow(job, request, |a| a.job_controls.first().copied()).await.map(drop)
     }
 }

@@ -256,4 +256,10 @@ pub struct JobInfo {
     pub hold_by: String,
     /// Its plan, if it has one.
     pub plan: Option<PlanInfo>,
+    /// The job it was enqueued for, if it names one.
+    pub parent: Option<JobId>,
+    /// The id it had on another shard before it was moved here.
+    pub moved_from: Option<JobId>,
+    /// The queue of another shard that it goes to when its worker gives it back; empty is none.
+    pub moves_to: String,
 }

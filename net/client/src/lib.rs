@@ -27,6 +27,7 @@ mod drive;
 mod error;
 mod in_flight;
 mod job;
+mod kin;
 mod link;
 mod observe;
 mod operation;
@@ -41,6 +42,7 @@ pub use client::{Beat, Client, FailedJob, FetchOptions};
 pub use config::Config;
 pub use error::{Error, Outcome};
 pub use job::{Enqueued, Job, JobInfo, NewJob};
+pub use kin::MovedJob;
 pub use observe::JobErrorRecord;
 pub use operation::{Operation, Progress};
 pub use plans::{JobEvent, PlanInfo};
@@ -56,7 +58,7 @@ pub use jobbie_proto::event::{
 pub use jobbie_proto::id::OperationRef;
 pub use jobbie_proto::plan::{Effect, Need, PlanStatus};
 pub use jobbie_proto::reply::{
-    Appended, BatchView, JobState, KindView, OperationStatus, OperationView, QueueStats,
+    Appended, BatchView, Child, JobState, KindView, OperationStatus, OperationView, QueueStats,
     ShardStats, WorkerView,
 };
 pub use jobbie_proto::request::{Append, Expected, Hold, JobRef, Plan};

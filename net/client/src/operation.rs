@@ -77,11 +77,10 @@ impl Client {
     }
 
     /// Does one thing to all jobs that match a filter, in the background, or counts them as a dry run. Jobs that are
-    /// in a state in which that is not done are skipped.
+    /// in a state in which that is not done are skipped, and so are those with plans that would move to another shard.
     ///
     /// # Errors
-    /// `UNSUPPORTED` when jobs would have to move to another shard; otherwise see [`Error`]. When one shard refuses,
-    /// others may have begun.
+    /// See [`Error`]. When one shard refuses, others may have begun.
     pub async fn bulk(
         &self,
         action: BulkAction,
@@ -93,7 +92,6 @@ impl Client {
         } else {
             vec![self.topology().shard_of(&filter.queue)]
         };
-        self.require_reachable(&action, &shards)?;
         let task = Task::Bulk { action, filter, dry_run };
         let mut all = Operation::default();
         for shard in shards {
@@ -102,7 +100,8 @@ impl Client {
         Ok(all)
     }
 
-    /// Does one thing to these jobs, in the background, or counts those it would be done to.
+    /// Does one thing to these jobs, in the background, or counts those it would be done to. Those that moved to other shards
+    /// are skipped: name them by the ids they have now.
     ///
     /// # Errors
     /// As [`Client::bulk`].
@@ -115,7 +114,6 @@ impl Client {
         let mut shards: Vec<ShardId> = jobs.iter().map(|job| job.shard()).collect();
         shards.sort_unstable();
         shards.dedup();
-        self.require_reachable(&action, &shards)?;
         let task = Task::Bulk { action, filter: JobFilter::default(), dry_run };
         let mut all = Operation::default();
         for shard in shards {
@@ -125,21 +123,6 @@ impl Client {
             }
         }
         Ok(all)
-    }
-
-    /// Before anything is begun: jobs cannot go to another shard yet.
-    fn require_reachable(&self, action: &BulkAction, shards: &[ShardId]) -> Result<(), Error> {
-        let BulkAction::Move { queue } = action else { return Ok(()) };
-        let there = self.topology().shard_of(queue);
-        match shards.iter().find(|shard| **shard != there) {
-            None => Ok(()),
-            Some(shard) => Err(Error::Refused {
-                code: Code::Unsupported,
-                message: format!(
-                    "{queue} lives on shard {there}, jobs of shard {shard} cannot be moved there yet"
-                ),
-            }),
-        }
     }
 
     async fn start(

@@ -1,7 +1,7 @@
 //! Batches, chains and dependencies.
 
 use jobbie_proto::reply::BatchView;
-use jobbie_proto::request::{Ack, BatchSeal, Chain, Depends, JobRef, Members, Ties};
+use jobbie_proto::request::{Ack, BatchSeal, Chain, Depends, JobRef, Members, Parents, Ties};
 use jobbie_proto::{BatchId, Code, JobId, Request, ShardId};
 
 use crate::client::short_answer;
@@ -25,12 +25,13 @@ pub struct TiedJob<'a> {
     on_failure: Option<NewJob<'a>>,
     on_exit: Option<NewJob<'a>>,
     after: Vec<JobId>,
+    parent: Option<JobId>,
 }
 
 impl<'a> From<NewJob<'a>> for TiedJob<'a> {
     fn from(job: NewJob<'a>) -> Self {
         let (steps, after) = (Vec::new(), Vec::new());
-        Self { job, batch: None, steps, on_failure: None, on_exit: None, after }
+        Self { job, batch: None, steps, on_failure: None, on_exit: None, after, parent: None }
     }
 }
 
@@ -45,6 +46,12 @@ impl<'a> NewJob<'a> {
     #[must_use]
     pub fn batch(self, batch: BatchId) -> TiedJob<'a> {
         TiedJob::from(self).batch(batch)
+    }
+
+    /// Says for which job it is: see [`TiedJob::parent`].
+    #[must_use]
+    pub fn parent(self, job: JobId) -> TiedJob<'a> {
+        TiedJob::from(self).parent(job)
     }
 
     /// Lets it wait for other jobs: see [`TiedJob::after`].
@@ -92,6 +99,13 @@ impl<'a> TiedJob<'a> {
         self
     }
 
+    /// Says for which job it is, which need not exist: [`Client::children`] lists it there. Nothing else follows from it.
+    #[must_use]
+    pub fn parent(mut self, job: JobId) -> Self {
+        self.parent = Some(job);
+        self
+    }
+
     fn is_chain(&self) -> bool {
         !self.steps.is_empty() || self.on_failure.is_some() || self.on_exit.is_some()
     }
@@ -102,7 +116,7 @@ impl<'a> TiedJob<'a> {
 
     /// Bytes of its ties in a frame, at most.
     pub(crate) fn tie_bytes(&self) -> usize {
-        64 + 16 * self.after.len()
+        96 + 16 * self.after.len()
     }
 
     /// Adds its ties to those of a request in which it has the position `enqueue`.
@@ -113,6 +127,14 @@ impl<'a> TiedJob<'a> {
                     run.count += 1;
                 }
                 _ => ties.members.push(Members { batch, first: enqueue, count: 1 }),
+            }
+        }
+        if let Some(parent) = self.parent {
+            match ties.parents.last_mut() {
+                Some(run) if run.parent == parent && run.first + run.count == enqueue => {
+                    run.count += 1;
+                }
+                _ => ties.parents.push(Parents { parent, first: enqueue, count: 1 }),
             }
         }
         if self.is_chain() {

@@ -80,7 +80,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 return;
             };
             // It comes again, and finds room then.
-            let makes = |message: &Message| matches!(message, Message::Make(_));
+            let makes = |message: &Message| matches!(message, Message::Make(_) | Message::Move(_));
             if self.log.space() == Space::Low && messages.iter().any(makes) {
                 continue;
             }

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use jobbie_core::Answers;
-use jobbie_core::ties::mail::{Found, error_of};
+use jobbie_core::ties::mail::{Found, checkpoint_of, error_of, hold_of, progress_of};
 use jobbie_proto::ability::Abilities;
 use jobbie_proto::event::Event;
-use jobbie_proto::reply::{JobView, Lease};
+use jobbie_proto::reply::{JobState, JobView, Lease};
 use jobbie_proto::wire::{
     EncodeError, Encoder, Endpoint, JobBytes, LeaseBytes, Limits, Lookup, LostLease,
     PROTOCOL_VERSION, PlanDetails, ReplyHead, ScheduleDetails, ServerSettings, StatsAnswer,
@@ -170,13 +170,22 @@ impl Answer {
         };
         let found = asked.lookups.iter().zip(&asked.answers.jobs);
         let lookups = found.map(|(id, view)| match view {
+            Ok(view) if view.state == JobState::Moved => Lookup::moved(view),
             Ok(view) => Lookup::found(view, sources.job_bytes(view), sources.plan(view)),
             Err(_) => Lookup::not_found(*id),
         });
         let events = asked.history.map_or_else(Vec::new, |history| history.told(sources).0);
         let errors = asked.errors.as_ref().map_or_else(Vec::new, |errors| errors.told(sources).0);
         let Answers {
-            queues, shard: counts, batches, schedules, times, operations, workers, ..
+            queues,
+            shard: counts,
+            batches,
+            schedules,
+            times,
+            operations,
+            workers,
+            children,
+            ..
         } = &asked.answers;
         let carried = asked.defined().and_then(|event| sources.definition(event));
         let (payload, tags) = carried.unwrap_or_default();
@@ -192,6 +201,7 @@ impl Answer {
             operations,
             errors: &errors,
             workers,
+            children,
         };
         encoder.reply(out, &head, &self.reply, bytes, lookups, stats)
     }
@@ -306,13 +316,8 @@ impl Sources {
     }
 
     fn hold(&self, event: EventSeq) -> (&[u8], &str) {
-        match self.event(event) {
-            Some((entry, Event::Held { reason, by, .. }, _)) => {
-                let by = std::str::from_utf8(entry.bytes(*by)).unwrap_or_default();
-                (entry.bytes(*reason), by)
-            }
-            _ => (&[], ""),
-        }
+        let (reason, by) = self.found(event).map_or((&[][..], &[][..]), hold_of);
+        (reason, std::str::from_utf8(by).unwrap_or_default())
     }
 
     pub(crate) fn found(&self, event: EventSeq) -> Option<Found<'_>> {
@@ -325,16 +330,10 @@ impl Sources {
     }
 
     fn progress(&self, event: EventSeq) -> &[u8] {
-        match self.event(event) {
-            Some((entry, Event::Extended { jobs }, nth)) => entry.bytes(jobs[nth].progress),
-            _ => &[],
-        }
+        self.found(event).map_or(&[], progress_of)
     }
 
     fn checkpoint(&self, event: EventSeq) -> &[u8] {
-        match self.event(event) {
-            Some((entry, Event::Extended { jobs }, nth)) => entry.bytes(jobs[nth].checkpoint),
-            _ => &[],
-        }
+        self.found(event).map_or(&[], checkpoint_of)
     }
 }

@@ -122,10 +122,11 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         for (_, mail) in &mail {
             let Some(message) = self.write(mail).await else { break };
             bytes += message_bytes(&message);
-            messages.push(message);
-            if bytes > LETTER_BYTES_MAX {
+            // A large one goes alone.
+            if bytes > LETTER_BYTES_MAX && !messages.is_empty() {
                 break;
             }
+            messages.push(message);
         }
         if messages.is_empty() {
             return true;
@@ -161,11 +162,19 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 }
 
 fn message_bytes(message: &Message) -> usize {
-    let Message::Make(new) = message else { return 64 };
-    let later = new
-        .chain
+    let (step, chain, more) = match message {
+        Message::Make(new) => (&new.step, &new.chain, 0),
+        Message::Move(moved) => {
+            let of_work = [&moved.checkpoint, &moved.progress, &moved.error, &moved.backtrace];
+            let of_hold = [&moved.hold_reason, &moved.hold_by];
+            let texts = of_work.into_iter().chain(of_hold).map(Vec::len).sum::<usize>();
+            (&moved.step, &moved.chain, texts + 16 * moved.awaits.len())
+        }
+        _ => return 64,
+    };
+    let later = chain
         .iter()
         .flat_map(|chain| chain.rest.iter().chain(&chain.on_failure).chain(&chain.on_exit));
-    let steps = std::iter::once(&new.step).chain(later);
-    steps.map(|step| 256 + step.payload.len() + step.tags.len()).sum()
+    let steps = std::iter::once(step).chain(later);
+    more + steps.map(|step| 256 + step.payload.len() + step.tags.len()).sum::<usize>()
 }

@@ -159,7 +159,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 /// Whether an event holds bytes that an answer may need again.
 fn is_read_back(event: &Event) -> bool {
     if let Event::Tied(tie) = event {
-        return matches!(**tie, Tie::BatchOpened { .. } | Tie::Chained(_));
+        return matches!(**tie, Tie::BatchOpened { .. } | Tie::Chained(_) | Tie::Arrived(_));
     }
     matches!(
         event,

@@ -26,7 +26,9 @@ pub use parts::{
 pub use plans::{AppendedEvent, ExpectedKind, PlannedJob};
 use rkyv::{Archive, Deserialize, Serialize};
 pub use schedules::{Missed, SetSchedule};
-pub use ties::{ChainedJob, NextStep, ON_EXIT, ON_FAILURE, Parcel, Step, Tie};
+pub use ties::{
+    ArrivedJob, ChainedJob, Fate, NextStep, ON_EXIT, ON_FAILURE, Parcel, Standing, Step, Tie,
+};
 pub use workers::{SeenWorker, WorkerAsks, WorkerKey};
 
 use crate::{Code, EventSeq, JobSeq, LeaseToken, Micros, OperationId, SessionId};
@@ -229,7 +231,8 @@ pub enum Event {
         /// The failure before this one.
         previous: EventSeq,
     },
-    /// A job went to another queue of the shard, whatever its state; if it waits, to the back of its tier.
+    /// A job went to another queue, whatever its state; if it waits, to the back of its tier. If that is a queue of another shard,
+    /// it leaves its own now, or, when a worker has it, as soon as that gives it back.
     Moved {
         /// The job.
         job: JobSeq,

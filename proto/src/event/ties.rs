@@ -2,7 +2,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{Blob, Class};
+use super::{Blob, Class, HoldEnd};
 use crate::{BatchId, Code, EventSeq, JobId, JobSeq, Micros, ShardId};
 
 /// A job that is made later, when something else has ended.
@@ -95,6 +95,97 @@ pub enum Parcel {
         /// The job that waits.
         by: JobId,
     },
+    /// A job goes to a queue of that shard.
+    Move {
+        /// The job.
+        job: JobSeq,
+    },
+    /// Where a job is that was moved from that shard.
+    Located {
+        /// The id it had there.
+        job: JobId,
+        /// The id it has now.
+        now: JobId,
+    },
+    /// What became of a job that was moved from that shard.
+    Fate {
+        /// The id it had there.
+        job: JobId,
+        /// What became of it.
+        fate: Fate,
+    },
+}
+
+/// What became of a job that was moved to another shard, for the shard it was on before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Fate {
+    /// It is dead or cancelled. It may be retried.
+    Ended = 0,
+    /// It is completed.
+    Completed = 1,
+    /// It was deleted or purged.
+    Gone = 2,
+}
+
+/// What a job is in that comes from another shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub enum Standing {
+    /// Pending.
+    Pending,
+    /// Scheduled until then; or, when it is held or waits for others, not before then: 0 is at once.
+    Scheduled(Micros),
+    /// Retrying, until then.
+    Retrying(Micros),
+    /// Held.
+    Held {
+        /// When `then` happens by itself; 0 is never.
+        until: Micros,
+        /// What happens then.
+        then: HoldEnd,
+    },
+    /// Dead since then.
+    Dead(Micros),
+    /// Cancelled at that time.
+    Cancelled(Micros),
+}
+
+/// A job that came from another shard, and was enqueued just before, in the same group.
+#[derive(Clone, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct ArrivedJob {
+    /// The job.
+    pub job: JobSeq,
+    /// The id it had.
+    pub from: JobId,
+    /// What it is in; while it waits for others, an event before this one says so.
+    pub standing: Standing,
+    /// Attempts begun.
+    pub attempt: u32,
+    /// Leases of it that ran out.
+    pub lease_expiries: u32,
+    /// When it dies unless finished; 0 is never.
+    pub expire_at: Micros,
+    /// Whether its chain has handled that it died once: it does so once for each job.
+    pub failure_handled: bool,
+    /// Newest checkpoint.
+    pub checkpoint: Blob,
+    /// Newest progress.
+    pub progress: Blob,
+    /// Newest error.
+    pub error: Blob,
+    /// Its backtrace.
+    pub backtrace: Blob,
+    /// Why it was held last.
+    pub hold_reason: Blob,
+    /// Who held it last.
+    pub hold_by: Blob,
+}
+
+impl ArrivedJob {
+    fn blobs(&self) -> [&Blob; 6] {
+        let Self { checkpoint, progress, error, backtrace, hold_reason, hold_by, .. } = self;
+        [checkpoint, progress, error, backtrace, hold_reason, hold_by]
+    }
 }
 
 /// A fact about what ties jobs together.
@@ -197,6 +288,29 @@ pub enum Tie {
         /// Number of the last.
         last: u64,
     },
+    /// Jobs that were enqueued just before name another as their parent, which need not exist.
+    Parented {
+        /// The other.
+        parent: JobId,
+        /// The jobs.
+        jobs: Vec<JobSeq>,
+    },
+    /// A job came from another shard.
+    Arrived(Box<ArrivedJob>),
+    /// Where a job is that was moved from here to another shard.
+    Located {
+        /// The job, as it was called here.
+        job: JobSeq,
+        /// The id it has now.
+        now: JobId,
+    },
+    /// What became of a job that was moved from here to another shard.
+    Fated {
+        /// The job, as it was called here.
+        job: JobSeq,
+        /// What became of it.
+        fate: Fate,
+    },
 }
 
 impl Tie {
@@ -216,6 +330,7 @@ impl Tie {
         match self {
             Tie::BatchOpened { callback } => callback.iter().flat_map(of).collect(),
             Tie::Chained(chained) => chained.steps().flat_map(of).collect(),
+            Tie::Arrived(arrived) => arrived.blobs().to_vec(),
             _ => Vec::new(),
         }
     }

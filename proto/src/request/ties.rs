@@ -16,6 +16,8 @@ pub struct Ties<'a> {
     pub chains: Vec<Chain<'a>>,
     /// New jobs that wait for others.
     pub depends: Vec<Depends>,
+    /// New jobs that name another as their parent.
+    pub parents: Vec<Parents>,
     /// Acks, by their position, whose job ends its chain: of the steps after it only the handler of the chain's end
     /// is made.
     pub exits: Vec<u32>,
@@ -28,11 +30,19 @@ impl Ties<'_> {
     #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let Ties { batch_opens, batch_seals, members, chains, depends, exits, batch_lookups } =
-            self;
+        let Ties {
+            batch_opens,
+            batch_seals,
+            members,
+            parents,
+            chains,
+            depends,
+            exits,
+            batch_lookups,
+        } = self;
         let of_batches =
             batch_opens.len() | batch_seals.len() | members.len() | batch_lookups.len();
-        of_batches | chains.len() | depends.len() | exits.len() == 0
+        of_batches | parents.len() | chains.len() | depends.len() | exits.len() == 0
     }
 }
 
@@ -50,6 +60,17 @@ pub struct BatchSeal {
 pub struct Members {
     /// The batch, of any shard.
     pub batch: BatchId,
+    /// Position of the first.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// Consecutive new jobs that were enqueued for another, which need not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parents {
+    /// The other, of any shard.
+    pub parent: JobId,
     /// Position of the first.
     pub first: u32,
     /// How many.

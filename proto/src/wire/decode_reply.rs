@@ -7,7 +7,8 @@ use super::plans::{decode_appended, decode_lookup_plans};
 use super::table::{Names, STATES_V1, Table, code, collect, job_id, names, sharing};
 use super::ties::batch_answers;
 use super::{
-    DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, errors, history, schedules, workers,
+    DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, errors, history, kin, schedules,
+    workers,
 };
 use crate::event::QueueSettings;
 use crate::limits::{FETCH_COUNT_MAX, OPS_PER_REQUEST_MAX};
@@ -77,6 +78,7 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
         operations: Vec::new(),
         errors: Vec::new(),
         workers: Vec::new(),
+        children: kin::decode_child_list(&table)?,
     };
     let more = table.list("details of lookups", T::VT_LOOKUPS_MORE, most)?;
     if !more.is_empty() && more.len() != reply.lookups.len() {
@@ -99,6 +101,14 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
     for (queue, raw) in reply.queue_stats.iter_mut().zip(planned) {
         queue.jobs[JobState::Planned as usize] = u64::from_le_bytes(*raw);
     }
+    let moved = table.list("moved jobs of queues", T::VT_MOVED, usize::MAX)?;
+    if !moved.is_empty() && moved.len() != reply.queue_stats.len() {
+        return Err(DecodeError::Parallel { field: "moved jobs of queues" });
+    }
+    for (queue, raw) in reply.queue_stats.iter_mut().zip(moved) {
+        queue.jobs[JobState::Moved as usize] = u64::from_le_bytes(*raw);
+    }
+    kin::decode_lookup_kin(&table, &names, &mut reply.lookups)?;
     decode_lookup_plans(&table, &mut reply.lookups, blob)?;
     reply.events = history::decode(&table, blob)?;
     reply.schedules = schedules::details(&table, &names, blob)?;

@@ -7,7 +7,7 @@ use super::operations::operate;
 use super::plans::{decode_appends, decode_history, decode_plans};
 use super::table::{Names, Table, backoff, collect, job_id, job_ref, names};
 use super::ties::ties;
-use super::{DecodeError, errors, schedules, workers};
+use super::{DecodeError, errors, kin, schedules, workers};
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
     Ack, Enqueue, Fail, Fetch, Heartbeat, QueueAction, QueueControl, Request, Schedules, Stats,
@@ -86,6 +86,7 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         schedules: Schedules::None,
         errors: errors::wanted(&table)?,
         workers: None,
+        children: kin::decode_children(&table)?,
     };
     uniques(&table, &mut request.enqueues, blob)?;
     request.holds = holds(&table, request.enqueues.len(), blob)?;

@@ -8,15 +8,16 @@ use super::plans::appended_to;
 use super::table::{STATES_V1, job_id_to};
 use super::ties::{batch_id_to, batch_view_to};
 use super::{
-    EncodeError, JobError, JobEvent, Lookup, ScheduleDetails, operations, schedules, workers,
+    EncodeError, JobError, JobEvent, Lookup, ScheduleDetails, kin, operations, schedules, workers,
 };
 use crate::limits::{
-    BATCHES_PER_REQUEST_MAX, ERROR_BYTES_MAX, EVENT_KIND_BYTES_MAX, FRAME_BYTES_MAX,
-    LIMIT_KEY_BYTES_MAX, MADE_PAYLOAD_BYTES_MAX, OPERATIONS_ENDED_MAX, OPERATIONS_MAX,
-    OPS_PER_REQUEST_MAX, PLAN_KINDS_MAX, QUEUE_BYTES_MAX, RESULT_BYTES_MAX, TAGS_BYTES_MAX,
+    BATCHES_PER_REQUEST_MAX, CHILDREN_COUNT_MAX, ERROR_BYTES_MAX, EVENT_KIND_BYTES_MAX,
+    FRAME_BYTES_MAX, LIMIT_KEY_BYTES_MAX, MADE_PAYLOAD_BYTES_MAX, OPERATIONS_ENDED_MAX,
+    OPERATIONS_MAX, OPS_PER_REQUEST_MAX, PLAN_KINDS_MAX, QUEUE_BYTES_MAX, RESULT_BYTES_MAX,
+    TAGS_BYTES_MAX,
 };
 use crate::reply::{
-    BatchView, JobState, Lease, OperationView, QueueStats, Reply, ShardStats, WorkerView,
+    BatchView, Child, JobState, Lease, OperationView, QueueStats, Reply, ShardStats, WorkerView,
 };
 use crate::{Code, JobId, Micros, ShardId};
 
@@ -34,6 +35,7 @@ const ELEMENT_BYTES_MAX: usize = MADE_PAYLOAD_BYTES_MAX
 /// Lists that stay in the first frame: codes and runs of as many operations as a request may hold, and texts.
 const HEAD_BYTES_MAX: usize = OPS_PER_REQUEST_MAX * (24 + 16 + 16 + 6)
     + BATCHES_PER_REQUEST_MAX * (16 + 1 + 40)
+    + CHILDREN_COUNT_MAX as usize * 24
     + (128 << 10);
 /// All operations, which are in the last frame.
 const OPERATIONS_BYTES_MAX: usize =
@@ -91,6 +93,8 @@ pub struct StatsAnswer<'a> {
     pub errors: &'a [JobError<'a>],
     /// Workers.
     pub workers: &'a [WorkerView],
+    /// Children of the job asked for.
+    pub children: &'a [Child],
 }
 
 impl Scratch {
@@ -125,6 +129,7 @@ impl Scratch {
         let wire = fb::QueueStats::new(jobs, stats.enqueued_total, name, stats.paused);
         self.queue_stats.push(wire);
         self.planned.push(stats.jobs[JobState::Planned as usize]);
+        self.moved.push(stats.jobs[JobState::Moved as usize]);
         let set = &stats.settings;
         self.queue_settings.push(fb::QueueSettings::new(
             set.concurrency,
@@ -151,6 +156,8 @@ impl Scratch {
             + size_of_val(&self.planned[..])
             + size_of_val(&self.lookup_plans[..])
             + size_of_val(&self.lookup_kinds[..])
+            + size_of_val(&self.lookup_kin[..])
+            + size_of_val(&self.moved[..])
             + size_of_val(&self.events[..])
             + self.last_bytes.len()
             + size_of_val(&self.schedules[..])
@@ -228,6 +235,8 @@ impl Parts<'_> {
         let queue_settings = if set { vector(table, &scratch.queue_settings) } else { None };
         let any_planned = scratch.planned.iter().any(|jobs| *jobs > 0);
         let planned = if any_planned { vector(table, &scratch.planned) } else { None };
+        let any_moved = scratch.moved.iter().any(|jobs| *jobs > 0);
+        let moved = if any_moved { vector(table, &scratch.moved) } else { None };
         let shard_stats = self.stats.shard.filter(|_| !more).as_ref().map(shard_stats);
         let mut args = fb::ReplyArgs {
             number: self.head.number,
@@ -244,6 +253,8 @@ impl Parts<'_> {
             lookup_kinds: vector(table, &scratch.lookup_kinds),
             events: vector(table, &scratch.events),
             planned,
+            lookup_kin: vector(table, &scratch.lookup_kin),
+            moved,
             shard_stats: shard_stats.as_ref(),
             schedules: vector(table, &scratch.schedules),
             schedule_states: vector(table, &scratch.schedule_states),
@@ -257,6 +268,7 @@ impl Parts<'_> {
         let operated = self.reply.operated.as_ref().map(operations::operated_to);
         if self.first {
             self.first = false;
+            args.children = vector_of(table, self.stats.children, kin::child_to);
             args.schedule_times = vector_of(table, self.stats.times, |time| time.0);
             args.operated = operated.as_ref();
             put_head(table, &mut args, self.head, self.reply)?;

@@ -6,7 +6,7 @@ use super::frame::Kind;
 use super::generated as fb;
 use super::plans::Planning;
 use super::ties::{put_steps, put_ties};
-use super::{EncodeError, errors, operations, schedules, table, workers};
+use super::{EncodeError, errors, kin, operations, schedules, table, workers};
 use crate::Request;
 use crate::limits::{FETCH_QUEUES_MAX, OPERATION_JOBS_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
@@ -331,6 +331,7 @@ impl Encoder {
         let errors = request.errors.as_ref().map(errors::wanted_to);
         let workers = request.workers.as_ref().map(|wanted| workers::wanted_to(wanted, out));
         let workers = workers.transpose()?;
+        let children = request.children.as_ref().map(kin::children_to);
         let names_at = self.put_names(out, &open);
         let (table, scratch) = (&mut self.table, &self.scratch);
         let mut args = fb::RequestArgs {
@@ -371,9 +372,11 @@ impl Encoder {
             cancel_operation: rare.cancel_operation,
             errors: errors.as_ref(),
             workers: workers.as_ref(),
+            children: children.as_ref(),
             ..fb::RequestArgs::default()
         };
         put_ties(table, &mut args, &request.ties, &steps)?;
+        kin::put_parents(table, &mut args, &request.ties);
         let root = fb::Request::create(table, &args);
         self.end(out, &open, Kind::Request, root)
     }

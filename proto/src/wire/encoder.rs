@@ -38,6 +38,9 @@ pub(super) struct Scratch {
     pub(super) planned: Vec<u64>,
     pub(super) lookup_plans: Vec<fb::LookupPlan>,
     pub(super) lookup_kinds: Vec<fb::LookupKind>,
+    pub(super) lookup_kin: Vec<fb::LookupKin>,
+    /// Jobs that went to other shards, of each queue.
+    pub(super) moved: Vec<u64>,
     pub(super) events: Vec<fb::JobEvent>,
     /// What the last two say the lengths of: it comes behind `more_bytes`.
     pub(super) last_bytes: Vec<u8>,
@@ -73,6 +76,8 @@ impl Scratch {
         self.planned.clear();
         self.lookup_plans.clear();
         self.lookup_kinds.clear();
+        self.lookup_kin.clear();
+        self.moved.clear();
         self.events.clear();
         self.last_bytes.clear();
         self.schedules.clear();

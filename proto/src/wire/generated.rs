@@ -3143,6 +3143,151 @@ impl<'a> Members {
     }
 }
 
+// struct Parents, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Parents(pub [u8; 24]);
+impl Default for Parents {
+    fn default() -> Self {
+        Self([0; 24])
+    }
+}
+impl ::core::fmt::Debug for Parents {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Parents")
+            .field("parent", &self.parent())
+            .field("first", &self.first())
+            .field("count", &self.count())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Parents {}
+impl<'a> ::flatbuffers::Follow<'a> for Parents {
+    type Inner = &'a Parents;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Parents>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Parents {
+    type Inner = &'a Parents;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Parents>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Parents {
+    type Output = Parents;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Parents as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Parents {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Parents {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(parent: &JobId, first: u32, count: u32) -> Self {
+        let mut s = Self([0; 24]);
+        s.set_parent(parent);
+        s.set_first(first);
+        s.set_count(count);
+        s
+    }
+
+    pub fn parent(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[0..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_parent(&mut self, x: &JobId) {
+        self.0[0..0 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn first(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_first(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn count(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[20..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_count(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[20..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct Chain, aligned to 4
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -4772,6 +4917,151 @@ impl<'a> WorkerQuery {
                 &x_le as *const _ as *const u8,
                 self.0[12..].as_mut_ptr(),
                 ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct Children, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Children(pub [u8; 32]);
+impl Default for Children {
+    fn default() -> Self {
+        Self([0; 32])
+    }
+}
+impl ::core::fmt::Debug for Children {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Children")
+            .field("parent", &self.parent())
+            .field("after", &self.after())
+            .field("count", &self.count())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Children {}
+impl<'a> ::flatbuffers::Follow<'a> for Children {
+    type Inner = &'a Children;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Children>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Children {
+    type Inner = &'a Children;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Children>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Children {
+    type Output = Children;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Children as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Children {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Children {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(parent: &JobId, after: u64, count: u32) -> Self {
+        let mut s = Self([0; 32]);
+        s.set_parent(parent);
+        s.set_after(after);
+        s.set_count(count);
+        s
+    }
+
+    pub fn parent(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[0..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_parent(&mut self, x: &JobId) {
+        self.0[0..0 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn after(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_after(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn count(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_count(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
             );
         }
     }
@@ -9554,6 +9844,328 @@ impl<'a> LookupKind {
     }
 }
 
+// struct LookupKin, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct LookupKin(pub [u8; 56]);
+impl Default for LookupKin {
+    fn default() -> Self {
+        Self([0; 56])
+    }
+}
+impl ::core::fmt::Debug for LookupKin {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("LookupKin")
+            .field("parent", &self.parent())
+            .field("moved_from", &self.moved_from())
+            .field("moved_to", &self.moved_to())
+            .field("lookup", &self.lookup())
+            .field("name", &self.name())
+            .field("moves", &self.moves())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for LookupKin {}
+impl<'a> ::flatbuffers::Follow<'a> for LookupKin {
+    type Inner = &'a LookupKin;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a LookupKin>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a LookupKin {
+    type Inner = &'a LookupKin;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<LookupKin>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for LookupKin {
+    type Output = LookupKin;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const LookupKin as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for LookupKin {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> LookupKin {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        parent: &JobId,
+        moved_from: &JobId,
+        moved_to: &JobId,
+        lookup: u32,
+        name: u16,
+        moves: bool,
+    ) -> Self {
+        let mut s = Self([0; 56]);
+        s.set_parent(parent);
+        s.set_moved_from(moved_from);
+        s.set_moved_to(moved_to);
+        s.set_lookup(lookup);
+        s.set_name(name);
+        s.set_moves(moves);
+        s
+    }
+
+    pub fn parent(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[0..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_parent(&mut self, x: &JobId) {
+        self.0[0..0 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn moved_from(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[16..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_moved_from(&mut self, x: &JobId) {
+        self.0[16..16 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn moved_to(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[32..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_moved_to(&mut self, x: &JobId) {
+        self.0[32..32 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn lookup(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[48..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_lookup(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[48..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn name(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[52..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_name(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[52..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn moves(&self) -> bool {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[54..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_moves(&mut self, x: bool) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[54..].as_mut_ptr(),
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct Child, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Child(pub [u8; 24]);
+impl Default for Child {
+    fn default() -> Self {
+        Self([0; 24])
+    }
+}
+impl ::core::fmt::Debug for Child {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Child").field("job", &self.job()).field("state", &self.state()).finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Child {}
+impl<'a> ::flatbuffers::Follow<'a> for Child {
+    type Inner = &'a Child;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Child>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Child {
+    type Inner = &'a Child;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Child>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Child {
+    type Output = Child;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Child as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Child {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Child {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(job: &JobId, state: u8) -> Self {
+        let mut s = Self([0; 24]);
+        s.set_job(job);
+        s.set_state(state);
+        s
+    }
+
+    pub fn job(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[0..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_job(&mut self, x: &JobId) {
+        self.0[0..0 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn state(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_state(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct JobEvent, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -12755,6 +13367,8 @@ impl<'a> Request<'a> {
     pub const VT_CANCEL_OPERATION: ::flatbuffers::VOffsetT = 90;
     pub const VT_ERRORS: ::flatbuffers::VOffsetT = 92;
     pub const VT_WORKERS: ::flatbuffers::VOffsetT = 94;
+    pub const VT_PARENTS: ::flatbuffers::VOffsetT = 96;
+    pub const VT_CHILDREN: ::flatbuffers::VOffsetT = 98;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -12775,6 +13389,12 @@ impl<'a> Request<'a> {
         builder.add_confirmed_below(args.confirmed_below);
         builder.add_number(args.number);
         builder.add_session(args.session);
+        if let Some(x) = args.children {
+            builder.add_children(x);
+        }
+        if let Some(x) = args.parents {
+            builder.add_parents(x);
+        }
         if let Some(x) = args.workers {
             builder.add_workers(x);
         }
@@ -13389,6 +14009,25 @@ impl<'a> Request<'a> {
         // which contains a valid value in this slot
         unsafe { self._tab.get::<WorkerQuery>(Request::VT_WORKERS, None) }
     }
+    #[inline]
+    pub fn parents(&self) -> Option<::flatbuffers::Vector<'a, Parents>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Parents>>>(
+                Request::VT_PARENTS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn children(&self) -> Option<&'a Children> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<Children>(Request::VT_CHILDREN, None) }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Request<'_> {
@@ -13444,6 +14083,8 @@ impl ::flatbuffers::Verifiable for Request<'_> {
      .visit_field::<u64>("cancel_operation", Self::VT_CANCEL_OPERATION, false)?
      .visit_field::<History>("errors", Self::VT_ERRORS, false)?
      .visit_field::<WorkerQuery>("workers", Self::VT_WORKERS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Parents>>>("parents", Self::VT_PARENTS, false)?
+     .visit_field::<Children>("children", Self::VT_CHILDREN, false)?
      .finish();
         Ok(())
     }
@@ -13496,6 +14137,8 @@ pub struct RequestArgs<'a> {
     pub cancel_operation: u64,
     pub errors: Option<&'a History>,
     pub workers: Option<&'a WorkerQuery>,
+    pub parents: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Parents>>>,
+    pub children: Option<&'a Children>,
 }
 impl<'a> Default for RequestArgs<'a> {
     #[inline]
@@ -13547,6 +14190,8 @@ impl<'a> Default for RequestArgs<'a> {
             cancel_operation: 0,
             errors: None,
             workers: None,
+            parents: None,
+            children: None,
         }
     }
 }
@@ -13847,6 +14492,17 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RequestBuilder<'a, 'b, A> {
         self.fbb_.push_slot_always::<&WorkerQuery>(Request::VT_WORKERS, workers);
     }
     #[inline]
+    pub fn add_parents(
+        &mut self,
+        parents: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Parents>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_PARENTS, parents);
+    }
+    #[inline]
+    pub fn add_children(&mut self, children: &Children) {
+        self.fbb_.push_slot_always::<&Children>(Request::VT_CHILDREN, children);
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RequestBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         RequestBuilder { fbb_: _fbb, start_: start }
@@ -13907,6 +14563,8 @@ impl ::core::fmt::Debug for Request<'_> {
         ds.field("cancel_operation", &self.cancel_operation());
         ds.field("errors", &self.errors());
         ds.field("workers", &self.workers());
+        ds.field("parents", &self.parents());
+        ds.field("children", &self.children());
         ds.finish()
     }
 }
@@ -14871,6 +15529,9 @@ impl<'a> Reply<'a> {
     pub const VT_JOB_ERRORS: ::flatbuffers::VOffsetT = 78;
     pub const VT_WORKERS: ::flatbuffers::VOffsetT = 80;
     pub const VT_WORKER_QUEUES: ::flatbuffers::VOffsetT = 82;
+    pub const VT_LOOKUP_KIN: ::flatbuffers::VOffsetT = 84;
+    pub const VT_MOVED: ::flatbuffers::VOffsetT = 86;
+    pub const VT_CHILDREN: ::flatbuffers::VOffsetT = 88;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -14888,6 +15549,15 @@ impl<'a> Reply<'a> {
     ) -> ::flatbuffers::WIPOffset<Reply<'bldr>> {
         let mut builder = ReplyBuilder::new(_fbb);
         builder.add_number(args.number);
+        if let Some(x) = args.children {
+            builder.add_children(x);
+        }
+        if let Some(x) = args.moved {
+            builder.add_moved(x);
+        }
+        if let Some(x) = args.lookup_kin {
+            builder.add_lookup_kin(x);
+        }
         if let Some(x) = args.worker_queues {
             builder.add_worker_queues(x);
         }
@@ -15431,6 +16101,42 @@ impl<'a> Reply<'a> {
             )
         }
     }
+    #[inline]
+    pub fn lookup_kin(&self) -> Option<::flatbuffers::Vector<'a, LookupKin>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LookupKin>>>(
+                Reply::VT_LOOKUP_KIN,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn moved(&self) -> Option<::flatbuffers::Vector<'a, u64>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u64>>>(
+                Reply::VT_MOVED,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn children(&self) -> Option<::flatbuffers::Vector<'a, Child>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Child>>>(
+                Reply::VT_CHILDREN,
+                None,
+            )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Reply<'_> {
@@ -15480,6 +16186,9 @@ impl ::flatbuffers::Verifiable for Reply<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, JobError>>>("job_errors", Self::VT_JOB_ERRORS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Worker>>>("workers", Self::VT_WORKERS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u16>>>("worker_queues", Self::VT_WORKER_QUEUES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LookupKin>>>("lookup_kin", Self::VT_LOOKUP_KIN, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("moved", Self::VT_MOVED, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Child>>>("children", Self::VT_CHILDREN, false)?
      .finish();
         Ok(())
     }
@@ -15527,6 +16236,9 @@ pub struct ReplyArgs<'a> {
     pub job_errors: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, JobError>>>,
     pub workers: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Worker>>>,
     pub worker_queues: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u16>>>,
+    pub lookup_kin: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LookupKin>>>,
+    pub moved: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
+    pub children: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Child>>>,
 }
 impl<'a> Default for ReplyArgs<'a> {
     #[inline]
@@ -15572,6 +16284,9 @@ impl<'a> Default for ReplyArgs<'a> {
             job_errors: None,
             workers: None,
             worker_queues: None,
+            lookup_kin: None,
+            moved: None,
+            children: None,
         }
     }
 }
@@ -15856,6 +16571,24 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReplyBuilder<'a, 'b, A> {
         );
     }
     #[inline]
+    pub fn add_lookup_kin(
+        &mut self,
+        lookup_kin: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LookupKin>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_LOOKUP_KIN, lookup_kin);
+    }
+    #[inline]
+    pub fn add_moved(&mut self, moved: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, u64>>) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_MOVED, moved);
+    }
+    #[inline]
+    pub fn add_children(
+        &mut self,
+        children: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Child>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_CHILDREN, children);
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReplyBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         ReplyBuilder { fbb_: _fbb, start_: start }
@@ -15910,6 +16643,9 @@ impl ::core::fmt::Debug for Reply<'_> {
         ds.field("job_errors", &self.job_errors());
         ds.field("workers", &self.workers());
         ds.field("worker_queues", &self.worker_queues());
+        ds.field("lookup_kin", &self.lookup_kin());
+        ds.field("moved", &self.moved());
+        ds.field("children", &self.children());
         ds.finish()
     }
 }

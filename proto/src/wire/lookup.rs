@@ -5,7 +5,7 @@ use super::encoder::Scratch;
 use super::generated as fb;
 use super::table::{Names, backoff, code, hold_end, job_id, job_id_to};
 use super::ties::{batch_id_to, lookup_batch};
-use super::{DecodeError, EncodeError, PlanDetails};
+use super::{DecodeError, EncodeError, Kin, PlanDetails};
 use crate::event::{BackoffKind, HoldEnd};
 use crate::reply::{JobState, JobView};
 use crate::{BatchId, Code, JobId, LeaseToken, Micros};
@@ -19,6 +19,8 @@ pub struct Lookup<'a> {
     pub details: Option<JobDetails<'a>>,
     /// Its plan, if it has one.
     pub plan: Option<PlanDetails<'a>>,
+    /// What it has to do with other jobs and shards. Of a job that has moved nothing else is said.
+    pub kin: Kin<'a>,
 }
 
 /// Everything known of a job.
@@ -91,7 +93,23 @@ impl<'a> Lookup<'a> {
     /// A job that is not in memory.
     #[must_use]
     pub fn not_found(job: JobId) -> Self {
-        Self { job, details: None, plan: None }
+        Self { job, details: None, plan: None, kin: Kin::default() }
+    }
+
+    /// A job that went to another shard, or is on its way there.
+    #[must_use]
+    pub fn moved(view: &'a JobView) -> Self {
+        Self { kin: Kin::new(&view.kin), ..Self::not_found(view.id) }
+    }
+
+    /// `Ok` when there are details, `Moved` when it is told where the job is, otherwise `NotFound`.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match (&self.details, self.kin.moves_to) {
+            (Some(_), _) => Code::Ok,
+            (None, "") => Code::NotFound,
+            (None, _) => Code::Moved,
+        }
     }
 
     /// A job as the state knows it, with what the log holds of it.
@@ -118,21 +136,21 @@ impl<'a> Lookup<'a> {
             batch: view.batch,
             bytes,
         };
-        Self { job: view.id, details: Some(details), plan }
+        Self { job: view.id, details: Some(details), plan, kin: Kin::new(&view.kin) }
     }
 
     pub(super) fn put(&self, scratch: &mut Scratch, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let mut wire = fb::Lookup::default();
         wire.set_job(&job_id_to(self.job));
-        wire.set_code(Code::NotFound as u8);
+        wire.set_code(self.code() as u8);
         let mut more = fb::LookupMore::default();
         if let Some(details) = &self.details {
-            wire.set_code(Code::Ok as u8);
             details.put(&mut wire, scratch, out)?;
             details.put_more(&mut more, scratch)?;
         }
         scratch.lookups.push(wire);
         scratch.lookups_more.push(more);
+        self.kin.put(scratch)?;
         self.plan.as_ref().map_or(Ok(()), |plan| plan.put(scratch))
     }
 
@@ -167,7 +185,7 @@ impl<'a> Lookup<'a> {
             Code::Ok => Some(JobDetails::decode(wire, names, blob)?),
             _ => None,
         };
-        Ok(Self { job, details, plan: None })
+        Ok(Self { job, details, plan: None, kin: Kin::default() })
     }
 }
 

@@ -30,6 +30,7 @@ pub mod frame;
 mod generated;
 mod handshake;
 mod history;
+mod kin;
 mod lookup;
 mod operations;
 mod plans;
@@ -50,6 +51,7 @@ pub use handshake::{
     Welcome,
 };
 pub use history::JobEvent;
+pub use kin::Kin;
 pub use lookup::{JobBytes, JobDetails, Lookup};
 pub use plans::{KindDetails, PlanDetails};
 pub use schedules::{ScheduleChanged, ScheduleDetails};

@@ -9,7 +9,7 @@ use super::{
     decode_reply, table,
 };
 use crate::reply::{
-    Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats, WorkerView,
+    Appended, BatchView, Child, Failed, Operated, OperationView, QueueStats, ShardStats, WorkerView,
 };
 use crate::request::JobRef;
 use crate::{BatchId, Code, JobId, JobSeq, LeaseToken, Micros};
@@ -112,6 +112,8 @@ pub struct ReplyFrame<'a> {
     pub errors: Vec<JobError<'a>>,
     /// Workers asked for.
     pub workers: Vec<WorkerView>,
+    /// Children of the job asked for, in the order in which they came to the shard.
+    pub children: Vec<Child>,
 }
 
 /// Consecutive jobs created, or one that existed already.

@@ -161,6 +161,7 @@ pub(super) fn ties<'a>(
         })?,
         chains,
         depends,
+        parents: super::kin::decode_parents(table)?,
         exits: collect(table.list("exits", Wire::VT_EXITS, most)?, |raw| {
             Ok(u32::from_le_bytes(raw))
         })?,

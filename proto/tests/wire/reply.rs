@@ -4,11 +4,11 @@ use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::plan::{Effect, Need, PlanStatus};
 use jobbie_proto::reply::{
-    Appended, BatchView, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated, OperationStatus,
-    OperationView, QueueStats, Reply, ShardStats, WorkerView,
+    Appended, BatchView, Child, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated,
+    OperationStatus, OperationView, QueueStats, Reply, ShardStats, WorkerView,
 };
 use jobbie_proto::wire::{
-    Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobError, JobEvent, KindDetails,
+    Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobError, JobEvent, Kin, KindDetails,
     LeaseBytes, LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead, ScheduleDetails,
     ServerFrame, StatsAnswer,
 };
@@ -42,6 +42,7 @@ pub(crate) struct Parts {
     operations: Vec<OperationView>,
     errors: Vec<JobError<'static>>,
     workers: Vec<WorkerView>,
+    children: Vec<Child>,
 }
 
 fn lease() -> impl Strategy<Value = Lease> {
@@ -100,9 +101,20 @@ fn lookup() -> impl Strategy<Value = Lookup<'static>> {
             bytes,
         });
     let plan = option::weighted(0.3, plan());
-    (job_id(), option::of((details, plan))).prop_map(|(job, found)| {
+    let kin = prop_oneof![2 => Just(Kin::default()), 1 => kin()];
+    (job_id(), option::of((details, plan)), kin).prop_map(|(job, found, kin)| {
         let (details, plan) = found.unzip();
-        Lookup { job, details, plan: plan.flatten() }
+        Lookup { job, details, plan: plan.flatten(), kin }
+    })
+}
+
+fn kin() -> impl Strategy<Value = Kin<'static>> {
+    let id = || option::of(job_id()).prop_map(|id| id.filter(|id| *id != JobId::default()));
+    (id(), id(), text(), id()).prop_map(|(parent, moved_from, moves_to, moved_to)| Kin {
+        parent,
+        moved_from,
+        moves_to,
+        moved_to,
     })
 }
 
@@ -262,7 +274,9 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let batches = vec(prop_oneof![view.prop_map(Ok), missing], 0..3);
     let rest = (vec(queue, 0..4), option::of(shard), vec(event(), 0..4));
     let times = vec(any::<u64>().prop_map(Micros), 0..4);
-    let observed = (vec(error(), 0..4), vec(worker(), 0..4));
+    let child = (job_id(), 0..JOB_STATES as u8)
+        .prop_map(|(job, state)| Child { job, state: JobState::from_u8(state).unwrap() });
+    let observed = (vec(error(), 0..4), vec(worker(), 0..4), vec(child, 0..4));
     let many = (vec(details(), 0..4), times, vec(operation(), 0..4), observed);
     let rest = (vec(lookup(), 0..4), rest, batches, many);
     (reply, lease_bytes, (text(), text()), rest).prop_map(|(reply, bytes, texts, rest)| Parts {
@@ -279,6 +293,7 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         operations: rest.3.2,
         errors: rest.3.3.0,
         workers: rest.3.3.1,
+        children: rest.3.3.2,
     })
 }
 
@@ -314,6 +329,7 @@ impl Parts {
             operations: &self.operations,
             errors: &self.errors,
             workers: &self.workers,
+            children: &self.children,
         };
         let source = |nth: usize, _: &Lease| lease_bytes(&self.bytes[nth]);
         encoder.reply(out, &head, &self.reply, source, self.lookups.clone(), stats).unwrap();
@@ -346,6 +362,7 @@ impl Parts {
             operations: self.operations.clone(),
             errors: self.errors.clone(),
             workers: self.workers.clone(),
+            children: self.children.clone(),
             leases: reply.leases.iter().zip(&self.bytes).map(|(l, b)| leased(l, b)).collect(),
             lookups: self.lookups.clone(),
             queue_stats: self.queues.clone(),

@@ -191,7 +191,7 @@ fn lookups() -> Vec<Lookup<'static>> {
         batch: None,
         bytes: JOB_BYTES,
     };
-    vec![Lookup { job: id(20), details: Some(details), plan: None }, Lookup::not_found(id(21))]
+    vec![Lookup { details: Some(details), ..Lookup::not_found(id(20)) }, Lookup::not_found(id(21))]
 }
 
 fn reply() -> Reply {
@@ -248,7 +248,7 @@ fn lease_bytes(_: usize, _: &Lease) -> LeaseBytes<'static> {
 }
 
 fn queues() -> Vec<QueueStats> {
-    let jobs = [1, 2, 3, 4, 5, 6, 7, 8, 0];
+    let jobs = [1, 2, 3, 4, 5, 6, 7, 8, 0, 0];
     let queue = "images".into();
     vec![QueueStats { queue, paused: true, jobs, enqueued_total: 36, ..QueueStats::default() }]
 }

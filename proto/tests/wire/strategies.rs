@@ -6,9 +6,9 @@ use jobbie_proto::event::{
 };
 use jobbie_proto::plan::Need;
 use jobbie_proto::request::{
-    Ack, Append, BatchSeal, Chain, Depends, Enqueue, EnqueueHold, EnqueuePlan, Expected, Fail,
-    Fetch, Heartbeat, History, Hold, JobAction, JobControl, JobRef, Members, Operate, QueueAction,
-    QueueControl, Stats, Ties, When, Workers,
+    Ack, Append, BatchSeal, Chain, Children, Depends, Enqueue, EnqueueHold, EnqueuePlan, Expected,
+    Fail, Fetch, Heartbeat, History, Hold, JobAction, JobControl, JobRef, Members, Operate,
+    Parents, QueueAction, QueueControl, Stats, Ties, When, Workers,
 };
 use jobbie_proto::wire::{
     ClientFrame, Durability, Endpoint, Hello, Limits, LostLease, Refused, ServerFrame,
@@ -197,14 +197,17 @@ fn ties() -> impl Strategy<Value = Ties<'static>> {
     );
     let wait =
         (any::<u32>(), vec(job_id(), 0..4)).prop_map(|(enqueue, on)| Depends { enqueue, on });
+    let parents = (job_id(), any::<u32>(), any::<u32>())
+        .prop_map(|(parent, first, count)| Parents { parent, first, count });
     let some = (
-        (vec(option::of(step()), 0..3), vec(seal, 0..3), vec(run, 0..3)),
+        (vec(option::of(step()), 0..3), vec(seal, 0..3), vec(run, 0..3), vec(parents, 0..3)),
         (vec(chain, 0..3), vec(wait, 0..3), vec(any::<u32>(), 0..3), vec(batch_id(), 0..3)),
     );
     let some = some.prop_map(|(batches, rest)| Ties {
         batch_opens: batches.0,
         batch_seals: batches.1,
         members: batches.2,
+        parents: batches.3,
         chains: rest.0,
         depends: rest.1,
         exits: rest.2,
@@ -235,6 +238,14 @@ fn history() -> impl Strategy<Value = History> {
     (job_id(), any::<u64>(), any::<u32>()).prop_map(|(job, from, count)| History {
         job,
         from: EventSeq(from),
+        count,
+    })
+}
+
+fn children() -> impl Strategy<Value = Children> {
+    (job_id(), any::<u64>(), any::<u32>()).prop_map(|(parent, after, count)| Children {
+        parent,
+        after: JobSeq(after),
         count,
     })
 }
@@ -309,13 +320,18 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let refs =
         (vec(job_ref(), 0..4), vec(job_id(), 0..4), vec(job_id(), 0..4), vec(job_control(), 0..4));
     let rest = (vec(queue_control(), 0..3), option::of(fetch()), vec(job_id(), 0..4), stats());
-    let observed = (option::of(history()), option::of(history()), option::of(workers()));
+    let observed = (
+        option::of(history()),
+        option::of(history()),
+        option::of(workers()),
+        option::weighted(0.2, children()),
+    );
     let rest = (rest, vec(append(), 0..4), observed, ties());
     let schedules = (vec(schedule_control(), 0..4), query());
     let rest = (rest, schedules, option::weighted(0.3, operate()));
     (ids, jobs, results, refs, rest).prop_map(
         |(ids, jobs, results, refs, ((rest, appends, observed, ties), schedules, operation))| {
-            let (history, errors, workers) = observed;
+            let (history, errors, workers, children) = observed;
             Request {
                 session: SessionId(ids.0),
                 number: ids.1,
@@ -339,6 +355,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
                 history,
                 errors,
                 workers,
+                children,
                 acks: jobs.1,
                 fails: results.0,
                 heartbeats: results.1,

@@ -69,7 +69,7 @@ impl Ledger {
             let shard = ShardId(shard);
             Book {
                 shard,
-                model: Model::new(shard),
+                model: Model::new(shard, shards),
                 entries: Entries::default(),
                 hashes: Hashes::default(),
                 decided: BTreeMap::new(),
@@ -90,6 +90,12 @@ impl Ledger {
     /// Looks into a shard's book.
     pub(crate) fn with<T>(&self, shard: ShardId, look: impl FnOnce(&mut Book) -> T) -> T {
         look(&mut self.books.borrow_mut()[usize::from(shard.0)])
+    }
+
+    /// Looks at the models of all shards.
+    pub(crate) fn with_models<T>(&self, look: impl FnOnce(&[&Model]) -> T) -> T {
+        let books = self.books.borrow();
+        look(&books.iter().map(|book| &book.model).collect::<Vec<_>>())
     }
 
     /// A new connection; its number.

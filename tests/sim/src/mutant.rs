@@ -14,7 +14,7 @@ pub(crate) fn names() -> Vec<String> {
         // Nobody in a simulation asks for older errors; the naive model of engine/core does.
         let unseen = [Mutant::OlderErrorsForgotten];
         let found = |mutant: &&Mutant| !slow.contains(mutant) && !unseen.contains(mutant);
-        let core = Mutant::ALL.iter().filter(found);
+        let core = Mutant::ALL.iter().chain(&Mutant::MOVES).filter(found);
         names.extend(core.map(|mutant| format!("core:{mutant:?}")));
         let log = jobbie_log::mutants::Mutant::ALL;
         names.extend(log.iter().map(|mutant| format!("log:{mutant:?}")));
@@ -45,7 +45,9 @@ pub(crate) fn with<T>(name: &str, body: impl FnOnce() -> T) -> Result<T, String>
     {
         use jobbie_core::mutants as core;
         use jobbie_log::mutants as log;
-        if let Some(mutant) = core::Mutant::ALL.iter().find(|mutant| is("core", mutant)) {
+        if let Some(mutant) =
+            core::Mutant::ALL.iter().chain(&core::Mutant::MOVES).find(|m| is("core", m))
+        {
             core::plant(Some(*mutant));
             return Ok(body());
         }

@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) limits: bool,
     /// Whether jobs have ties to others.
     pub(crate) ties: bool,
+    /// Whether jobs go to queues of other shards.
+    pub(crate) moves: bool,
     pub(crate) check_every: u64,
     pub(crate) log: LogConfig,
     pub(crate) disk: DiskConfig,
@@ -66,7 +68,7 @@ impl Plan {
             spike_ppm: 2_000,
             ..DiskConfig::default()
         };
-        Self {
+        let mut plan = Self {
             seed,
             shards: 1 + rng.below(10).saturating_sub(6).min(2) as u16,
             clients_per_shard: 3 + rng.below(4) as usize,
@@ -80,9 +82,16 @@ impl Plan {
             check_every: 1 + rng.below(4),
             limits: rng.coin(),
             ties: rng.below(3) > 0,
+            moves: false,
             log,
             disk,
+        };
+        // The seeds without moves are what they were before there were any.
+        plan.moves = plan.ties && rng.coin();
+        if plan.moves {
+            plan.shards = 2 + 2 * rng.below(2) as u16;
         }
+        plan
     }
 
     /// The queues of a shard.

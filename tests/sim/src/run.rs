@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jobbie_sim::{Executor, Handle, Schedule};
 
-use crate::check::{r07_replay, violated};
+use crate::check::{moves, r07_replay, violated};
 use crate::client::Client;
 use crate::nemesis::Nemesis;
 use crate::plan::Plan;
@@ -83,13 +83,16 @@ async fn drain(world: &World) {
 fn check_end(world: &World) {
     let story = world.story();
     story.check();
+    let mut states = Vec::new();
     for node in &world.nodes {
         world.ledger.with(node.shard, |book| {
             let (entries, hashes) = (book.entries(), book.hashes());
             let state = r07_replay::from_zero(node.shard, world.plan.shards, entries, hashes);
             crate::check::r10_one_state::compare(&book.model, &state, 0);
+            states.push(state);
         });
     }
+    world.counts.moves.set(world.ledger.with_models(|models| moves::check(models, &states)));
 }
 
 fn report(world: &World, begun: Instant) -> Report {
@@ -111,10 +114,11 @@ fn report(world: &World, begun: Instant) -> Report {
     let torn: u64 = world.nodes.iter().map(|node| node.torn.get()).sum();
     let (steps, calls) = world.story().counts();
     let text = format!(
-        "shards={} steps={steps} callbacks={calls} jobs={jobs} events={events} entries={entries} frames={up}+{down} connections={} \
+        "shards={} steps={steps} callbacks={calls} moves={} jobs={jobs} events={events} entries={entries} frames={up}+{down} connections={} \
          requests={} long_answers={} sessions_lost={} starts={starts} torn_tails={torn} kills={} power_losses={} shutdowns={} \
          disk_faults={} full={} silent={} refused={} found={} unnoticeable={} clock_steps={} virtual_s={virtual_secs:.1} real_s={real_secs:.2} ({:.0}x)",
         world.plan.shards,
+        counts.moves.get(),
         counts.connections.get(),
         counts.requests.get(),
         world.ledger.long_answers.get(),

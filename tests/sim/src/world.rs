@@ -49,6 +49,8 @@ pub(crate) struct World {
 /// What happened, to show that a run was worth something.
 #[derive(Default)]
 pub(crate) struct Counts {
+    /// Jobs that came from other shards.
+    pub(crate) moves: Cell<usize>,
     pub(crate) connections: Cell<u64>,
     pub(crate) requests: Cell<u64>,
     pub(crate) answers: Cell<u64>,

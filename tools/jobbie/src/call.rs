@@ -142,6 +142,15 @@ impl Server {
         self.keeps_session = true;
     }
 
+    /// Waits before something is asked again, if there is time.
+    pub(crate) fn pause(&self, pause: Duration) -> bool {
+        let in_time = Instant::now() + pause < self.deadline;
+        if in_time {
+            std::thread::sleep(pause);
+        }
+        in_time
+    }
+
     /// Waits this much longer for answers.
     pub(crate) fn allow(&mut self, extra: Duration) {
         self.deadline = Instant::now() + self.timeout + extra;
@@ -359,7 +368,8 @@ pub(crate) fn explain(code: Code, message: &str) -> String {
         Code::StaleLease => "the lease is over and the job was given out again; nothing changed",
         Code::IllegalState => "the job's state does not allow it; nothing was done",
         Code::PlanFull => "the job has as many events as it can have; nothing was done",
-        Code::Unsupported => "this version cannot do that, such as moving a job to a queue of another shard",
+        Code::Moved => "the job is on its way to another shard; nothing was done, try again",
+        Code::Unsupported => "this version cannot do that, such as moving a job with a plan to a queue of another shard",
         Code::TooLarge => "a field is larger than its limit",
         Code::Overloaded => "the server is busy; nothing was done, try again",
         Code::NoSpace => "the server's disk is full; nothing was done, free some space",

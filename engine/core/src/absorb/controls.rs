@@ -75,6 +75,7 @@ impl State {
             self.ties.blocked.insert(job.0, Blocked { due: 0, ..blocked });
         }
         self.digest.mix_all(&[until.0, then as u64]);
+        self.leave_if_noted(job.0);
     }
 
     fn approved(&mut self, job: JobSeq) {
@@ -96,11 +97,17 @@ impl State {
     }
 
     fn moved(&mut self, job: JobSeq, queue: &str) {
-        let event = self.controlled(Mark::Moved, job, &JobState::ALL);
+        let event = self.controlled(Mark::Moved, job, &JobState::HERE);
+        self.digest.mix(xxhash_rust::xxh3::xxh3_64(queue.as_bytes()));
+        if self.shard_of_queue(queue) != self.shard {
+            return self.moved_away(job.0, queue);
+        }
+        if self.ties.kin.is_used() {
+            self.ties.kin.change(job.0, |kin| kin.leaving = None);
+        }
         let class = self.class_with(job, |class| class.queue = queue.to_owned());
         let number = self.reclass(job.0, class, event);
         self.side_mut(number).placed = EventSeq(event);
-        self.digest.mix(xxhash_rust::xxh3::xxh3_64(queue.as_bytes()));
     }
 
     fn prioritized(&mut self, job: JobSeq, priority: u8) {

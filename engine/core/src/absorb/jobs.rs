@@ -135,7 +135,15 @@ impl State {
         let event = self.number_event();
         self.digest.mix_all(&[Mark::Cancelled as u64, job.0]);
         let state = self.job_state(job.0);
-        let ended = matches!(state, JobState::Completed | JobState::Dead | JobState::Cancelled);
+        let ended = !matches!(
+            state,
+            JobState::Pending
+                | JobState::Scheduled
+                | JobState::Active
+                | JobState::Retrying
+                | JobState::Held
+                | JobState::Planned
+        );
         assert!(!ended, "a job that is {} was cancelled", state.name());
         self.ends(job.0, event, End::Stopped);
         let detached = self.detach(job.0);
@@ -145,6 +153,7 @@ impl State {
     pub(super) fn deleted(&mut self, job: JobSeq) {
         let event = self.number_event();
         self.digest.mix_all(&[Mark::Deleted as u64, job.0]);
+        assert!(self.job_state(job.0) != JobState::Moved, "a job that is elsewhere was deleted");
         self.ends(job.0, event, End::Stopped);
         self.ties.gone.insert(job.0);
         let detached = self.detach(job.0);

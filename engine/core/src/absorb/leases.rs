@@ -119,6 +119,7 @@ impl State {
         self.side_mut(number).error = EventSeq(event);
         let words = [Mark::Failed as u64, job.0, u64::from(attempt), next_attempt.0];
         self.digest.mix_all(&words);
+        self.leave_if_noted(job.0);
         Failed { code: Code::Ok, next_attempt, attempts_left }
     }
 
@@ -162,6 +163,7 @@ impl State {
         let detached = self.detach(job.0);
         let number = self.step_back(detached, event);
         self.tracked.get_mut(number).attempt -= 1;
+        self.leave_if_noted(job.0);
     }
 
     /// Not given back in time: the attempt counts.
@@ -173,6 +175,7 @@ impl State {
         let number = self.step_back(detached, event);
         let tracked = self.tracked.get_mut(number);
         tracked.lease_expiries = tracked.lease_expiries.saturating_add(1);
+        self.leave_if_noted(job.0);
     }
 
     /// Not given back in time once too often: it is dead.

@@ -2,6 +2,7 @@
 
 mod controls;
 mod jobs;
+mod kin;
 mod leases;
 mod operations;
 mod plans;

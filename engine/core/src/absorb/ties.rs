@@ -1,6 +1,6 @@
 //! Events of what ties jobs together, and what the end of a job makes due.
 
-use jobbie_proto::event::{NextStep, Parcel, Tie};
+use jobbie_proto::event::{Fate, NextStep, Parcel, Tie};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{BatchId, Code, EventSeq, JobId, JobSeq, Micros, Reply, ShardId};
 
@@ -45,6 +45,10 @@ impl State {
             }
             Tie::ChainLeft { jobs } => jobs.iter().for_each(|job| self.chain_left(*job)),
             Tie::Awaits { job, due, on, .. } => self.awaits(*job, *due, on, event),
+            Tie::Parented { parent, jobs } => self.parented(*parent, jobs),
+            Tie::Arrived(arrived) => self.arrived(arrived, event),
+            Tie::Located { job, now } => self.located(*job, *now),
+            Tie::Fated { job, fate } => self.fated(*job, *fate),
             other => self.absorb_post(other),
         }
     }
@@ -66,18 +70,15 @@ impl State {
                 self.digest.mix(batches.len() as u64);
             }
             Tie::Awaited { job, by } => {
-                let on = job.seq().0;
-                by.iter().for_each(|by| {
-                    self.ties.dependents.insert((on, *by));
-                });
-                if !self.jobs.contains(on) {
-                    self.ties.settling.insert(on, *job);
-                }
-                self.digest.mix_all(&[on, by.len() as u64]);
+                by.iter().for_each(|by| self.awaited(*job, *by));
+                self.digest.mix_all(&[job.seq().0, by.len() as u64]);
             }
             Tie::Sent { to, first, parcels } => {
                 for (number, parcel) in (*first..).zip(parcels) {
-                    self.ties.take_due(parcel, *to);
+                    match *parcel {
+                        Parcel::Move { job } => self.job_sent(job, *to, number),
+                        _ => self.ties.take_due(parcel, *to),
+                    }
                     self.ties.post.send(*to, number, *parcel);
                 }
                 self.digest.mix_all(&[u64::from(to.0), *first, parcels.len() as u64]);
@@ -98,14 +99,19 @@ impl State {
     }
 
     /// A shard has taken messages: what they referred to is no longer needed.
-    fn over(&mut self, to: ShardId, last: u64) {
+    pub(super) fn over(&mut self, to: ShardId, last: u64) {
         for parcel in self.ties.post.delivered(to, last) {
             match parcel {
                 Parcel::Step { cause } => {
                     self.ties.steps.remove(&cause.0);
                 }
                 Parcel::Callback { batch } => self.ties.batches.delivered(batch.0),
-                Parcel::Tally { .. } | Parcel::Ask { .. } | Parcel::Settled { .. } => {}
+                Parcel::Move { job } => self.job_delivered(job),
+                Parcel::Tally { .. }
+                | Parcel::Ask { .. }
+                | Parcel::Settled { .. }
+                | Parcel::Located { .. }
+                | Parcel::Fate { .. } => {}
             }
         }
     }
@@ -126,15 +132,31 @@ impl State {
         }
         let blocked = Blocked { event, missing: on.len() as u32, due: due.0 };
         self.ties.blocked.insert(job.0, blocked);
-        let detached = self.detach(job.0);
-        self.block(detached);
+        // One that came from another shard may be held.
+        if self.job_state(job.0) != JobState::Held {
+            let detached = self.detach(job.0);
+            self.block(detached);
+        }
         let id = self.id_of(job.0);
         for on in on {
             if on.shard() == self.shard {
-                self.ties.dependents.insert((on.seq().0, id));
+                self.awaited(*on, id);
             } else {
                 self.ties.asks.insert((id, *on));
             }
+        }
+    }
+
+    /// A job waits for one of this shard. When that was decided it was there, or completed; meanwhile, in the same group, it may
+    /// have become known that it is completed or gone on the shard to which it moved.
+    fn awaited(&mut self, on: JobId, by: JobId) {
+        let seq = on.seq().0;
+        if self.ties.gone.contains(seq) {
+            return;
+        }
+        self.ties.dependents.insert((seq, by));
+        if self.is_completed(on) {
+            self.ties.settling.insert(seq, on);
         }
     }
 
@@ -180,6 +202,7 @@ impl State {
 
     fn note_end(&mut self, job: u64, event: u64, end: End) {
         self.ties.blocked.remove(job);
+        self.ties.kin.fated(job, fate_of(end));
         let link = self.ties.chains.get(job).copied();
         let next = link.and_then(|link| link.after(end));
         if let (Some(link), Some((kind, to))) = (link, next) {
@@ -211,11 +234,16 @@ impl State {
         }
     }
 
-    fn id_of(&self, job: u64) -> JobId {
+    pub(crate) fn id_of(&self, job: u64) -> JobId {
         JobId::new(self.jobs.origin(job).created_ms, self.shard, JobSeq(job))
     }
 
-    fn shard_of_queue(&self, queue: &str) -> ShardId {
+    pub(super) fn shard_of_queue(&self, queue: &str) -> ShardId {
         jobbie_proto::placement::shard_of(queue, self.shards)
     }
+}
+
+/// What the shard that a job came from is told when it ends.
+fn fate_of(end: End) -> Fate {
+    if end == End::Completed { Fate::Completed } else { Fate::Ended }
 }

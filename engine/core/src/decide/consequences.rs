@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jobbie_proto::event::{Event, Parcel, Tie};
-use jobbie_proto::{EventSeq, JobId, ShardId};
+use jobbie_proto::{EventSeq, JobId, JobSeq, ShardId};
 
 use crate::state::State;
 use crate::ties::Tally;
@@ -34,6 +34,7 @@ pub fn decide_consequences(state: &State, limit: usize) -> Vec<Event> {
     asks(state, &mut due);
     callbacks(state, &mut due);
     settle(state, &mut due);
+    moves(state, &mut due);
     let Consequences { mut events, parcels, .. } = due;
     for (to, parcels) in parcels {
         let first = state.ties.post.next(to);
@@ -90,6 +91,21 @@ fn settle(state: &State, due: &mut Consequences) {
         if !here.is_empty() {
             due.events.push(Tie::Settled { on: *id, jobs: here }.into());
         }
+    }
+}
+
+/// Jobs that go to other shards, then where jobs are that came from there, and only then what became of them.
+fn moves(state: &State, due: &mut Consequences) {
+    let kin = &state.ties.kin;
+    for job in kin.unsent.iter().take(due.left) {
+        let to = kin.away(*job).expect("it is to be sent").to;
+        due.send(to, Parcel::Move { job: JobSeq(*job) });
+    }
+    for (job, now) in kin.located.iter().take(due.left) {
+        due.send(job.shard(), Parcel::Located { job: *job, now: *now });
+    }
+    for (job, fate) in kin.fates.iter().take(due.left) {
+        due.send(job.shard(), Parcel::Fate { job: *job, fate: *fate });
     }
 }
 

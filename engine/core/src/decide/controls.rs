@@ -19,7 +19,7 @@ pub(super) fn rule(action: &JobAction<'_>) -> (Asked, &'static [JobState]) {
         JobAction::Hold(_) => (Asked::Hold, &[Pending, Scheduled, Active, Retrying]),
         JobAction::Approve { .. } => (Asked::Approve, &[Held]),
         JobAction::Reject { .. } => (Asked::Reject, &[Held]),
-        JobAction::Move { .. } => (Asked::Move, &JobState::ALL),
+        JobAction::Move { .. } => (Asked::Move, &JobState::HERE),
         JobAction::Prioritize { .. } => (Asked::Prioritize, &[Pending, Scheduled]),
         JobAction::Replace { .. } => (Asked::Replace, &[Pending, Scheduled, Retrying, Held]),
     }
@@ -32,7 +32,8 @@ impl Draft<'_> {
             let found = self.find(control.job).and_then(|(seq, state)| {
                 legal.contains(&state).then_some(seq).ok_or(Code::IllegalState)
             });
-            let possible = found.and_then(|seq| self.is_possible(&control.action).map(|()| seq));
+            let possible =
+                found.and_then(|seq| self.is_possible(seq, &control.action).map(|()| seq));
             match possible {
                 Ok(seq) => self.job_control(seq, &control.action, blob),
                 Err(code) => {
@@ -42,10 +43,14 @@ impl Draft<'_> {
         }
     }
 
-    /// A job cannot go to another shard yet.
-    fn is_possible(&self, action: &JobAction<'_>) -> Result<(), Code> {
+    /// A job with a plan cannot go to another shard: its events are addressed to its id.
+    pub(super) fn is_possible(&self, job: u64, action: &JobAction<'_>) -> Result<(), Code> {
+        let state = self.state;
         match action {
-            JobAction::Move { queue } if shard_of(queue, self.state.shards) != self.state.shard => {
+            JobAction::Move { queue }
+                if state.plans.get(job).is_some()
+                    && shard_of(queue, state.shards) != state.shard =>
+            {
                 Err(Code::Unsupported)
             }
             _ => Ok(()),

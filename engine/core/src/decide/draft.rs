@@ -91,12 +91,19 @@ impl<'a> Draft<'a> {
     /// A job in memory and its state, after what the request did so far.
     pub(super) fn find(&self, job: JobId) -> Result<(u64, JobState), Code> {
         let seq = self.state.resolve(job)?;
-        match self.after(seq) {
-            Some(After::Gone) => Err(Code::NotFound),
-            Some(After::In(state)) => Ok((seq, state)),
-            Some(After::Until(_)) => Ok((seq, JobState::Active)),
-            None => Ok((seq, self.state.job_state(seq))),
-        }
+        let state = match self.after(seq) {
+            Some(After::Gone) => return Err(Code::NotFound),
+            Some(After::In(state)) => state,
+            Some(After::Until(_)) => JobState::Active,
+            None => self.state.job_state(seq),
+        };
+        if state == JobState::Moved { Err(Code::Moved) } else { Ok((seq, state)) }
+    }
+
+    /// What becomes of an active job that would be in this state: it may be to go elsewhere.
+    pub(super) fn given_back(&self, job: u64, state: JobState) -> JobState {
+        let leaves = self.state.ties.kin.get(job).is_some_and(|kin| kin.leaving.is_some());
+        if leaves { JobState::Moved } else { state }
     }
 
     /// The lease that `token` speaks of, if it still holds.

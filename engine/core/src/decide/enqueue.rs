@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 use super::BlobSink;
 use super::draft::{Arrival, Draft, JobHasher};
 use super::plans::planned;
-use super::ties::{TieCursor, join};
+use super::ties::{TieCursor, adopt, join};
 use crate::state::State;
 
 type Own<T> = HashMap<u128, T, BuildHasherDefault<JobHasher>>;
@@ -45,12 +45,13 @@ struct Extras<'r, 'a> {
     chain: Option<&'r Chain<'a>>,
     depends: Option<&'r [JobId]>,
     plan: Option<&'r EnqueuePlan<'a>>,
+    parent: Option<JobId>,
 }
 
 impl Extras<'_, '_> {
     fn are_there(&self) -> bool {
-        let Self { hold, batch, chain, depends, plan } = self;
-        let ties = batch.is_some() || chain.is_some() || depends.is_some();
+        let Self { hold, batch, chain, depends, plan, parent } = self;
+        let ties = batch.is_some() || chain.is_some() || depends.is_some() || parent.is_some();
         ties || hold.is_some() || plan.is_some()
     }
 }
@@ -78,6 +79,7 @@ impl<'r, 'a> ExtrasCursor<'r, 'a> {
             chain: self.ties.chain(at),
             depends: self.ties.depends(at),
             plan: self.plans.next_if(|plan| plan.enqueue as usize == at),
+            parent: self.ties.parent(at),
         }
     }
 }
@@ -169,10 +171,13 @@ impl<'a> Draft<'a> {
         after: &mut Vec<Event>,
         blob: &mut impl BlobSink,
     ) {
-        let Extras { hold, batch, chain, depends, plan } = extras;
+        let Extras { hold, batch, chain, depends, plan, parent } = extras;
         after.extend(chain.map(|chain| self.chained(job, chain, blob)));
         if let Some(batch) = batch {
             join(after, batch, job);
+        }
+        if let Some(parent) = parent {
+            adopt(after, parent, job);
         }
         after.extend(depends.map(|on| self.awaits(job, due, on)));
         if let Some(hold) = hold {

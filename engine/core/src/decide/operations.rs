@@ -122,7 +122,7 @@ impl<'a, S: BlobSink> Step<'a, S> {
         };
         let (legal, share) = match &act {
             Act::Cancel => (&[Pending, Scheduled, Active, Retrying, Held, Planned][..], 1),
-            Act::Delete => (&JobState::ALL[..], 1),
+            Act::Delete => (&JobState::HERE[..], 1),
             Act::Control(control) => (rule(control).1, if has_list(control) { 1 } else { SHARE }),
         };
         Self {
@@ -188,7 +188,12 @@ impl<'a, S: BlobSink> Step<'a, S> {
     }
 
     fn apply(&mut self, job: u64) {
-        if !self.legal.contains(&self.draft.state.job_state(job)) {
+        let is_legal = self.legal.contains(&self.draft.state.job_state(job));
+        let is_possible = match &self.act {
+            Act::Control(control) => self.draft.is_possible(job, control).is_ok(),
+            Act::Cancel | Act::Delete => true,
+        };
+        if !is_legal || !is_possible {
             self.skipped += 1;
             return;
         }

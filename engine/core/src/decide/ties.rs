@@ -1,7 +1,7 @@
 //! What ties new jobs to others, batches, and acks that end their chain.
 
 use jobbie_proto::event::{ChainedJob, Event, Step, Tie};
-use jobbie_proto::request::{Ack, BatchSeal, Chain, Enqueue, JobRef, Ties};
+use jobbie_proto::request::{Ack, BatchSeal, Chain, Enqueue, JobRef, Parents, Ties};
 use jobbie_proto::{BatchId, Code, JobId, JobSeq, Micros};
 
 use super::BlobSink;
@@ -14,11 +14,12 @@ pub(super) struct TieCursor<'r, 'a> {
     member: usize,
     chain: usize,
     depends: usize,
+    parent: usize,
 }
 
 impl<'r, 'a> TieCursor<'r, 'a> {
     pub(super) fn new(ties: &'r Ties<'a>) -> Self {
-        Self { ties, member: 0, chain: 0, depends: 0 }
+        Self { ties, member: 0, chain: 0, depends: 0, parent: 0 }
     }
 
     /// The batch of the enqueue at a position.
@@ -33,6 +34,17 @@ impl<'r, 'a> TieCursor<'r, 'a> {
         }
         let run = members.get(self.member).filter(|run| at >= run.first as usize)?;
         Some(run.batch)
+    }
+
+    /// The parent of the enqueue at a position.
+    pub(super) fn parent(&mut self, at: usize) -> Option<JobId> {
+        let parents = &self.ties.parents;
+        let is_over = |run: &Parents| at >= run.first as usize + run.count as usize;
+        while parents.get(self.parent).is_some_and(is_over) {
+            self.parent += 1;
+        }
+        let run = parents.get(self.parent).filter(|run| at >= run.first as usize)?;
+        Some(run.parent)
     }
 
     pub(super) fn chain(&mut self, at: usize) -> Option<&'r Chain<'a>> {
@@ -57,6 +69,16 @@ pub(super) fn join(after: &mut Vec<Event>, batch: BatchId, job: JobSeq) {
         return jobs.push(job);
     }
     after.push(Tie::Joined { batch, jobs: vec![job] }.into());
+}
+
+pub(super) fn adopt(after: &mut Vec<Event>, parent: JobId, job: JobSeq) {
+    if let Some(Event::Tied(tie)) = after.last_mut()
+        && let Tie::Parented { parent: last, jobs } = &mut **tie
+        && *last == parent
+    {
+        return jobs.push(job);
+    }
+    after.push(Tie::Parented { parent, jobs: vec![job] }.into());
 }
 
 fn step(enqueue: &Enqueue<'_>, blob: &mut impl BlobSink) -> Step {

@@ -12,7 +12,7 @@ use super::schedules::push_runs;
 use crate::class::ClassId;
 use crate::fifo::Item;
 use crate::settings::Settings;
-use crate::state::{CLASS_TIMER, Standing, State, ended_at, purge_at};
+use crate::state::{CLASS_TIMER, Standing, State, ended_at, item_of, purge_at};
 use crate::tracked::Tracked;
 use crate::workers::silent_at;
 
@@ -182,7 +182,9 @@ fn push_purges(
     limit: usize,
     steps: &mut Vec<(Step, u64)>,
 ) {
-    let old = state.ended.iter().take_while(|ended| purge_at(*ended, settings) <= now);
+    let is_old = |ended: &Item| purge_at(*ended, settings) <= now;
+    let before = state.ended_before.iter().copied().map(item_of).take_while(is_old);
+    let old = before.chain(state.ended.iter().take_while(is_old));
     let old = old.filter_map(|ended| Some((ended_at(ended), state.is_ended(ended)?)));
     let mut old: Vec<_> = old.take(limit.saturating_sub(steps.len())).collect();
     old.sort_unstable();

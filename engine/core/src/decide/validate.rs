@@ -5,15 +5,15 @@ use std::hash::BuildHasherDefault;
 use hashbrown::HashMap;
 use jobbie_proto::event::{HoldEnd, QueueSettings};
 use jobbie_proto::limits::{
-    ATTEMPTS_MAX, CREATED_MS_END, ERROR_BYTES_MAX, FETCH_COUNT_MAX, FETCH_QUEUES_MAX,
-    FETCH_WAIT_MS_MAX, KEY_BYTES_MAX, LEASE_MS_MAX, LEASE_MS_MIN, LIMIT_KEY_BYTES_MAX,
-    OPS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX, PERIOD_MS_MAX, PRIORITY_TIERS, QUEUE_BYTES_MAX,
-    QUEUES_MAX, RATE_MAX, RESULT_BYTES_MAX, TAGS_BYTES_MAX, WEIGHT_MAX, WEIGHTS_PER_QUEUE_MAX,
-    WINDOW_MS_MAX, WORKER_BYTES_MAX,
+    ATTEMPTS_MAX, CHILDREN_COUNT_MAX, CREATED_MS_END, ERROR_BYTES_MAX, FETCH_COUNT_MAX,
+    FETCH_QUEUES_MAX, FETCH_WAIT_MS_MAX, KEY_BYTES_MAX, LEASE_MS_MAX, LEASE_MS_MIN,
+    LIMIT_KEY_BYTES_MAX, OPS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX, PERIOD_MS_MAX, PRIORITY_TIERS,
+    QUEUE_BYTES_MAX, QUEUES_MAX, RATE_MAX, RESULT_BYTES_MAX, TAGS_BYTES_MAX, WEIGHT_MAX,
+    WEIGHTS_PER_QUEUE_MAX, WINDOW_MS_MAX, WORKER_BYTES_MAX,
 };
 use jobbie_proto::placement::shard_of;
 use jobbie_proto::request::{
-    Enqueue, Fetch, Hold, JobAction, QueueAction, ScheduleAction, Stats, When,
+    Children, Enqueue, Fetch, Hold, JobAction, JobControl, QueueAction, ScheduleAction, Stats, When,
 };
 use jobbie_proto::{Code, JobId, Request, ShardId};
 
@@ -98,6 +98,7 @@ fn rarer(state: &State, request: &Request<'_>) -> Checked {
     plans(request)?;
     appends(state, request)?;
     history(state, request)?;
+    children(request)?;
     job_controls(state, request)?;
     queue_controls(state, request)?;
     check_schedules(state, request)?;
@@ -124,6 +125,14 @@ impl LaterEnqueues {
         self.next = position + 1;
         Ok(())
     }
+}
+
+fn children(request: &Request<'_>) -> Checked {
+    let Some(Children { count, .. }) = request.children else { return Ok(()) };
+    if (1..=CHILDREN_COUNT_MAX).contains(&count) {
+        return Ok(());
+    }
+    invalid(format!("children.count: {count}, not in 1..={CHILDREN_COUNT_MAX}"))
 }
 
 fn holds(request: &Request<'_>) -> Checked {
@@ -306,10 +315,7 @@ fn queues(state: &State, request: &Request<'_>, is_rare: bool) -> Checked {
 /// The same for those in what few requests have; how many of them may be new.
 #[inline(never)]
 fn rarer_queues(state: &State, request: &Request<'_>) -> Result<usize, Refusal> {
-    let mut new = 0;
-    for control in &request.job_controls {
-        new += usize::from(matches!(control.action, JobAction::Move { .. }));
-    }
+    let mut new = moved_to(state, request).count();
     for (at, control) in request.queue_controls.iter().enumerate() {
         queue(state, control.queue, &|field| format!("queue_controls[{at}].{field}"))?;
         new += 1;
@@ -324,14 +330,23 @@ fn rarer_queues(state: &State, request: &Request<'_>) -> Result<usize, Refusal> 
     Ok(new)
 }
 
+/// Queues of this shard that jobs are moved to.
+fn moved_to<'r>(state: &State, request: &'r Request<'_>) -> impl Iterator<Item = &'r str> {
+    let (shard, shards) = (state.shard, state.shards);
+    let here = move |queue: &&str| shard_of(queue, shards) == shard;
+    let queue = |control: &'r JobControl<'_>| match control.action {
+        JobAction::Move { queue } => Some(queue),
+        _ => None,
+    };
+    request.job_controls.iter().filter_map(queue).filter(here)
+}
+
 /// Counts the names that are not known, each once.
 #[cold]
 fn queues_are_few(state: &State, request: &Request<'_>) -> Checked {
     let names = request.enqueues.iter().map(|enqueue| enqueue.queue);
     let names = names.chain(request.queue_controls.iter().map(|control| control.queue));
-    let names = names.chain(request.job_controls.iter().filter_map(|control| {
-        if let JobAction::Move { queue } = control.action { Some(queue) } else { None }
-    }));
+    let names = names.chain(moved_to(state, request));
     let names = names.chain(request.schedule_controls.iter().filter_map(|control| {
         matches!(control.action, ScheduleAction::Set(_)).then_some(control.queue)
     }));

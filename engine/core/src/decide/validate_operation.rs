@@ -92,6 +92,12 @@ fn check_filter(state: &State, filter: &JobFilter) -> Checked {
             field("states")
         ));
     }
+    if filter.states >> JobState::Moved as u8 & 1 == 1 {
+        return invalid(format!(
+            "{}: moved jobs are on other shards, and are meant there",
+            field("states")
+        ));
+    }
     if let Some(priority) = filter.priority {
         at_most(priority.into(), u64::from(PRIORITY_TIERS) - 1, "priority", field)?;
     }
@@ -117,20 +123,15 @@ fn bulk(state: &State, action: &BulkAction) -> Checked {
         JobAction::Reject { reason, .. } => {
             bytes(reason, OPERATION_TEXT_BYTES_MAX, "reason", field)
         }
-        JobAction::Move { queue } => target(state, queue, field),
+        JobAction::Move { queue } => target(state, queue),
         _ => Ok(()),
     }
 }
 
-/// Jobs cannot go to another shard yet.
-fn target(state: &State, queue: &str, field: Field<'_>) -> Checked {
-    let (shard, here) = (shard_of(queue, state.shards), state.shard);
-    if shard != here {
-        let message = format!(
-            "{}: lives on shard {shard}, this is {here}, and jobs cannot be moved between shards yet",
-            field("queue")
-        );
-        return Err(Refusal { code: Code::Unsupported, message });
+/// Whether another shard has room is seen when they come there.
+fn target(state: &State, queue: &str) -> Checked {
+    if shard_of(queue, state.shards) != state.shard {
+        return Ok(());
     }
     if state.queues.find(queue).is_none() && state.queues.len() >= QUEUES_MAX {
         let message = format!("queue: {QUEUES_MAX} exist, the most a shard holds");

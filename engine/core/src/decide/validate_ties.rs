@@ -11,7 +11,7 @@ use crate::state::State;
 use crate::ties::compose::is_object;
 
 pub(super) fn check_ties(state: &State, request: &Request<'_>) -> Checked {
-    let Ties { batch_opens, batch_seals, members, chains, depends, exits, batch_lookups } =
+    let Ties { batch_opens, batch_seals, members, chains, depends, parents, exits, batch_lookups } =
         &request.ties;
     for (at, callback) in batch_opens.iter().enumerate() {
         if let Some(callback) = callback {
@@ -41,6 +41,8 @@ pub(super) fn check_ties(state: &State, request: &Request<'_>) -> Checked {
     for (at, run) in members.iter().enumerate() {
         exists(state, run.batch.shard(), &format!("members[{at}].batch"))?;
     }
+    let runs = parents.iter().map(|run| (run.first as usize, run.count as usize));
+    rising("parents", runs, enqueues)?;
     rising("chains", chains.iter().map(|chain| (chain.enqueue as usize, 1)), enqueues)?;
     for (at, chain) in chains.iter().enumerate() {
         let steps = chain.steps.len();

@@ -68,7 +68,8 @@ impl Draft<'_> {
             let attempt = tracked.attempt;
             let (outcome, after) = if attempt < class.max_retries && !fail.no_retry {
                 let due = self.now.plus_ms(backoff_ms(class, attempt));
-                (FailOutcome::Retrying(due), JobState::Retrying)
+                let after = self.given_back(lease.job, JobState::Retrying);
+                (FailOutcome::Retrying(due), after)
             } else {
                 (FailOutcome::Dead, JobState::Dead)
             };
@@ -130,10 +131,13 @@ impl Draft<'_> {
                     continue;
                 }
             };
-            self.touch(lease.job, After::In(JobState::Pending));
+            let after = self.given_back(lease.job, JobState::Pending);
+            self.touch(lease.job, After::In(after));
             let tracked = self.state.tracked.get(lease.number);
             let class = &*self.state.classes.get(tracked.class).class;
-            if let Some(arrivals) = &mut self.arrivals {
+            if let Some(arrivals) = &mut self.arrivals
+                && after == JobState::Pending
+            {
                 let (queue, tier) = (&*class.queue, class.priority);
                 arrivals.push(Arrival { queue, tier, job: lease.job, attempt: tracked.attempt });
             }

@@ -7,6 +7,7 @@
 //! A chunk is an rkyv archive (little-endian, 32-bit relative pointers, unaligned, root last) of a
 //! [`Part`], then the version of the snapshot as u16, little-endian. Parts come in the order of the enum.
 
+mod kin;
 mod plans;
 mod read;
 mod read_lanes;
@@ -22,6 +23,7 @@ use jobbie_proto::reply::{JobState, OperationStatus};
 use jobbie_proto::{BatchId, EventSeq, JobSeq, Reply, ShardId};
 use rkyv::{Archive, Deserialize, Serialize};
 
+use kin::KinRow;
 use plans::PlanRow;
 use schedules::{DefinitionRow, ScheduleRow};
 use workers::WorkerRow;
@@ -251,6 +253,7 @@ struct JobsPart {
     plans: Vec<PlanRow>,
     definitions: Vec<DefinitionRow>,
     error_links: Vec<ErrorLinkRow>,
+    kin: Vec<KinRow>,
 }
 
 /// An error whose event does not name the one before it, and that one.

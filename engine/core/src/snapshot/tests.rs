@@ -136,6 +136,7 @@ fn rows_have_the_documented_sizes() {
     let rows = sizes!(Header, QueueRow, SessionRow, ReplyRow, JobRun, SleeperRow, TrackedRow);
     assert_eq!(rows, [36, 109, 32, 131, 36, 16, 88]);
     assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [96, 21, 48, 97]);
+    assert_eq!(sizes!(KinRow, kin::AwayRow), [130, 70]);
     assert_eq!(sizes!(PlanRow, plans::PlanKindRow), [57, 29]);
     assert_eq!(sizes!(UniqueRow, PayloadRow, ChargeRow), [32, 16, 24]);
     assert_eq!(sizes!(DefinitionRow, ScheduleRow), [16, 136]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use jobbie_proto::event::{NextStep, Parcel};
+use jobbie_proto::event::{Fate, NextStep, Parcel};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{BatchId, JobId, ShardId};
 use rkyv::{Archive, Deserialize, Serialize};
@@ -13,6 +13,7 @@ use super::{BlockedRow, JobsPart, LinkRow, MemberRow, TrackedRow};
 use crate::jobs::Special;
 use crate::state::{BLOCKED, State};
 use crate::ties::batches::Batch;
+use crate::ties::kin::Passage;
 use crate::ties::{Blocked, Link, StepDue, Tally, Ties};
 
 /// One fact; those of a kind stand together, in the order of the kinds, and rise.
@@ -63,6 +64,16 @@ pub(super) enum TieRow {
         by: JobId,
         on: JobId,
     },
+    /// Where a job is that was moved here, for the shard it came from.
+    Located {
+        job: JobId,
+        now: JobId,
+    },
+    /// What became of it.
+    Fate {
+        job: JobId,
+        fate: Fate,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
@@ -88,7 +99,7 @@ pub(super) struct StepRow {
     batch: Option<BatchId>,
 }
 
-const KINDS: u8 = 10;
+const KINDS: u8 = 12;
 
 /// How far the rows have come: a kind, and the last of its rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -169,6 +180,16 @@ fn rows_after(state: &State, at: TieCursor) -> Box<dyn Iterator<Item = TieRow> +
                 TieRow::Tally { batch: *batch, succeeded, failed }
             }))
         }
+        10 => {
+            let key = key!(last, TieRow::Located { job, .. } => job);
+            let rows = ties.kin.located.range(behind(key));
+            Box::new(rows.map(|(job, now)| TieRow::Located { job: *job, now: *now }))
+        }
+        11 => {
+            let key = key!(last, TieRow::Fate { job, .. } => job);
+            let rows = ties.kin.fates.range(behind(key));
+            Box::new(rows.map(|(job, fate)| TieRow::Fate { job: *job, fate: *fate }))
+        }
         _ => {
             let key = key!(last, TieRow::Ask { by, on } => (by, on));
             let rows = ties.asks.range(behind(key));
@@ -230,6 +251,11 @@ pub(super) struct RestoringTies {
     /// Jobs scheduled for when others are completed, and those that say for which.
     scheduled: usize,
     waiting: usize,
+    /// Jobs on their way, with shard and number, whose message has not come.
+    sent_moves: BTreeSet<(u16, u64, u64)>,
+    /// Jobs that have moved, and those that say where to.
+    moved: usize,
+    away: usize,
 }
 
 impl RestoringTies {
@@ -269,6 +295,15 @@ impl RestoringTies {
             let blocked = Blocked { event: event.0, missing: *missing, due: *due };
             ties.blocked.insert(*job, blocked);
         }
+        for row in &part.kin {
+            let Some(passage) = row.restore(state)? else { continue };
+            self.away += 1;
+            if let (to, Passage::Sent(number)) = passage {
+                self.sent_moves.insert((to.0, number, row.job));
+            }
+        }
+        let moved = |row: &&TrackedRow| row.state == JobState::Moved;
+        self.moved += part.tracked.iter().filter(moved).count();
         let waits = |row: &&TrackedRow| row.state == JobState::Scheduled && row.mark == BLOCKED;
         self.scheduled += part.tracked.iter().filter(waits).count();
         Ok(())
@@ -298,6 +333,11 @@ impl RestoringTies {
                 match parcel {
                     Parcel::Step { cause } => self.sent_steps.insert(cause.0),
                     Parcel::Callback { batch } => self.sent_callbacks.insert(batch.0),
+                    Parcel::Move { job } => {
+                        let sent = self.sent_moves.remove(&(to, number, job.0));
+                        require(sent, "a message about a job that is here")?;
+                        true
+                    }
                     _ => true,
                 };
                 let in_order = ties.post.restore_open(ShardId(to), number, parcel);
@@ -341,6 +381,15 @@ impl RestoringTies {
                 shard(on.shard().0)?;
                 ties.asks.insert((by, on));
             }
+            TieRow::Located { job, now } => {
+                shard(job.shard().0)?;
+                shard(now.shard().0)?;
+                ties.kin.located.insert(job, now);
+            }
+            TieRow::Fate { job, fate } => {
+                shard(job.shard().0)?;
+                ties.kin.fates.insert(job, fate);
+            }
         }
         Ok(())
     }
@@ -369,6 +418,8 @@ impl RestoringTies {
     pub(super) fn end(&self) -> Checked {
         let all = self.sent_steps.is_empty() && self.sent_callbacks.is_empty();
         require(all, "a message refers to what is not there")?;
+        require(self.sent_moves.is_empty(), "a job is on its way without a message")?;
+        require(self.moved == self.away, "a job has moved to nowhere")?;
         require(self.waiting == self.scheduled, "a job waits for nothing")
     }
 }
@@ -385,5 +436,7 @@ fn kind_of(row: &TieRow) -> u8 {
         TieRow::Step(_) => 7,
         TieRow::Tally { .. } => 8,
         TieRow::Ask { .. } => 9,
+        TieRow::Located { .. } => 10,
+        TieRow::Fate { .. } => 11,
     }
 }

@@ -6,6 +6,7 @@ use jobbie_proto::limits::PRIORITY_TIERS;
 use jobbie_proto::reply::JobState;
 use rkyv::rancor::Error as RkyvError;
 
+use super::kin::KinRow;
 use super::ties::{self, TieCursor};
 use super::{
     BlockedRow, ChargeRow, ClaimRow, ClassRow, ClockRow, DefinitionRow, ErrorLinkRow, Header,
@@ -296,6 +297,7 @@ impl Snapshot {
                 + part.blocked.len()
                 + part.definitions.len()
                 + part.error_links.len()
+                + 4 * part.kin.len()
                 + plan_rows;
             if looked_at == JOBS_LOOKED_AT || rows >= ROWS {
                 return (Some(Part::Jobs(part)), Stage::Jobs(job));
@@ -446,6 +448,7 @@ impl Snapshot {
             let Blocked { event, missing, due } = *blocked;
             BlockedRow { job, event: EventSeq(event), missing, due }
         }));
+        part.kin.extend(ties.kin.get(job).map(|kin| KinRow::new(job, kin)));
     }
 
     fn tracked_row(&self, number: u32) -> TrackedRow {

@@ -74,6 +74,8 @@ pub struct State {
     pub(crate) schedules: Schedules,
     /// Dead and cancelled jobs in the order in which they ended. The first, if any, is still there.
     pub(crate) ended: Fifo,
+    /// Those that ended elsewhere before they came, with their times; the first, if any, is still there.
+    pub(crate) ended_before: GenericOrdSet<(u64, u64), RcK>,
     pub(crate) ties: Ties,
     pub(crate) operations: Operations,
     /// The error before one whose event does not name it, by that event, the newest last.
@@ -126,6 +128,11 @@ fn sooner(a: Option<u64>, b: Option<u64>) -> Option<u64> {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
+}
+
+/// A job that ended at a time.
+pub(crate) fn item_of((position, job): (u64, u64)) -> Item {
+    Item::Single { job, position }
 }
 
 /// When a job that has ended is forgotten.
@@ -182,6 +189,7 @@ impl State {
             stirred: Vec::new(),
             schedules: Schedules::new(),
             ended: Fifo::default(),
+            ended_before: GenericOrdSet::new(),
             ties: Ties::default(),
             operations: Operations::default(),
             error_links: SideTable::new(),
@@ -242,7 +250,12 @@ impl State {
 
     /// When the first ended job has been kept long enough.
     pub(crate) fn first_purge(&self, settings: &Settings) -> Option<u64> {
-        self.ended.front().map(|ended| purge_at(ended, settings))
+        let first = self.ended.front().map(|ended| purge_at(ended, settings));
+        if self.ended_before.is_empty() {
+            return first;
+        }
+        let before = self.ended_before.get_min().map(|ended| purge_at(item_of(*ended), settings));
+        sooner(first, before)
     }
 
     /// Whether an ended job still is what it was when it was noted.
@@ -366,8 +379,15 @@ impl State {
         (after_ms > 0).then(|| Micros(origin.created_ms * 1000).plus_ms(after_ms).0)
     }
 
+    /// The same of a job, which may have come from another shard with less time left.
+    #[inline]
+    pub(crate) fn expiry_of(&self, job: u64, origin: Origin) -> Option<u64> {
+        let own = self.expire_at(origin)?;
+        Some(self.ties.kin.expires(job).unwrap_or(own))
+    }
+
     pub(crate) fn is_expired(&self, job: u64, now: u64) -> bool {
-        self.expire_at(self.jobs.origin(job)).is_some_and(|at| at <= now)
+        self.expiry_of(job, self.jobs.origin(job)).is_some_and(|at| at <= now)
     }
 
     /// The first job of an item, from its `from`th on, that really waits in it.

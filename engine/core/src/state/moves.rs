@@ -6,7 +6,7 @@ use jobbie_proto::event::{Class, HoldEnd};
 use jobbie_proto::limits::ERROR_LINKS_MAX;
 use jobbie_proto::reply::JobState;
 
-use super::{CLASS_TIMER, Owners, State, ended_at};
+use super::{CLASS_TIMER, Owners, State, ended_at, item_of};
 use crate::class::{ClassId, hash_of};
 use crate::fifo::Item;
 use crate::heap::Timer;
@@ -201,7 +201,11 @@ impl State {
         tracked.then = HoldEnd::Stay;
         self.recount(detached, Some(state));
         if state.has_ended() {
-            self.ended.push(Item::Single { job, position: mark });
+            if mark < self.time {
+                self.ended_before.insert((mark, job));
+            } else {
+                self.ended.push(Item::Single { job, position: mark });
+            }
             if !crate::mutant!(UniqueKeptByTheDead) {
                 self.release_unique(job);
             }
@@ -275,7 +279,8 @@ impl State {
     /// Puts ended jobs, in whatever order they are, into that of time.
     pub(crate) fn sort_ended(&mut self) {
         let ended = std::mem::take(&mut self.ended);
-        let mut items: Vec<_> = ended.iter().collect();
+        let before = std::mem::take(&mut self.ended_before);
+        let mut items: Vec<_> = ended.iter().chain(before.iter().copied().map(item_of)).collect();
         items.sort_by_key(|item| ended_at(*item));
         items.into_iter().for_each(|item| self.ended.push(item));
     }
@@ -286,6 +291,11 @@ impl State {
             && self.is_ended(front).is_none()
         {
             self.ended.drop_front(1);
+        }
+        while let Some(front) = self.ended_before.get_min().copied()
+            && self.is_ended(item_of(front)).is_none()
+        {
+            self.ended_before.remove(&front);
         }
     }
 
@@ -352,7 +362,7 @@ impl State {
         if self.classes.get(tracked.class).class.expire_after_ms == 0 {
             return None;
         }
-        self.expire_at(self.jobs.origin(tracked.job))
+        self.expiry_of(tracked.job, self.jobs.origin(tracked.job))
     }
 
     /// The job steps back: it waits at the back of its tier.

@@ -19,6 +19,9 @@ impl State {
     /// the queue after it began are not meant, whether they are new or were moved there.
     pub(crate) fn is_meant(&self, operation: &Operation, job: u64) -> bool {
         let filter = &operation.filter;
+        if self.job_state(job) == JobState::Moved {
+            return false;
+        }
         let Some((origin, handle)) = self.jobs.look_up(job) else { return false };
         let special = handle.map(Handle::special);
         let (class, placed) = match special {
@@ -49,7 +52,7 @@ impl State {
         }
         let Some(at) = self.queues.find(&filter.queue) else { return 0 };
         let counts = &self.queues.get(at).jobs;
-        let wanted = JobState::ALL.iter().filter(|state| filter.wants(**state));
+        let wanted = JobState::HERE.iter().filter(|state| filter.wants(**state));
         wanted.filter(|state| **state != JobState::Completed).map(|s| counts[*s as usize]).sum()
     }
 

@@ -1,12 +1,13 @@
 //! Messages on their way out: what the state knows of them, and what their records in the log add.
 
 use jobbie_proto::event::{
-    Blob, ChainedJob, Event, NextStep, ON_EXIT, ON_FAILURE, Parcel, Step, Tie,
+    ArrivedJob, Blob, ChainedJob, Event, Fate, NextStep, ON_EXIT, ON_FAILURE, Parcel, Step, Tie,
 };
 use jobbie_proto::letter::{ChainPart, Message, NewJob, StepBytes};
 use jobbie_proto::reply::BatchView;
 use jobbie_proto::{BatchId, EventSeq, JobId, ShardId};
 
+use super::moving::Moving;
 use super::{StepDue, compose};
 use crate::state::State;
 
@@ -28,27 +29,31 @@ pub trait Source {
 }
 
 /// A message that is on its way, as far as the state knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mail(Content);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
     Tally { batch: BatchId, succeeded: u32, failed: u32 },
     Ask { on: JobId, by: JobId },
     Settled { on: JobId, by: JobId },
     Step { cause: EventSeq, due: StepDue },
     Callback { batch: BatchId, view: BatchView },
+    Move(Box<Moving>),
+    Located { job: JobId, now: JobId },
+    Fate { job: JobId, fate: Fate },
 }
 
 impl Mail {
     /// The events whose records are needed to write it.
     pub fn needs(&self) -> impl Iterator<Item = EventSeq> {
-        let (first, second) = match self.0 {
-            Content::Step { cause, due } => (Some(EventSeq(due.definition)), Some(cause)),
-            Content::Callback { batch, .. } => (Some(batch.number()), None),
-            _ => (None, None),
+        let (first, second, moving) = match &self.0 {
+            Content::Step { cause, due } => (Some(EventSeq(due.definition)), Some(*cause), None),
+            Content::Callback { batch, .. } => (Some(batch.number()), None, None),
+            Content::Move(moving) => (None, None, Some(moving.needs())),
+            _ => (None, None, None),
         };
-        first.into_iter().chain(second)
+        first.into_iter().chain(second).chain(moving.into_iter().flatten())
     }
 
     /// The message. `None` when a record is missing, or is not what the state says.
@@ -59,23 +64,26 @@ impl Mail {
             }
             Content::Ask { on, by } => Message::Ask { on, by },
             Content::Settled { on, by } => Message::Settled { on, by },
-            Content::Step { cause, due } => Message::Make(Box::new(step(source, cause, &due)?)),
-            Content::Callback { batch, view } => {
+            Content::Step { cause, ref due } => Message::Make(Box::new(step(source, cause, due)?)),
+            Content::Move(ref moving) => moving.message(source)?,
+            Content::Located { job, now } => Message::Located { job, now },
+            Content::Fate { job, fate } => Message::Fate { job, fate },
+            Content::Callback { batch, ref view } => {
                 let found = source.find(batch.number())?;
                 let Tie::BatchOpened { callback: Some(step) } = tie(found)? else { return None };
                 let mut step = bytes(step, found.blob);
-                step.payload = compose::callback(&step.payload, batch, &view);
+                step.payload = compose::callback(&step.payload, batch, view);
                 Message::Make(Box::new(NewJob { step, batch: None, chain: None }))
             }
         })
     }
 }
 
-fn tie(found: Found<'_>) -> Option<&Tie> {
+pub(super) fn tie(found: Found<'_>) -> Option<&Tie> {
     if let Event::Tied(tie) = found.event { Some(tie) } else { None }
 }
 
-fn bytes(step: &Step, blob: &[u8]) -> StepBytes {
+pub(super) fn bytes(step: &Step, blob: &[u8]) -> StepBytes {
     StepBytes {
         class: step.class.clone(),
         limit_key: step.limit_key.clone(),
@@ -139,8 +147,55 @@ pub fn error_of(found: Found<'_>) -> (&[u8], &[u8]) {
         Event::Expired { .. } => (b"job expired", &[]),
         Event::PlanTimedOut { .. } => (b"plan timed out", &[]),
         Event::Appended(appended) => (of(&appended.error), &[]),
+        Event::Tied(_) => match arrived(found) {
+            Some(arrived) => (of(&arrived.error), of(&arrived.backtrace)),
+            None => (&[], &[]),
+        },
         _ => (&[], &[]),
     }
+}
+
+fn arrived(found: Found<'_>) -> Option<&ArrivedJob> {
+    if let Tie::Arrived(arrived) = tie(found)? { Some(arrived) } else { None }
+}
+
+/// The payload that an event gave a job instead of its own.
+#[must_use]
+pub fn payload_of(found: Found<'_>) -> Option<&[u8]> {
+    match found.event {
+        Event::Replaced { payload, .. } => Some(payload.of(found.blob)),
+        _ => None,
+    }
+}
+
+/// The checkpoint that an event says.
+#[must_use]
+pub fn checkpoint_of(found: Found<'_>) -> &[u8] {
+    let checkpoint = match found.event {
+        Event::Extended { jobs } => jobs.get(found.nth).map(|job| job.checkpoint),
+        _ => arrived(found).map(|arrived| arrived.checkpoint),
+    };
+    checkpoint.unwrap_or_default().of(found.blob)
+}
+
+/// The progress that an event says.
+#[must_use]
+pub fn progress_of(found: Found<'_>) -> &[u8] {
+    let progress = match found.event {
+        Event::Extended { jobs } => jobs.get(found.nth).map(|job| job.progress),
+        _ => arrived(found).map(|arrived| arrived.progress),
+    };
+    progress.unwrap_or_default().of(found.blob)
+}
+
+/// Why an event says that a job was held, and who did that.
+#[must_use]
+pub fn hold_of(found: Found<'_>) -> (&[u8], &[u8]) {
+    let (reason, by) = match found.event {
+        Event::Held { reason, by, .. } => (*reason, *by),
+        _ => arrived(found).map(|a| (a.hold_reason, a.hold_by)).unwrap_or_default(),
+    };
+    (reason.of(found.blob), by.of(found.blob))
 }
 
 impl State {
@@ -175,6 +230,9 @@ impl State {
             Parcel::Ask { on, by } => Content::Ask { on, by },
             Parcel::Settled { on, by } => Content::Settled { on, by },
             Parcel::Step { cause } => Content::Step { cause, due: self.ties.steps[&cause.0] },
+            Parcel::Move { job } => Content::Move(Box::new(self.moving(job.0))),
+            Parcel::Located { job, now } => Content::Located { job, now },
+            Parcel::Fate { job, fate } => Content::Fate { job, fate },
             Parcel::Callback { batch } => {
                 let own = self.ties.batches.get(batch.0).expect("kept until it is called back");
                 let id = BatchId::new(own.opened_ms, self.shard, batch);

@@ -10,13 +10,17 @@
 //! | `batches` | batches that are counted here |
 //! | `post` | numbered messages to other shards, and the last one taken from each |
 //! | `gone` | jobs that left memory without being completed |
+//! | `kin` | jobs that came from other shards, go there, or were enqueued for another job |
 //! | `mail` | messages on their way out, with what the log adds to them |
+//! | `moving` | jobs on their way to other shards |
 //! | `compose` | payloads of jobs that the server makes |
 
 pub(crate) mod batches;
 pub mod compose;
 pub(crate) mod gone;
+pub(crate) mod kin;
 pub mod mail;
+mod moving;
 pub(crate) mod post;
 
 use imbl::shared_ptr::RcK;
@@ -28,6 +32,7 @@ use jobbie_proto::{BatchId, JobId, ShardId};
 use crate::sidetable::SideTable;
 use batches::Batches;
 use gone::Gone;
+use kin::Kindred;
 use post::Post;
 
 pub(crate) type Map<K, V> = GenericOrdMap<K, V, RcK>;
@@ -115,6 +120,7 @@ pub(crate) struct Ties {
     pub(crate) gone: Gone,
     pub(crate) batches: Batches,
     pub(crate) post: Post,
+    pub(crate) kin: Kindred,
     /// By the event that ended the job before.
     pub(crate) steps: Map<u64, StepDue>,
 
@@ -142,6 +148,7 @@ impl Ties {
             || !self.chains.is_empty()
             || !self.blocked.is_empty()
             || !self.dependents.is_empty()
+            || self.kin.is_used()
     }
 
     /// A job leaves memory.
@@ -149,6 +156,7 @@ impl Ties {
         self.members.remove(job);
         self.chains.remove(job);
         self.blocked.remove(job);
+        self.kin.forget(job);
         if !self.settling.contains_key(&job) && self.waiting_for(job).next().is_some() {
             self.orphans.insert(job);
         }
@@ -185,6 +193,7 @@ impl Ties {
             || !self.asks.is_empty()
             || !self.settling.is_empty()
             || self.batches.is_callback_due()
+            || self.kin.is_due()
     }
 
     /// A member of a batch has ended.
@@ -214,6 +223,15 @@ impl Ties {
                 assert!(self.asks.remove(&(by, on)).is_some(), "a question was not due");
             }
             Parcel::Settled { on, by } => self.settled(on.seq().0, by),
+            Parcel::Located { job, now } => {
+                let was = self.kin.located.remove(&job);
+                assert_eq!(was, Some(now), "a job is told to be elsewhere");
+            }
+            Parcel::Fate { job, fate } => {
+                let was = self.kin.fates.remove(&job);
+                assert_eq!(was, Some(fate), "something else became of a job");
+            }
+            Parcel::Move { .. } => unreachable!("its number counts"),
         }
     }
 

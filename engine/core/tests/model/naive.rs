@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jobbie_proto::event::{BackoffKind, Class, HoldEnd, QueueSettings};
-use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, Lease, OperationView};
+use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, KinView, Lease, OperationView};
 use jobbie_proto::request::{Enqueue, EnqueuePlan, Fetch, Hold, JobRef, When};
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request, ShardId};
 
@@ -405,6 +405,7 @@ impl Naive {
             plan: None,
             waits_for: 0,
             batch: None,
+            kin: KinView::default(),
         };
         let (original, arrival) = (class.clone(), self.arrivals);
         self.jobs.insert(

@@ -30,7 +30,12 @@ pub(crate) struct Shard {
 
 impl Shard {
     pub(crate) fn new() -> Self {
-        let mut state = State::new(ShardId(0), 1);
+        Self::of(ShardId(0), 1)
+    }
+
+    /// One of several.
+    pub(crate) fn of(shard: ShardId, shards: u16) -> Self {
+        let mut state = State::new(shard, shards);
         let now = Micros(1_000_000);
         let session = SessionId(state.next_event().0);
         let opened = decide_open_session(&state, 7, "worker", "host", &mut Vec::new());

@@ -1,6 +1,7 @@
-//! Batches, chains and dependencies over several shards, whose messages come late, twice, or after a crash.
+//! Batches, chains, dependencies and moves over several shards, whose messages come late, twice, or after a crash.
 
 mod cases;
 mod many;
+mod moves;
 mod net;
 mod random;

@@ -1,6 +1,6 @@
 //! Shards that keep their logs in memory, and messages between them.
 
-use jobbie_core::ties::mail::{Found, Source};
+use jobbie_core::ties::mail::{Found, Source, checkpoint_of, error_of, hold_of, progress_of};
 use jobbie_core::{
     Decision, Settings, State, decide, decide_consequences, decide_delivered, decide_letter,
     decide_open_session, decide_operations, decide_timers,
@@ -171,6 +171,34 @@ impl Net {
         }
     }
 
+    /// All processes die and start again.
+    pub(crate) fn restart_all(&mut self) {
+        for node in &mut self.nodes {
+            node.take_snapshot();
+            node.restart();
+            node.snapshot = None;
+            node.restart();
+        }
+    }
+
+    /// Checkpoint, progress, error, backtrace, hold reason and by of a job, as the log of its shard has them.
+    pub(crate) fn moved_bytes(&self, job: JobId) -> [String; 6] {
+        let node = &self.nodes[usize::from(job.shard().0)];
+        let view = node.state.job(job).expect("it is in memory");
+        let (log, text) = (node.log(), |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap());
+        let at = |event, of: fn(Found<'_>) -> &[u8]| {
+            log.find(event).map_or_else(String::new, |f| text(of(f)))
+        };
+        [
+            at(view.checkpoint, checkpoint_of),
+            at(view.progress, progress_of),
+            at(view.last_error, |found| error_of(found).0),
+            at(view.last_error, |found| error_of(found).1),
+            at(view.hold, |found| hold_of(found).0),
+            at(view.hold, |found| hold_of(found).1),
+        ]
+    }
+
     /// Enqueues jobs, all to queues of one shard.
     pub(crate) fn enqueue(&mut self, request: Request<'_>) -> Vec<JobId> {
         let shards = self.nodes.len() as u16;
@@ -197,6 +225,7 @@ impl Net {
             match event {
                 Event::Enqueued { jobs, .. } => jobs[nth].payload.of(&blob).to_vec(),
                 Event::Limited(limited) => limited.jobs[nth].payload.of(&blob).to_vec(),
+                Event::ScheduleSet(set) => set.payload.of(&blob).to_vec(),
                 other => panic!("{other:?}"),
             }
         };

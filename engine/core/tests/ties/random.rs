@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jobbie_proto::event::{BulkAction, JobFilter, Task};
 use jobbie_proto::letter::Message;
+use jobbie_proto::reply::{JobState, JobView, QueueStats};
 use jobbie_proto::request::{
     BatchSeal, Chain, Depends, Enqueue, JobAction, JobControl, JobRef, Members, Ties,
 };
-use jobbie_proto::{BatchId, JobId, Request, ShardId};
+use jobbie_proto::{BatchId, Code, JobId, Request, ShardId};
 
 use crate::net::{Net, enqueue};
 
@@ -44,6 +45,8 @@ struct Job {
     completed: bool,
     dead: bool,
     gone: bool,
+    /// Attempts begun.
+    attempt: u32,
 }
 
 #[derive(Default)]
@@ -58,7 +61,10 @@ struct Batch {
 /// What must be true, as maps.
 #[derive(Default)]
 struct Naive {
+    /// By the first id of each.
     jobs: BTreeMap<JobId, Job>,
+    /// Ids that jobs got when they moved, and the first.
+    later_ids: BTreeMap<JobId, JobId>,
     batches: Vec<Batch>,
     active: Vec<JobRef>,
     /// What comes after a job: how many of its next steps and handlers are to be seen, and were.
@@ -67,6 +73,14 @@ struct Naive {
 }
 
 impl Naive {
+    fn first_id(&self, id: JobId) -> JobId {
+        self.later_ids.get(&id).copied().unwrap_or(id)
+    }
+
+    fn is_active(&self, first: JobId) -> bool {
+        self.active.iter().any(|lease| self.first_id(lease.job) == first)
+    }
+
     fn count(&mut self, job: JobId, succeeded: bool) {
         let Some(batch) = self.jobs.get_mut(&job).and_then(|job| job.batch.take()) else { return };
         let batch = &mut self.batches[batch];
@@ -99,6 +113,8 @@ struct Run {
     net: Net,
     naive: Naive,
     queues: Vec<String>,
+    /// Whether workers give nothing back any more.
+    ends: bool,
     /// Letters that may come again.
     stale: Vec<(u16, u16, u64, Vec<Message>)>,
 }
@@ -107,7 +123,14 @@ impl Run {
     fn new(seed: u64) -> Self {
         let net = Net::new(SHARDS);
         let queues = (0..SHARDS).map(|shard| net.queue(shard)).collect();
-        Self { rng: Rng(seed), net, naive: Naive::default(), queues, stale: Vec::new() }
+        Self {
+            rng: Rng(seed),
+            net,
+            naive: Naive::default(),
+            queues,
+            ends: false,
+            stale: Vec::new(),
+        }
     }
 
     fn queue(&mut self) -> String {
@@ -160,10 +183,14 @@ impl Run {
 
     fn fetch(&mut self, queue: &str) {
         for (lease, payload) in self.net.fetch(queue, 3) {
-            let id = lease.job;
+            let id = self.recognise(lease.job);
             if !self.naive.jobs.contains_key(&id) {
                 self.meet(id, &payload);
             }
+            assert!(!self.naive.is_active(id), "{id} is handed out twice");
+            let job = self.naive.jobs.get_mut(&id).expect("known");
+            assert!(!job.completed && !job.dead && !job.gone, "{id} was over: {job:?}");
+            job.attempt += 1;
             let job = &self.naive.jobs[&id];
             let done = |on: &JobId| self.naive.jobs[on].completed;
             let may_run = job.forced || job.waits_for.iter().all(done);
@@ -172,12 +199,61 @@ impl Run {
         }
     }
 
+    /// The first id of a job that was handed out.
+    fn recognise(&mut self, id: JobId) -> JobId {
+        let mut before = id;
+        while let Some(from) = self.view(before).ok().and_then(|view| view.kin.moved_from) {
+            before = from;
+        }
+        let first = self.naive.first_id(before);
+        if first != id {
+            self.naive.later_ids.insert(id, first);
+        }
+        first
+    }
+
+    fn view(&self, id: JobId) -> Result<JobView, Code> {
+        self.net.nodes[usize::from(id.shard().0)].state.job(id)
+    }
+
+    /// A job where it is, unless it is on its way.
+    fn locate(&self, mut id: JobId) -> Option<JobView> {
+        loop {
+            let view = self.view(id).ok()?;
+            if view.state != JobState::Moved {
+                return Some(view);
+            }
+            id = view.kin.moved_to?;
+        }
+    }
+
+    /// A job goes to any queue, in any state, under any of its ids.
+    fn move_one(&mut self) {
+        let all: Vec<_> = self.naive.jobs.keys().copied().collect();
+        if all.is_empty() {
+            return;
+        }
+        let id = all[self.rng.below(all.len() as u64) as usize];
+        let to = self.queue();
+        let Some(view) = self.locate(id) else { return };
+        assert!(!self.naive.jobs[&id].completed && !self.naive.jobs[&id].gone, "{id} is over");
+        let action = JobAction::Move { queue: &to };
+        if self.rng.one_in(3) {
+            let bulk = BulkAction::Move { queue: to };
+            return self.act(view.id, bulk);
+        }
+        let job_controls = vec![JobControl { job: view.id, action }];
+        let request = Request { job_controls, ..Request::default() };
+        assert_eq!(self.net.run(view.id.shard(), request).job_controls, [Code::Ok]);
+    }
+
     /// A job that a shard made, which its payload explains.
     fn meet(&mut self, id: JobId, payload: &[u8]) {
         let said: serde_json::Value = serde_json::from_slice(payload).expect("JSON");
         for key in ["previous_job_id", "failed_job_id"] {
             let Some(before) = said.get(key).and_then(|id| id.as_str()) else { continue };
             let before: JobId = before.parse().expect("an id");
+            let before = self.naive.first_id(before);
             *self.naive.seen.entry((before, key)).or_default() += 1;
             let mut job = Job::default();
             if key == "previous_job_id" {
@@ -198,12 +274,21 @@ impl Run {
         }
         let at = self.rng.below(self.naive.active.len() as u64) as usize;
         let lease = self.naive.active.swap_remove(at);
-        if self.rng.below(4) > 0 {
-            self.net.ack(lease, b"{}");
-            self.naive.completed(lease.job);
-        } else {
-            self.net.fail(lease, b"no");
-            self.naive.died(lease.job);
+        let id = self.naive.first_id(lease.job);
+        match self.rng.below(if self.ends { 4 } else { 6 }) {
+            0 => {
+                self.net.fail(lease, b"no");
+                self.naive.died(id);
+            }
+            1..=3 => {
+                assert_eq!(self.net.ack(lease, b"{}"), Code::Ok, "{id}");
+                self.naive.completed(id);
+            }
+            _ => {
+                let releases = vec![lease];
+                self.net.run(lease.job.shard(), Request { releases, ..Request::default() });
+                self.naive.jobs.get_mut(&id).expect("known").attempt -= 1;
+            }
         }
     }
 
@@ -211,8 +296,7 @@ impl Run {
     fn operate(&mut self) {
         let idle = |id: &JobId, naive: &Naive| {
             let job = &naive.jobs[id];
-            let active = naive.active.iter().any(|lease| lease.job == *id);
-            !job.completed && !job.gone && !active
+            !job.completed && !job.gone && !naive.is_active(*id)
         };
         let all: Vec<_> = self.naive.jobs.keys().copied().collect();
         let idle: Vec<_> = all.into_iter().filter(|id| idle(id, &self.naive)).collect();
@@ -221,23 +305,24 @@ impl Run {
         }
         let id = idle[self.rng.below(idle.len() as u64) as usize];
         let dead = self.naive.jobs[&id].dead;
+        let Some(at) = self.locate(id).map(|view| view.id) else { return };
         match self.rng.below(3) {
             0 if dead || !self.naive.jobs[&id].waits_for.is_empty() => {
-                let job_controls = vec![JobControl { job: id, action: JobAction::Retry }];
+                let job_controls = vec![JobControl { job: at, action: JobAction::Retry }];
                 let request = Request { job_controls, ..Request::default() };
-                let reply = self.net.run(id.shard(), request);
-                if reply.job_controls[0] == jobbie_proto::Code::Ok {
+                let reply = self.net.run(at.shard(), request);
+                if reply.job_controls[0] == Code::Ok {
                     let job = self.naive.jobs.get_mut(&id).expect("known");
-                    (job.dead, job.forced) = (false, true);
+                    (job.dead, job.forced, job.attempt) = (false, true, 0);
                 }
             }
             1 if !dead => {
-                self.stop(id, BulkAction::Cancel);
+                self.stop(at, BulkAction::Cancel);
                 self.naive.jobs.get_mut(&id).expect("known").dead = true;
                 self.naive.count(id, false);
             }
             2 => {
-                self.stop(id, BulkAction::Delete);
+                self.stop(at, BulkAction::Delete);
                 self.naive.jobs.get_mut(&id).expect("known").gone = true;
                 self.naive.count(id, false);
             }
@@ -248,12 +333,16 @@ impl Run {
     /// Cancels or deletes a job: by itself, or by an operation on many.
     fn stop(&mut self, id: JobId, action: BulkAction) {
         if self.rng.one_in(2) {
-            let task = Task::Bulk { action, filter: JobFilter::default(), dry_run: false };
-            return self.net.operate(id.shard(), task, vec![id]);
+            return self.act(id, action);
         }
         let (mut cancels, mut deletes) = (Vec::new(), Vec::new());
         (if action == BulkAction::Cancel { &mut cancels } else { &mut deletes }).push(id);
         self.net.run(id.shard(), Request { cancels, deletes, ..Request::default() });
+    }
+
+    fn act(&mut self, id: JobId, action: BulkAction) {
+        let task = Task::Bulk { action, filter: JobFilter::default(), dry_run: false };
+        self.net.operate(id.shard(), task, vec![id]);
     }
 
     /// A message is carried, lost, doubled, or comes out of its time.
@@ -288,7 +377,7 @@ impl Run {
 
     fn step(&mut self) {
         self.net.now = self.net.now.plus_ms(1);
-        match self.rng.below(20) {
+        match self.rng.below(22) {
             0 => self.open(),
             1..=5 => self.enqueue(),
             6..=8 => {
@@ -298,13 +387,14 @@ impl Run {
             9..=12 => self.work(),
             13 => self.operate(),
             14..=17 => self.carry(),
+            18..=19 => self.move_one(),
             _ => self.trouble(),
         }
     }
 
     /// Everything is worked off, then everything must have come as the maps say.
     fn finish(mut self) {
-        self.net.consequences = 100;
+        (self.net.consequences, self.ends) = (100, true);
         for at in 0..self.naive.batches.len() {
             let Batch { id, total, .. } = self.naive.batches[at];
             let batch = id.expect("open");
@@ -332,6 +422,29 @@ impl Run {
         self.compare();
     }
 
+    /// Nothing is on its way, no job is lost or there twice, and each is known under every id it had.
+    fn each_is_in_one_place(&self) {
+        let mut alive = 0;
+        for (id, job) in &self.naive.jobs {
+            let at = self.locate(*id);
+            assert_eq!(at.is_none(), job.completed || job.gone, "{id} at {at:?}: {job:?}");
+            let Some(at) = at else { continue };
+            alive += 1;
+            assert_eq!(at.attempt, job.attempt, "{id} has other attempts before it as {}", at.id);
+            let ids = self.naive.later_ids.iter().filter(|(_, first)| *first == id);
+            for (later, _) in ids.filter(|(later, _)| **later != at.id) {
+                let stub = self.view(*later).expect("its stub stays");
+                assert_eq!((stub.state, stub.kin.moved_to), (JobState::Moved, Some(at.id)));
+            }
+        }
+        let queues = self.net.nodes.iter().flat_map(|node| node.state.queues("", ""));
+        let here = |queue: QueueStats| {
+            let all = JobState::HERE.iter().filter(|state| **state != JobState::Completed);
+            all.map(|state| queue.jobs[*state as usize]).sum::<u64>()
+        };
+        assert_eq!(queues.map(here).sum::<u64>(), alive, "a job is there twice");
+    }
+
     fn compare(&mut self) {
         assert_eq!(self.naive.seen, self.naive.expected, "steps and handlers");
         for (id, job) in &self.naive.jobs {
@@ -340,6 +453,7 @@ impl Run {
             let may_run = job.waits_for.iter().all(done) || job.forced;
             assert!(ran || !may_run, "{id} never ran: {job:?}");
         }
+        self.each_is_in_one_place();
         for batch in &mut self.naive.batches {
             let waits = batch.total - batch.succeeded - batch.failed;
             if waits > 0 {
@@ -386,7 +500,7 @@ fn anything_in_any_order_has_its_effect_once() {
 #[test]
 fn every_mutant_falls_and_the_engine_does_not() {
     use jobbie_core::mutants::{Mutant, plant};
-    for mutant in Mutant::TIES {
+    for mutant in Mutant::TIES.into_iter().chain(Mutant::MOVES) {
         plant(Some(mutant));
         let fell = (0..60).find(|seed| std::panic::catch_unwind(|| run(*seed, 200)).is_err());
         plant(None);

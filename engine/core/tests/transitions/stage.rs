@@ -148,7 +148,7 @@ fn only(shard: &mut Shard, job: Enqueue<'static>) -> Case {
 /// behind it; a scheduled one has another payload only.
 pub(crate) fn stage(state: JobState) -> Case {
     use JobState::{
-        Active, Cancelled, Completed, Dead, Held, Pending, Planned, Retrying, Scheduled,
+        Active, Cancelled, Completed, Dead, Held, Moved, Pending, Planned, Retrying, Scheduled,
     };
     let mut shard = Shard::new();
     if state == Scheduled {
@@ -173,7 +173,7 @@ pub(crate) fn stage(state: JobState) -> Case {
         }
         Held => assert_eq!(case.hold(), Code::Ok),
         Cancelled => assert_eq!(case.cancel(), Code::Ok),
-        Scheduled | Completed | Planned => unreachable!("not staged here"),
+        Scheduled | Completed | Planned | Moved => unreachable!("not staged here"),
     }
     let view = case.view().expect("it is in memory");
     assert_eq!(view.state, state);

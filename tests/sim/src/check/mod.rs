@@ -1,6 +1,7 @@
 //! The promises, one a file. A broken one ends the run.
 
 pub(crate) mod limits;
+pub(crate) mod moves;
 pub(crate) mod plans;
 pub(crate) mod r01_answers;
 pub(crate) mod r03_order;

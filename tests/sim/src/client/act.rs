@@ -343,6 +343,9 @@ impl Client {
 
     fn operate(&mut self) {
         let jobs = 1 + self.rng.below(2);
+        if self.world.plan.moves && self.rng.coin() {
+            return self.move_some();
+        }
         if self.rng.coin() {
             return self.control();
         }

@@ -2,7 +2,7 @@
 
 use jobbie_proto::event::{BulkAction, HoldEnd, JobFilter, Task};
 use jobbie_proto::reply::JobState;
-use jobbie_proto::request::Operate;
+use jobbie_proto::request::{JobAction, JobControl, Operate};
 use jobbie_proto::{OperationId, Request};
 
 use super::Client;
@@ -68,12 +68,36 @@ impl Client {
             },
             5 => BulkAction::Approve { note: "fine".into(), by: by() },
             6 => BulkAction::Reject { reason: "no".into(), by: by() },
-            7 => {
-                let at = self.rng.below(self.queues.len() as u64) as usize;
-                BulkAction::Move { queue: self.queues[at].clone() }
-            }
+            7 => BulkAction::Move { queue: self.any_target() },
             _ => BulkAction::Prioritize { priority: self.rng.below(3) as u8 },
         }
+    }
+}
+
+impl Client {
+    /// A queue to which jobs go.
+    pub(super) fn any_target(&mut self) -> String {
+        let queues = match self.world.plan.moves {
+            true => self.world.plan.all_queues(),
+            false => self.queues.clone(),
+        };
+        queues[self.rng.below(queues.len() as u64) as usize].clone()
+    }
+
+    /// Moves some of the jobs that are here, whoever knows of them and whatever they are doing.
+    pub(super) fn move_some(&mut self) {
+        let some = self.rng.below(1 << 20) as usize;
+        let count = 1 + self.rng.below(4) as usize;
+        let jobs = self.world.ledger.with(self.shard, |book| {
+            let live: Vec<_> = book.model.live.iter().copied().collect();
+            let from = live.len().checked_sub(count).map_or(0, |most| some % (most + 1));
+            let some = live.into_iter().skip(from).take(count);
+            some.map(|seq| book.model.job(seq).id).collect::<Vec<_>>()
+        });
+        let queue = self.any_target();
+        let action = JobAction::Move { queue: &queue };
+        let job_controls = jobs.into_iter().map(|job| JobControl { job, action }).collect();
+        self.submit(Request { job_controls, ..Request::default() });
     }
 }
 

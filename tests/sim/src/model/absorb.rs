@@ -176,6 +176,7 @@ impl Model {
                     r10_one_state::leaves(job.0, self.job(job.0), &[JobState::Active], "released");
                     self.job_mut(job.0).attempt -= 1;
                     self.wait(job.0, event);
+                    self.leave_if_noted(job.0);
                 }
             }
             other => self.unasked(other, step),
@@ -194,6 +195,7 @@ impl Model {
                     r13_attempts::lease_expired(job.0, self.job(job.0));
                     self.job_mut(job.0).lease_expiries += 1;
                     self.wait(job.0, event);
+                    self.leave_if_noted(job.0);
                 }
             }
             Event::Promoted { jobs } => {
@@ -223,7 +225,7 @@ impl Model {
             Event::Deleted { jobs } => {
                 for job in jobs {
                     self.number();
-                    r10_one_state::leaves(job.0, self.job(job.0), &JobState::ALL, "deleted");
+                    r10_one_state::leaves(job.0, self.job(job.0), &JobState::HERE, "deleted");
                     self.forget(job.0, None);
                     step.outcome.deletes.push(Code::Ok);
                 }
@@ -342,6 +344,7 @@ impl Model {
             then: HoldEnd::Stay,
             plan: None,
             placed: 0,
+            came: None,
         });
         self.live.insert(seq);
         let queue = self.queues.entry(class.queue.clone()).or_default();
@@ -429,6 +432,7 @@ impl Model {
             FailOutcome::Retrying(due) => {
                 self.set_state(seq, JobState::Retrying);
                 self.job_mut(seq).due = due.0;
+                self.leave_if_noted(seq);
                 let attempts_left = max_retries - attempt;
                 Failed { code: Code::Ok, next_attempt: due, attempts_left }
             }
@@ -478,6 +482,7 @@ impl Model {
         self.job_mut(seq).state = state;
         if matches!(state, JobState::Dead | JobState::Cancelled) {
             self.blocked.remove(&seq);
+            self.leaving.remove(&seq);
             self.uniques.retain(|_, (owner, _)| *owner != seq);
         }
     }
@@ -495,6 +500,7 @@ impl Model {
         }
         self.uniques.retain(|_, (owner, _)| *owner != seq);
         self.blocked.remove(&seq);
+        self.leaving.remove(&seq);
         self.job_mut(seq).gone = true;
         self.live.remove(&seq);
     }

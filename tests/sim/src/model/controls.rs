@@ -51,6 +51,7 @@ impl Model {
                 r10_one_state::leaves(job.0, self.job(job.0), &states, "held");
                 self.set_state(job.0, Held);
                 (self.job_mut(job.0).due, self.job_mut(job.0).then) = (until.0, *then);
+                self.leave_if_noted(job.0);
                 // A job that is held from the beginning is answered for by its enqueueing.
                 if job.0 < step.new_from {
                     step.outcome.job_controls.push(Code::Ok);
@@ -70,13 +71,17 @@ impl Model {
             }
             Event::Moved { job, queue } => {
                 let event = self.number();
+                step.outcome.job_controls.push(Code::Ok);
+                if self.is_elsewhere(queue) {
+                    return self.moved_away(job.0);
+                }
+                self.leaving.remove(&job.0);
                 self.queues.entry(queue.clone()).or_default();
                 if !self.job(job.0).limit_key.is_empty() {
                     self.laned.insert(queue.clone());
                 }
                 self.reclass(job.0, event, |class| class.queue.clone_from(queue));
                 self.job_mut(job.0).placed = event;
-                step.outcome.job_controls.push(Code::Ok);
             }
             Event::Prioritized { jobs, priority } => {
                 for job in jobs {

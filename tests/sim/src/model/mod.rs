@@ -2,6 +2,7 @@
 
 mod absorb;
 mod controls;
+mod moves;
 mod operations;
 mod outcome;
 mod plans;
@@ -16,6 +17,7 @@ use jobbie_proto::reply::{JOB_STATES, JobState};
 use jobbie_proto::request::{Enqueue, When};
 use jobbie_proto::{JobId, Request, ShardId};
 
+pub(crate) use moves::Baggage;
 use operations::Running;
 pub(crate) use outcome::Outcome;
 pub(crate) use plans::Plan;
@@ -73,6 +75,8 @@ pub(crate) struct Job {
     pub(crate) plan: Option<Plan>,
     /// The event that moved it to its queue; 0 is none.
     pub(crate) placed: u64,
+    /// The id it had on another shard, and what it was like when it came.
+    pub(crate) came: Option<(JobId, Box<Baggage>)>,
 }
 
 /// Where a waiting job stands: queue, tier, position, number.
@@ -145,6 +149,7 @@ pub(crate) struct Queue {
 /// One shard.
 pub(crate) struct Model {
     pub(crate) shard: ShardId,
+    pub(crate) shards: u16,
     pub(crate) time: u64,
     pub(crate) next_event: u64,
     pub(crate) jobs: Vec<Job>,
@@ -166,6 +171,10 @@ pub(crate) struct Model {
     claims: BTreeMap<(String, Option<String>), Vec<u64>>,
     /// How many others each job waits for.
     pub(crate) blocked: BTreeMap<u64, usize>,
+    /// Active jobs that go to another shard when their workers give them back.
+    leaving: BTreeSet<u64>,
+    /// By the id that each had, jobs that came from other shards.
+    came_from: BTreeMap<JobId, u64>,
     /// By queue and name.
     pub(crate) schedules: BTreeMap<(String, String), schedules::Schedule>,
     /// Every payload, and the job it came with.
@@ -177,9 +186,10 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    pub(crate) fn new(shard: ShardId) -> Self {
+    pub(crate) fn new(shard: ShardId, shards: u16) -> Self {
         Self {
             shard,
+            shards,
             time: 0,
             next_event: 1,
             jobs: Vec::new(),
@@ -196,6 +206,8 @@ impl Model {
             laned: BTreeSet::new(),
             claims: BTreeMap::new(),
             blocked: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            came_from: BTreeMap::new(),
             schedules: BTreeMap::new(),
             payloads: BTreeMap::new(),
             operations: BTreeMap::new(),
@@ -237,9 +249,9 @@ impl Model {
         owner.map(|(owner, _)| *owner).filter(|owner| !self.is_condemned(*owner))
     }
 
-    /// Jobs that still want something to happen.
+    /// Jobs that still want something to happen here.
     pub(crate) fn unfinished(&self) -> impl Iterator<Item = u64> {
-        let over = |state| matches!(state, JobState::Dead | JobState::Cancelled);
+        let over = |state| matches!(state, JobState::Dead | JobState::Cancelled | JobState::Moved);
         self.live.iter().copied().filter(move |seq| !over(self.job(*seq).state))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jobbie_proto::Code;
 use jobbie_proto::event::{Event, Group, JobFilter, QueueSettings, Task};
-use jobbie_proto::reply::{JOB_STATES, JobState};
+use jobbie_proto::reply::JobState;
 
 use super::Model;
 use super::absorb::Step;
@@ -113,6 +113,7 @@ impl Model {
         let (job, filter) = (self.job(seq), &running.filter);
         let here = job.class.queue == filter.queue && job.placed < operation;
         running.jobs.is_empty()
+            && job.state != JobState::Moved
             && seq < running.below
             && (filter.queue.is_empty() || here)
             && filter.wants(job.state)
@@ -157,7 +158,7 @@ impl Model {
 
     fn forget_queue(&mut self, queue: &str) {
         let counts = &self.queues[queue];
-        let unused = counts.jobs == [0; JOB_STATES]
+        let unused = JobState::HERE.iter().all(|state| counts.jobs[*state as usize] == 0)
             && counts.enqueued_total == 0
             && !self.paused.contains(queue)
             && self.settings(queue) == QueueSettings::default();

@@ -24,9 +24,14 @@ impl Model {
             Tie::SealRefused { code, .. } => step.outcome.batch_seals.push(*code),
             Tie::Awaits { job, due, on, .. } if !on.is_empty() => {
                 self.blocked.insert(job.0, on.len());
-                self.set_state(job.0, JobState::Scheduled);
-                self.job_mut(job.0).due = due.0;
+                // One that came from another shard may be held.
+                if self.job(job.0).state != JobState::Held {
+                    self.set_state(job.0, JobState::Scheduled);
+                    self.job_mut(job.0).due = due.0;
+                }
             }
+            Tie::Arrived(arrived) => self.arrived(arrived, event, step),
+            Tie::Fated { job, fate } => self.fated(job.0, *fate),
             _ => {}
         }
     }

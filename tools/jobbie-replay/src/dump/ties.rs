@@ -1,6 +1,6 @@
 //! Lines of what ties jobs together.
 
-use jobbie_proto::event::{ChainedJob, Parcel, Step, Tie};
+use jobbie_proto::event::{ArrivedJob, ChainedJob, Fate, HoldEnd, Parcel, Standing, Step, Tie};
 use jobbie_proto::{JobId, JobSeq};
 use serde_json::{Value, json};
 
@@ -73,8 +73,43 @@ impl Lines<'_> {
             Tie::Delivered { to, last } => {
                 json!({ "event": "delivered", "to_shard": to.0, "last": last })
             }
+            Tie::Parented { parent, jobs } => json!({
+                "event": "parented", "parent": parent.to_string(), "jobs": numbers(jobs),
+            }),
+            Tie::Arrived(arrived) => self.arrived(arrived),
+            Tie::Located { job, now } => {
+                json!({ "event": "located", "job": job.0, "now": now.to_string() })
+            }
+            Tie::Fated { job, fate } => {
+                json!({ "event": "fated", "job": job.0, "fate": fate_name(*fate) })
+            }
             Tie::Settled { .. } => unreachable!("it has a line for each of its jobs"),
         }
+    }
+
+    fn arrived(&self, arrived: &ArrivedJob) -> Value {
+        let (state, time) = match arrived.standing {
+            Standing::Pending => ("pending", 0),
+            Standing::Scheduled(at) => ("scheduled", at.0),
+            Standing::Retrying(at) => ("retrying", at.0),
+            Standing::Held { until, .. } => ("held", until.0),
+            Standing::Dead(at) => ("dead", at.0),
+            Standing::Cancelled(at) => ("cancelled", at.0),
+        };
+        let then = match arrived.standing {
+            Standing::Held { then: HoldEnd::Approve, .. } => "approve".into(),
+            Standing::Held { then: HoldEnd::Cancel, .. } => "cancel".into(),
+            _ => Value::Null,
+        };
+        json!({
+            "event": "arrived", "job": arrived.job.0, "from": arrived.from.to_string(),
+            "state": state, "time_us": time, "then": then, "attempt": arrived.attempt,
+            "lease_expiries": arrived.lease_expiries, "expire_at_us": arrived.expire_at.0,
+            "failure_handled": arrived.failure_handled,
+            "checkpoint": self.blob(arrived.checkpoint), "progress": self.blob(arrived.progress),
+            "error": self.blob(arrived.error), "backtrace": self.blob(arrived.backtrace),
+            "hold_reason": self.blob(arrived.hold_reason), "held_by": self.blob(arrived.hold_by),
+        })
     }
 
     fn chained(&self, chained: &ChainedJob) -> Value {
@@ -85,6 +120,14 @@ impl Lines<'_> {
             "on_failure": on_failure.as_ref().map(|step| self.step(step)),
             "on_exit": on_exit.as_ref().map(|step| self.step(step)),
         })
+    }
+}
+
+fn fate_name(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Ended => "ended",
+        Fate::Completed => "completed",
+        Fate::Gone => "gone",
     }
 }
 
@@ -100,6 +143,13 @@ fn parcel(parcel: &Parcel) -> Value {
         }
         Parcel::Settled { on, by } => {
             json!({ "message": "settled", "on": on.to_string(), "by": by.to_string() })
+        }
+        Parcel::Move { job } => json!({ "message": "move", "job": job.0 }),
+        Parcel::Located { job, now } => {
+            json!({ "message": "located", "job": job.to_string(), "now": now.to_string() })
+        }
+        Parcel::Fate { job, fate } => {
+            json!({ "message": "fate", "job": job.to_string(), "fate": fate_name(*fate) })
         }
     }
 }

@@ -79,6 +79,8 @@ pub(crate) enum Command {
     Prioritize(PrioritizeArgs),
     /// Give a job that waits another payload
     Replace(ReplaceArgs),
+    /// List the jobs that were enqueued for a job
+    Children(JobArgs),
     /// Open, seal and show batches of jobs
     Batch(BatchArgs),
     /// Tell a planned job of something that happened

@@ -21,6 +21,9 @@ pub(crate) struct TieArgs {
     /// Wait until this job is completed; may be given many times
     #[arg(long, value_name = "JOB")]
     pub(crate) after: Vec<JobId>,
+    /// The job that this one is for; `children` lists it there
+    #[arg(long, value_name = "JOB")]
+    pub(crate) parent: Option<JobId>,
     /// When the job is completed, enqueue another in this queue, which gets its result; given again, the step after that.
     /// A payload is a JSON object: `resize={"width":100}`
     #[arg(long, value_name = "QUEUE[=PAYLOAD]", value_parser = step)]

@@ -5,7 +5,7 @@ use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{Hold, JobAction, JobControl};
 use jobbie_proto::{Code, JobId, Request};
 
-use super::{bytes, print_failed};
+use super::{bytes, moved, print_failed};
 use crate::args::{
     ApproveArgs, ClientArgs, HoldArgs, HoldTimeoutArgs, JobsArgs, MoveArgs, PrioritizeArgs,
     RejectArgs, ReplaceArgs, Then,
@@ -81,17 +81,18 @@ fn control(
     let mut rows = Rows::new(&["job", "result"]);
     let mut refused = None;
     for &job in jobs {
-        let job_controls = vec![JobControl { job, action }];
-        let lookups = if done.is_none() { vec![job] } else { Vec::new() };
-        let mut request = Request { job_controls, lookups, ..Request::default() };
-        let (mut code, mut state) = (None, None);
-        server.call(job.shard(), &mut request, |reply| {
-            code = code.or(reply.job_controls.first().copied());
-            state = state.or(reply.lookups.first().and_then(|lookup| lookup.details?.state.into()));
-        })?;
-        let code = code.ok_or_else(|| CallError::Lost {
-            addr: client.addr.clone(),
-            reason: "its answer says nothing of the job".into(),
+        let mut state = None;
+        let code = moved::follow(&mut server, job, |server, job| {
+            let job_controls = vec![JobControl { job, action }];
+            let lookups = if done.is_none() { vec![job] } else { Vec::new() };
+            let mut request = Request { job_controls, lookups, ..Request::default() };
+            let mut code = None;
+            server.call(job.shard(), &mut request, |reply| {
+                code = code.or(reply.job_controls.first().copied());
+                let found = reply.lookups.first().and_then(|lookup| lookup.details);
+                state = state.or(found.map(|details| details.state));
+            })?;
+            Ok(code)
         })?;
         let done = done.or(state.map(JobState::name)).unwrap_or_default();
         let result = if code == Code::Ok { done } else { code.name() };

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jobbie_proto::event::{BackoffKind, HoldEnd};
+use jobbie_proto::limits::MOVE_HOPS_MAX;
 use jobbie_proto::request::{Ack, Enqueue, EnqueueHold, Fail, Fetch, JobRef, Ties, When};
 use jobbie_proto::wire::{JobDetails, LeasedJob, Lookup};
 use jobbie_proto::{Code, JobId, LeaseToken, Micros, Request};
 use serde_json::{Value, json};
 
-use super::{bytes, controls, plans, print_failed, ties};
+use super::{bytes, controls, moved, plans, print_failed, ties};
 use crate::args::{AckArgs, Backoff, EnqueueArgs, FailArgs, FetchArgs, JobArgs, Output};
 use crate::call::{CallError, Server, explain};
 use crate::exit::Exit;
@@ -175,33 +176,50 @@ pub(super) fn fail(args: &FailArgs) -> Result<Exit, CallError> {
 
 pub(super) fn cancel(args: &JobArgs) -> Result<Exit, CallError> {
     let mut server = Server::connect(&args.client, None)?;
-    let mut request = Request { cancels: vec![args.job], ..Request::default() };
-    let mut code = None;
-    server.call(args.job.shard(), &mut request, |reply| {
-        code = code.or(reply.cancels.first().copied())
+    let code = moved::follow(&mut server, args.job, |server, job| {
+        let mut request = Request { cancels: vec![job], ..Request::default() };
+        let mut code = None;
+        server.call(job.shard(), &mut request, |reply| {
+            code = code.or(reply.cancels.first().copied())
+        })?;
+        Ok(code)
     })?;
-    finish(code, args.job, "cancelled", args.client.output)
+    finish(Some(code), args.job, "cancelled", args.client.output)
 }
 
 pub(super) fn delete(args: &JobArgs) -> Result<Exit, CallError> {
     let mut server = Server::connect(&args.client, None)?;
-    let mut request = Request { deletes: vec![args.job], ..Request::default() };
-    let mut code = None;
-    server.call(args.job.shard(), &mut request, |reply| {
-        code = code.or(reply.deletes.first().copied())
+    let code = moved::follow(&mut server, args.job, |server, job| {
+        let mut request = Request { deletes: vec![job], ..Request::default() };
+        let mut code = None;
+        server.call(job.shard(), &mut request, |reply| {
+            code = code.or(reply.deletes.first().copied())
+        })?;
+        Ok(code)
     })?;
-    finish(code, args.job, "deleted", args.client.output)
+    finish(Some(code), args.job, "deleted", args.client.output)
 }
 
 pub(super) fn inspect(args: &JobArgs) -> Result<Exit, CallError> {
     let mut server = Server::connect(&args.client, None)?;
-    let mut request = Request { lookups: vec![args.job], ..Request::default() };
-    let mut found = None;
-    server.call(args.job.shard(), &mut request, |reply| {
-        found = found.take().or_else(|| reply.lookups.first().and_then(view));
-    })?;
-    let found = found.ok_or_else(|| refused(Code::NotFound))?;
-    print_fields(&found, args.client.output)
+    let mut job = args.job;
+    for _ in 0..=MOVE_HOPS_MAX {
+        let mut request = Request { lookups: vec![job], ..Request::default() };
+        let (mut found, mut next) = (None, None);
+        server.call(job.shard(), &mut request, |reply| {
+            let Some(lookup) = reply.lookups.first() else { return };
+            found = found.take().or_else(|| view(lookup).or_else(|| moved::view(lookup)));
+            next = next.or(lookup.kin.moved_to);
+        })?;
+        match next {
+            Some(now) => job = now,
+            None => {
+                let found = found.ok_or_else(|| refused(Code::NotFound))?;
+                return print_fields(&found, args.client.output);
+            }
+        }
+    }
+    Err(refused(Code::Moved))
 }
 
 /// Prints one object, field by field.
@@ -253,6 +271,9 @@ fn view(lookup: &Lookup<'_>) -> Option<Value> {
         },
         "waits_for": of.waits_for,
         "batch": of.batch.map(|batch| batch.to_string()),
+        "parent": lookup.kin.parent.map(|parent| parent.to_string()),
+        "moved_from": lookup.kin.moved_from.map(|before| before.to_string()),
+        "moves_to": some_bytes(lookup.kin.moves_to.as_bytes()),
         "plan": lookup.plan.as_ref().map_or(Value::Null, plans::view),
     }))
 }

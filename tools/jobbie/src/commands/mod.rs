@@ -3,6 +3,7 @@
 mod controls;
 mod jobs;
 mod limits;
+mod moved;
 mod observe;
 mod operations;
 mod plans;
@@ -36,6 +37,7 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Move(args) => controls::move_job(&args),
         Command::Prioritize(args) => controls::prioritize(&args),
         Command::Replace(args) => controls::replace(&args),
+        Command::Children(args) => ties::children(&args),
         Command::Batch(args) => ties::batch(&args),
         Command::Event(args) => plans::event(&args),
         Command::Events(args) => plans::events(&args),

@@ -57,7 +57,6 @@ pub(super) fn bulk(args: &BulkArgs) -> Result<Exit, CallError> {
         let mut shards: Vec<ShardId> = jobs.iter().map(|job| job.shard()).collect();
         shards.sort_unstable();
         shards.dedup();
-        work.require_reachable(&action, &shards)?;
         for shard in shards {
             let here: Vec<JobId> = jobs.iter().copied().filter(|j| j.shard() == shard).collect();
             for some in here.chunks(OPERATION_JOBS_MAX) {
@@ -69,7 +68,6 @@ pub(super) fn bulk(args: &BulkArgs) -> Result<Exit, CallError> {
             "" => work.server.shards().collect(),
             queue => vec![work.server.shard_of(queue)],
         };
-        work.require_reachable(&action, &shards)?;
         for shard in shards {
             work.start(shard, task(filter.clone()), Vec::new())?;
         }
@@ -148,17 +146,6 @@ impl Work {
     fn new(client: &ClientArgs) -> Result<Self, CallError> {
         let server = Server::connect(client, None)?;
         Ok(Self { server, began: Instant::now(), parts: Vec::new() })
-    }
-
-    /// Before anything is begun: jobs cannot go to another shard yet.
-    fn require_reachable(&self, action: &BulkAction, shards: &[ShardId]) -> Result<(), CallError> {
-        let BulkAction::Move { queue } = action else { return Ok(()) };
-        let there = self.server.shard_of(queue);
-        let Some(shard) = shards.iter().find(|shard| **shard != there) else { return Ok(()) };
-        let message = format!(
-            "{queue} lives on shard {there}, jobs of shard {shard} cannot be moved there yet; nothing was done"
-        );
-        Err(CallError::Refused { code: Code::Unsupported, message })
     }
 
     fn start(&mut self, shard: ShardId, task: Task, jobs: Vec<JobId>) -> Result<(), CallError> {

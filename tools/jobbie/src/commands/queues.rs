@@ -48,6 +48,7 @@ pub(super) fn list(args: &QueuesArgs) -> Result<Exit, CallError> {
         "dead",
         "cancelled",
         "planned",
+        "moved",
         "paused",
         "enqueued",
     ]);
@@ -64,6 +65,7 @@ pub(super) fn list(args: &QueuesArgs) -> Result<Exit, CallError> {
             count(JobState::Dead),
             count(JobState::Cancelled),
             count(JobState::Planned),
+            count(JobState::Moved),
             queue.paused.into(),
             queue.enqueued_total.into(),
         ]);

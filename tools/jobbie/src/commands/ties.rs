@@ -1,16 +1,21 @@
-//! Batches, chains and dependencies.
+//! Batches, chains, dependencies and parents.
 
 use jobbie_proto::event::BackoffKind;
 use jobbie_proto::limits::{
-    ATTEMPTS_DEFAULT, BACKOFF_BASE_MS_DEFAULT, BACKOFF_CAP_MS_DEFAULT, PRIORITY_DEFAULT,
+    ATTEMPTS_DEFAULT, BACKOFF_BASE_MS_DEFAULT, BACKOFF_CAP_MS_DEFAULT, CHILDREN_COUNT_MAX,
+    PRIORITY_DEFAULT,
 };
 use jobbie_proto::reply::BatchView;
-use jobbie_proto::request::{BatchSeal, Chain, Depends, Enqueue, Members, Ties, When};
-use jobbie_proto::{Code, Micros, Request, ShardId};
+use jobbie_proto::request::{
+    BatchSeal, Chain, Children, Depends, Enqueue, Members, Parents, Ties, When,
+};
+use jobbie_proto::{Code, JobSeq, Micros, Request, ShardId};
 use serde_json::{Value, json};
 
 use super::print_failed;
-use crate::args::{BatchArgs, BatchVerb, OpenArgs, Output, SealArgs, ShowArgs, Step, TieArgs};
+use crate::args::{
+    BatchArgs, BatchVerb, JobArgs, OpenArgs, Output, SealArgs, ShowArgs, Step, TieArgs,
+};
 use crate::call::{CallError, Server, explain};
 use crate::exit::Exit;
 use crate::output::Rows;
@@ -25,11 +30,13 @@ pub(super) fn ties_for(args: &TieArgs) -> Ties<'_> {
         on_failure: args.on_failure.as_ref().map(enqueue),
         on_exit: args.on_exit.as_ref().map(enqueue),
     });
+    let parents = args.parent.map(|parent| Parents { parent, first: 0, count: 1 });
     let depends = (!args.after.is_empty()).then(|| Depends { enqueue: 0, on: args.after.clone() });
     Ties {
         members: members.into_iter().collect(),
         chains: chain.into_iter().collect(),
         depends: depends.into_iter().collect(),
+        parents: parents.into_iter().collect(),
         ..Ties::default()
     }
 }
@@ -53,6 +60,33 @@ fn enqueue(step: &Step) -> Enqueue<'_> {
         expire_after_ms: 0,
         when: When::Now,
     }
+}
+
+/// The jobs that name one as their parent, on every shard.
+pub(super) fn children(args: &JobArgs) -> Result<Exit, CallError> {
+    let mut server = Server::connect(&args.client, None)?;
+    let mut rows = Rows::new(&["job", "state"]);
+    for shard in server.shards() {
+        let mut after = JobSeq(0);
+        loop {
+            let (parent, count) = (args.job, CHILDREN_COUNT_MAX);
+            let children = Some(Children { parent, after, count });
+            let mut request = Request { children, ..Request::default() };
+            let mut told = 0;
+            server.call(shard, &mut request, |reply| {
+                for child in &reply.children {
+                    told += 1;
+                    after = child.job.seq();
+                    rows.push(vec![child.job.to_string().into(), child.state.name().into()]);
+                }
+            })?;
+            if told < CHILDREN_COUNT_MAX {
+                break;
+            }
+        }
+    }
+    rows.print(args.client.output).map_err(print_failed)?;
+    Ok(Exit::Done)
 }
 
 pub(super) fn batch(args: &BatchArgs) -> Result<Exit, CallError> {
