@@ -1,7 +1,7 @@
 //! What shards say to each other: messages with consecutive numbers from one to another, taken once and in order.
 
-use crate::event::Class;
-use crate::{BatchId, JobId, ShardId};
+use crate::event::{Class, Rule};
+use crate::{BatchId, EventSeq, JobId, ShardId};
 
 /// From one shard to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,17 @@ pub enum Message {
         on: JobId,
         /// The job that waits.
         by: JobId,
+    },
+    /// A fact about a budget or policy that concerns jobs here.
+    Rule(Box<Rule>),
+    /// Jobs have cost money that a budget here counts.
+    Spent {
+        /// The budget.
+        budget: EventSeq,
+        /// The day they did.
+        day: u32,
+        /// How much, in millionths of a dollar.
+        micros: u64,
     },
 }
 

@@ -132,6 +132,23 @@ pub const SCHEDULE_CATCH_UP_MAX: usize = 100;
 /// Planned times that were skipped at once are counted up to here.
 pub const SCHEDULE_SKIPPED_MAX: usize = 1000;
 
+/// The largest limit of a budget, in millionths of a dollar: a billion dollars.
+pub const BUDGET_MICROS_MAX: u64 = 1_000_000_000_000_000;
+/// Budgets of queues of one shard.
+pub const QUEUE_BUDGETS_MAX: usize = 1000;
+/// Budgets of tags, of all shards together.
+pub const TAG_BUDGETS_MAX: usize = 1000;
+/// Approval policies, of all shards together.
+pub const POLICIES_MAX: usize = 100;
+/// Bytes of the key and of the value of a tag that a rule names, at least 1 of the key.
+pub const RULE_TAG_BYTES_MAX: usize = 255;
+/// Bytes of a policy's name, at least 1, no control characters.
+pub const POLICY_NAME_BYTES_MAX: usize = 255;
+/// Budgets and policies one request may change.
+pub const RULE_CONTROLS_MAX: usize = 100;
+/// Waiting jobs of a queue that one fetch passes over because of their tags.
+pub const TAG_PASSED_MAX: usize = 1000;
+
 /// Body bytes at which a log entry is closed and the next one begun. One request is never split,
 /// so an entry may exceed this by one frame.
 pub const ENTRY_BYTES_SOFT: usize = 1 << 20;

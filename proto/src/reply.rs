@@ -5,6 +5,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::event::{Class, HoldEnd, Missed, QueueSettings, Task};
 use crate::plan::{Effect, Need, PlanStatus};
+use crate::rules::{Budget, OnExceed, Policy};
 use crate::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId};
 
 /// The answer to one request.
@@ -40,6 +41,44 @@ pub struct Reply {
     pub appended: Vec<Appended>,
     /// What became of the operation that was to begin or to end.
     pub operated: Option<Operated>,
+    /// One element per rule control.
+    pub rule_controls: Vec<RuleDone>,
+}
+
+/// What became of a rule control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct RuleDone {
+    /// `Ok`, or `NotFound` for a policy that is not there.
+    pub code: Code,
+    /// The number of the budget or policy; 0 is none.
+    pub id: EventSeq,
+}
+
+/// A budget as its home knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetView {
+    /// Its number.
+    pub id: EventSeq,
+    /// What it says.
+    pub budget: Budget,
+    /// When it was made.
+    pub created: Micros,
+    /// What was spent on the day of the newest log time, in millionths of a dollar. Of jobs of other shards, as far as they have
+    /// reported.
+    pub spent: u64,
+    /// Whether as much was spent today as may be.
+    pub exceeded: bool,
+}
+
+/// An approval policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyView {
+    /// Its number.
+    pub id: EventSeq,
+    /// What it says.
+    pub policy: Policy,
+    /// When it was made.
+    pub created: Micros,
 }
 
 /// What became of an appended event.
@@ -323,6 +362,8 @@ pub struct QueueStats {
     pub jobs: [u64; JOB_STATES],
     /// Jobs ever enqueued.
     pub enqueued_total: u64,
+    /// What the strictest budget of all jobs or of the queue does that has no money left.
+    pub exceeded: Option<OnExceed>,
 }
 
 /// How far an operation is.

@@ -7,6 +7,7 @@ mod ties;
 
 use crate::event::{BackoffKind, HoldEnd, Missed, QueueSettings, Task};
 use crate::plan::Need;
+use crate::rules::RuleControl;
 use crate::{EventSeq, JobId, LeaseToken, Micros, OperationId, SessionId};
 pub use ties::{BatchSeal, Chain, Depends, Members, Ties};
 
@@ -62,6 +63,8 @@ pub struct Request<'a> {
     pub history: Option<History>,
     /// Which schedules are wanted.
     pub schedules: Schedules<'a>,
+    /// What is done to budgets and approval policies; such a request does nothing else.
+    pub rule_controls: Vec<RuleControl>,
 }
 
 impl Request<'_> {
@@ -77,7 +80,7 @@ impl Request<'_> {
 
     /// How many operations there are of each kind, by the name of their list.
     #[must_use]
-    pub fn operations(&self) -> [(&'static str, usize); 22] {
+    pub fn operations(&self) -> [(&'static str, usize); 23] {
         [
             ("enqueues", self.enqueues.len()),
             ("holds", self.holds.len()),
@@ -101,6 +104,7 @@ impl Request<'_> {
             ("depends", self.ties.depends.len()),
             ("exits", self.ties.exits.len()),
             ("batch_lookups", self.ties.batch_lookups.len()),
+            ("rule_controls", self.rule_controls.len()),
         ]
     }
 }
@@ -538,4 +542,6 @@ pub enum Stats<'a> {
     },
     /// Of every operation that runs, and of those that ended last.
     Operations,
+    /// Of the budgets and approval policies whose home the shard is.
+    Rules,
 }

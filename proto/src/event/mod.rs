@@ -14,6 +14,7 @@ pub mod codec;
 mod operations;
 mod parts;
 mod plans;
+mod rules;
 mod schedules;
 mod ties;
 
@@ -24,6 +25,7 @@ pub use parts::{
 };
 pub use plans::{AppendedEvent, ExpectedKind, PlannedJob};
 use rkyv::{Archive, Deserialize, Serialize};
+pub use rules::{Excess, OverrunAt, Rule, TaggedJob};
 pub use schedules::{Missed, SetSchedule};
 pub use ties::{ChainedJob, NextStep, ON_EXIT, ON_FAILURE, Parcel, Step, Tie};
 
@@ -379,6 +381,8 @@ pub enum Event {
         /// Why it had no effect.
         code: Code,
     },
+    /// Something about budgets and approval policies.
+    Ruled(Box<Rule>),
 }
 
 /// Events lie next to each other in their group, all as large as the largest: one that is larger than those of
@@ -388,6 +392,12 @@ const _: () = assert!(size_of::<ArchivedEvent>() == 55);
 impl From<Tie> for Event {
     fn from(tie: Tie) -> Self {
         Event::Tied(Box::new(tie))
+    }
+}
+
+impl From<Rule> for Event {
+    fn from(rule: Rule) -> Self {
+        Event::Ruled(Box::new(rule))
     }
 }
 
@@ -444,7 +454,8 @@ impl Event {
             | Event::OperationStarted(_)
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
-            | Event::OperationRefused { .. } => 1,
+            | Event::OperationRefused { .. }
+            | Event::Ruled(_) => 1,
         };
         n as u64
     }
@@ -502,7 +513,8 @@ impl Event {
             | Event::OperationStarted(_)
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
-            | Event::OperationRefused { .. } => 2,
+            | Event::OperationRefused { .. }
+            | Event::Ruled(_) => 2,
         }
     }
 }

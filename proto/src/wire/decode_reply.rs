@@ -6,7 +6,7 @@ use super::operations::{operated, views};
 use super::plans::{decode_appended, decode_lookup_plans};
 use super::table::{Names, STATES_V1, Table, code, collect, job_id, names, sharing};
 use super::ties::batch_answers;
-use super::{DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, history, schedules};
+use super::{DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, history, rules, schedules};
 use crate::event::QueueSettings;
 use crate::limits::{FETCH_COUNT_MAX, OPS_PER_REQUEST_MAX};
 use crate::reply::{Failed, JobState, QueueStats, ShardStats};
@@ -73,6 +73,9 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
             None => None,
         },
         operations: Vec::new(),
+        rule_controls: rules::done(&table)?,
+        budgets: Vec::new(),
+        policies: Vec::new(),
     };
     let more = table.list("details of lookups", T::VT_LOOKUPS_MORE, most)?;
     if !more.is_empty() && more.len() != reply.lookups.len() {
@@ -95,10 +98,18 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
     for (queue, raw) in reply.queue_stats.iter_mut().zip(planned) {
         queue.jobs[JobState::Planned as usize] = u64::from_le_bytes(*raw);
     }
+    let exceeded = table.list("exceeded budgets of queues", T::VT_EXCEEDED, usize::MAX)?;
+    if !exceeded.is_empty() && exceeded.len() != reply.queue_stats.len() {
+        return Err(DecodeError::Parallel { field: "exceeded budgets of queues" });
+    }
+    for (queue, [number]) in reply.queue_stats.iter_mut().zip(exceeded) {
+        queue.exceeded = rules::exceeded(*number)?;
+    }
     decode_lookup_plans(&table, &mut reply.lookups, blob)?;
     reply.events = history::decode(&table, blob)?;
     reply.schedules = schedules::details(&table, &names, blob)?;
     reply.operations = views(&table, blob)?;
+    (reply.budgets, reply.policies) = rules::views(&table, blob)?;
     Ok(reply)
 }
 
@@ -163,6 +174,7 @@ fn queue_stats(stats: &fb::QueueStats, names: &Names<'_>) -> Result<QueueStats, 
         keys: 0,
         jobs: std::array::from_fn(|state| if state < STATES_V1 { jobs.get(state) } else { 0 }),
         enqueued_total: stats.enqueued_total(),
+        exceeded: None,
     })
 }
 

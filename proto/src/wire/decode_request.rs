@@ -7,7 +7,7 @@ use super::operations::operate;
 use super::plans::{decode_appends, decode_history, decode_plans};
 use super::table::{Names, Table, backoff, collect, job_id, job_ref, names};
 use super::ties::ties;
-use super::{DecodeError, schedules};
+use super::{DecodeError, rules, schedules};
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
     Ack, Enqueue, Fail, Fetch, Heartbeat, QueueAction, QueueControl, Request, Schedules, Stats,
@@ -84,6 +84,7 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         ties: Ties::default(),
         history: decode_history(&table)?,
         schedules: Schedules::None,
+        rule_controls: Vec::new(),
     };
     uniques(&table, &mut request.enqueues, blob)?;
     request.holds = holds(&table, request.enqueues.len(), blob)?;
@@ -96,6 +97,7 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
     request.appends = decode_appends(&table, blob)?;
     request.schedule_controls = schedules::controls(&table, &queues, blob)?;
     request.schedules = schedules::query(&table, blob)?;
+    request.rule_controls = rules::controls(&table, blob)?;
     Ok(request)
 }
 
@@ -222,6 +224,7 @@ fn stats<'a>(
         2 => Ok(Stats::Queue(first)),
         3 => Ok(Stats::Queues { prefix: first, after: second }),
         4 => Ok(Stats::Operations),
+        5 => Ok(Stats::Rules),
         kind => Err(DecodeError::Value { field: "kind of statistics", value: kind.into() }),
     }
 }

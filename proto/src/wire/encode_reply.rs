@@ -7,13 +7,16 @@ use super::generated as fb;
 use super::plans::appended_to;
 use super::table::{STATES_V1, job_id_to};
 use super::ties::{batch_id_to, batch_view_to};
-use super::{EncodeError, JobEvent, Lookup, ScheduleDetails, operations, schedules};
+use super::{EncodeError, JobEvent, Lookup, ScheduleDetails, operations, rules, schedules};
 use crate::limits::{
     BATCHES_PER_REQUEST_MAX, ERROR_BYTES_MAX, EVENT_KIND_BYTES_MAX, FRAME_BYTES_MAX,
     LIMIT_KEY_BYTES_MAX, MADE_PAYLOAD_BYTES_MAX, OPERATIONS_ENDED_MAX, OPERATIONS_MAX,
     OPS_PER_REQUEST_MAX, PLAN_KINDS_MAX, QUEUE_BYTES_MAX, RESULT_BYTES_MAX, TAGS_BYTES_MAX,
 };
-use crate::reply::{BatchView, JobState, Lease, OperationView, QueueStats, Reply, ShardStats};
+use crate::reply::{
+    BatchView, BudgetView, JobState, Lease, OperationView, PolicyView, QueueStats, Reply,
+    ShardStats,
+};
 use crate::{Code, JobId, Micros, ShardId};
 
 /// Blob bytes after which a frame is closed and the rest goes to another.
@@ -83,6 +86,10 @@ pub struct StatsAnswer<'a> {
     pub times: &'a [Micros],
     /// Of operations, without texts for people.
     pub operations: &'a [OperationView],
+    /// Budgets.
+    pub budgets: &'a [BudgetView],
+    /// Approval policies.
+    pub policies: &'a [PolicyView],
 }
 
 impl Scratch {
@@ -117,6 +124,7 @@ impl Scratch {
         let wire = fb::QueueStats::new(jobs, stats.enqueued_total, name, stats.paused);
         self.queue_stats.push(wire);
         self.planned.push(stats.jobs[JobState::Planned as usize]);
+        self.exceeded.push(stats.exceeded.map_or(0, |what| what as u8 + 1));
         let set = &stats.settings;
         self.queue_settings.push(fb::QueueSettings::new(
             set.concurrency,
@@ -141,6 +149,7 @@ impl Scratch {
             + size_of_val(&self.queue_stats[..])
             + size_of_val(&self.queue_settings[..])
             + size_of_val(&self.planned[..])
+            + size_of_val(&self.exceeded[..])
             + size_of_val(&self.lookup_plans[..])
             + size_of_val(&self.lookup_kinds[..])
             + size_of_val(&self.events[..])
@@ -204,6 +213,10 @@ impl Parts<'_> {
         for view in told {
             tasks.push(operations::task_to(&view.task, out)?);
         }
+        let (rules, rule_states) = match more {
+            true => (Vec::new(), Vec::new()),
+            false => rules::views_to(self.stats.budgets, self.stats.policies, out)?,
+        };
         let names_at = encoder.put_names(out, &self.open);
         let (table, scratch) = (&mut encoder.table, &encoder.scratch);
         // Most jobs have none of it.
@@ -213,6 +226,8 @@ impl Parts<'_> {
         let queue_settings = if set { vector(table, &scratch.queue_settings) } else { None };
         let any_planned = scratch.planned.iter().any(|jobs| *jobs > 0);
         let planned = if any_planned { vector(table, &scratch.planned) } else { None };
+        let any_exceeded = scratch.exceeded.iter().any(|what| *what > 0);
+        let exceeded = if any_exceeded { vector(table, &scratch.exceeded) } else { None };
         let shard_stats = self.stats.shard.filter(|_| !more).as_ref().map(shard_stats);
         let mut args = fb::ReplyArgs {
             number: self.head.number,
@@ -234,6 +249,9 @@ impl Parts<'_> {
             schedule_states: vector(table, &scratch.schedule_states),
             operations: vector(table, &tasks),
             operations_progress: vector_of(table, told, operations::progress_to),
+            rules: vector(table, &rules),
+            rule_states: vector(table, &rule_states),
+            exceeded,
             ..fb::ReplyArgs::default()
         };
         let operated = self.reply.operated.as_ref().map(operations::operated_to);
@@ -276,6 +294,7 @@ fn put_head<'a>(
     args.batches = vector_of(table, &reply.batches, |id| batch_id_to(*id));
     args.batch_seals = vector_of(table, &reply.batch_seals, number);
     args.appended = vector_of(table, &reply.appended, appended_to);
+    args.rule_controls = vector_of(table, &reply.rule_controls, rules::done_to);
     args.schedule_controls =
         vector_of(table, &reply.schedule_controls, |done| schedules::done_to(head.shard, done));
     Ok(())

@@ -6,7 +6,7 @@ use super::frame::Kind;
 use super::generated as fb;
 use super::plans::Planning;
 use super::ties::{put_steps, put_ties};
-use super::{EncodeError, operations, schedules, table};
+use super::{EncodeError, operations, rules, schedules, table};
 use crate::Request;
 use crate::limits::{FETCH_QUEUES_MAX, OPERATION_JOBS_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
@@ -153,6 +153,7 @@ fn put_blob(
         Stats::Queue(queue) => (2, queue, ""),
         Stats::Queues { prefix, after } => (3, prefix, after),
         Stats::Operations => (4, "", ""),
+        Stats::Rules => (5, "", ""),
     };
     out.extend_from_slice(first.as_bytes());
     out.extend_from_slice(second.as_bytes());
@@ -328,6 +329,7 @@ impl Encoder {
         let steps = put_steps(&mut self.scratch, out, &request.ties)?;
         let planning = Planning::put(out, request)?;
         let schedules = schedules::Asked::put(&mut self.scratch, out, request)?;
+        let rules = rules::controls_to(&request.rule_controls, out)?;
         let names_at = self.put_names(out, &open);
         let (table, scratch) = (&mut self.table, &self.scratch);
         let mut args = fb::RequestArgs {
@@ -366,6 +368,7 @@ impl Encoder {
             operation: rare.operation.as_ref(),
             operation_jobs: vector(table, &rare.operation_jobs),
             cancel_operation: rare.cancel_operation,
+            rule_controls: vector(table, &rules),
             ..fb::RequestArgs::default()
         };
         put_ties(table, &mut args, &request.ties, &steps)?;

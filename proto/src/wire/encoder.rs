@@ -36,6 +36,8 @@ pub(super) struct Scratch {
     pub(super) queue_settings: Vec<fb::QueueSettings>,
     /// Jobs that wait for events, of each queue.
     pub(super) planned: Vec<u64>,
+    /// What budgets that are exceeded do with each queue.
+    pub(super) exceeded: Vec<u8>,
     pub(super) lookup_plans: Vec<fb::LookupPlan>,
     pub(super) lookup_kinds: Vec<fb::LookupKind>,
     pub(super) events: Vec<fb::JobEvent>,
@@ -64,6 +66,7 @@ impl Scratch {
         self.queue_stats.clear();
         self.queue_settings.clear();
         self.planned.clear();
+        self.exceeded.clear();
         self.lookup_plans.clear();
         self.lookup_kinds.clear();
         self.events.clear();

@@ -32,6 +32,7 @@ mod history;
 mod lookup;
 mod operations;
 mod plans;
+mod rules;
 mod schedules;
 mod server;
 mod table;

@@ -8,7 +8,10 @@ use super::{
     DecodeError, JobEvent, Lookup, Refused, ScheduleChanged, ScheduleDetails, Welcome,
     decode_reply, table,
 };
-use crate::reply::{Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats};
+use crate::reply::{
+    Appended, BatchView, BudgetView, Failed, Operated, OperationView, PolicyView, QueueStats,
+    RuleDone, ShardStats,
+};
 use crate::request::JobRef;
 use crate::{BatchId, Code, JobId, JobSeq, LeaseToken, Micros};
 
@@ -106,6 +109,12 @@ pub struct ReplyFrame<'a> {
     pub operated: Option<Operated>,
     /// Operations, when asked for.
     pub operations: Vec<OperationView>,
+    /// One element per rule control.
+    pub rule_controls: Vec<RuleDone>,
+    /// Budgets, when asked for.
+    pub budgets: Vec<BudgetView>,
+    /// Approval policies, when asked for.
+    pub policies: Vec<PolicyView>,
 }
 
 /// Consecutive jobs created, or one that existed already.
