@@ -80,6 +80,7 @@ impl State {
         assert!(self.payloads.jobs().into_iter().all(waits), "a payload without a job");
         self.schedules.check(self.time, self.next_event, waits);
         self.check_ties();
+        self.check_rules();
     }
 
     fn check_ties(&self) {

@@ -15,6 +15,7 @@
 //! | `operations` | work on many jobs that goes on in the background |
 //! | `lanes` | waiting jobs by limit key: limits per key, fair sharing |
 //! | `ties` | batches, chains, dependencies, and messages between shards |
+//! | `rules` | budgets and approval policies, and what jobs have cost against them |
 //! | `schedules` | what makes jobs again and again, and which definitions are needed |
 //! | `snapshot` | the state as bytes, in slices, and back |
 //! | `pages`, `slab`, `table`, `ordered`, `sidetable` | shared pages, and what is built on them |
@@ -38,6 +39,7 @@ mod ordered;
 mod pages;
 mod plans;
 mod queue;
+mod rules;
 mod schedules;
 mod serving;
 mod session;

@@ -61,6 +61,22 @@ pub enum Mutant {
     ClearTakesLaterJobs,
     /// How far an operation is, is not in snapshots.
     BulkForgetsCursor,
+    /// A budget of all jobs looks at each queue by itself.
+    GlobalBudgetPerQueue,
+    /// A budget says again and again that it is exceeded.
+    CrossingToldTwice,
+    /// What was spent yesterday still counts today.
+    DayNeverTurns,
+    /// The usage that an ack reports is forgotten when the ack is refused for it.
+    RefusedAckForgetsUsage,
+    /// The oldest approval policy counts.
+    PoliciesOldestFirst,
+    /// What budgets have spent is not in snapshots.
+    SpendingMissingFromSnapshot,
+    /// The tags of jobs are not in snapshots.
+    TagsMissingFromSnapshot,
+    /// Only one other shard is told of rules.
+    RuleToldToOneShard,
 }
 
 impl Mutant {

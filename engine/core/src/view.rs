@@ -2,9 +2,11 @@
 
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::reply::{
-    BatchView, JobState, JobView, OperationView, QueueStats, ScheduleView, ShardStats,
+    BatchView, BudgetView, JobState, JobView, OperationView, PolicyView, QueueStats, ScheduleView,
+    ShardStats,
 };
 use jobbie_proto::request::{History, Stats};
+use jobbie_proto::rules::day_of;
 use jobbie_proto::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request};
 
 use crate::slab::NONE;
@@ -34,13 +36,17 @@ pub struct Answers {
     pub times: Vec<Micros>,
     /// Of operations, when asked.
     pub operations: Vec<OperationView>,
+    /// Budgets whose home the shard is, when asked, by scope.
+    pub budgets: Vec<BudgetView>,
+    /// Approval policies, when the shard is their home and they are asked for, newest first.
+    pub policies: Vec<PolicyView>,
 }
 
 /// Answers a request's questions from the state as it is; call it after absorbing what the request did.
 #[must_use]
 pub fn answers(state: &State, request: &Request<'_>) -> Answers {
     let (shard, queues) = match request.stats {
-        Stats::None | Stats::Operations => (None, Vec::new()),
+        Stats::None | Stats::Operations | Stats::Rules => (None, Vec::new()),
         Stats::Shard => (Some(state.stats()), Vec::new()),
         Stats::Queue(name) => (None, state.queue_stats(name).into_iter().collect()),
         Stats::Queues { prefix, after } => {
@@ -54,9 +60,24 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
         Stats::Operations => state.operations().collect(),
         _ => Vec::new(),
     };
+    let (budgets, policies) = match request.stats {
+        Stats::Rules => (state.budgets().collect(), state.policies().collect()),
+        _ => (Vec::new(), Vec::new()),
+    };
     let jobs = request.lookups.iter().map(|job| state.job(*job)).collect();
     let batches = request.ties.batch_lookups.iter().map(|batch| state.batch(*batch)).collect();
-    Answers { jobs, shard, queues, batches, history, schedules, times, operations }
+    Answers {
+        jobs,
+        shard,
+        queues,
+        batches,
+        history,
+        schedules,
+        times,
+        operations,
+        budgets,
+        policies,
+    }
 }
 
 impl State {
@@ -104,7 +125,31 @@ impl State {
             keys: queue.lanes.as_ref().map_or(0, |lanes| lanes.len() as u32),
             jobs: queue.jobs,
             enqueued_total: queue.enqueued_total,
+            exceeded: self.exceeded_for(&queue.name, self.time()),
         }
+    }
+
+    /// Budgets whose home this shard is, by scope.
+    pub fn budgets(&self) -> impl Iterator<Item = BudgetView> + '_ {
+        let own = self.rules.accounts.iter().filter(|(scope, _)| self.is_home_of(scope));
+        let today = day_of(self.time());
+        own.map(move |(_, account)| BudgetView {
+            id: EventSeq(account.id),
+            budget: (*account.budget).clone(),
+            created: Micros(account.created),
+            spent: account.total_on(today),
+            exceeded: account.is_spent(today, true),
+        })
+    }
+
+    /// Approval policies, newest first, if this shard is their home.
+    pub fn policies(&self) -> impl Iterator<Item = PolicyView> + '_ {
+        let own = self.rules.policies.iter().filter(|_| self.is_rules_home()).rev();
+        own.map(|(id, approval)| PolicyView {
+            id: EventSeq(*id),
+            policy: approval.policy.clone(),
+            created: Micros(approval.created),
+        })
     }
 
     /// Everything known of a job.

@@ -6,6 +6,7 @@ mod leases;
 mod operations;
 mod plans;
 mod queues;
+mod rules;
 mod schedules;
 mod ties;
 
@@ -71,6 +72,7 @@ enum Mark {
     OperationStarted,
     OperationAdvanced,
     OperationEnded,
+    Ruled,
 }
 
 impl State {
@@ -200,6 +202,7 @@ impl State {
                 }
             }
             Event::Tied(tie) => self.absorb_tie(tie, reply),
+            Event::Ruled(rule) => self.absorb_rule(rule, reply),
             Event::UniqueTaken { jobs } => jobs.iter().for_each(|unique| self.unique_taken(unique)),
             Event::Quarantined { jobs } => jobs.iter().for_each(|job| self.quarantined(job)),
             Event::Planned(planned) => self.planned(planned),

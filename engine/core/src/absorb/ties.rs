@@ -77,7 +77,7 @@ impl State {
             }
             Tie::Sent { to, first, parcels } => {
                 for (number, parcel) in (*first..).zip(parcels) {
-                    self.ties.take_due(parcel, *to);
+                    self.take_due(parcel, *to);
                     self.ties.post.send(*to, number, *parcel);
                 }
                 self.digest.mix_all(&[u64::from(to.0), *first, parcels.len() as u64]);
@@ -105,8 +105,24 @@ impl State {
                     self.ties.steps.remove(&cause.0);
                 }
                 Parcel::Callback { batch } => self.ties.batches.delivered(batch.0),
-                Parcel::Tally { .. } | Parcel::Ask { .. } | Parcel::Settled { .. } => {}
+                Parcel::Rule { event } => self.rules.taken(event.0),
+                Parcel::Tally { .. }
+                | Parcel::Ask { .. }
+                | Parcel::Settled { .. }
+                | Parcel::Spent { .. } => {}
             }
+        }
+    }
+
+    /// What a message stood for is due no longer.
+    fn take_due(&mut self, parcel: &Parcel, to: ShardId) {
+        match *parcel {
+            Parcel::Rule { event } => {
+                let was = self.rules.outgoing.remove(&(event.0, to.0)).is_some();
+                assert!(was, "a shard was told of a rule twice");
+            }
+            Parcel::Spent { budget, day, micros } => self.rules.report(budget.0, day, micros),
+            _ => self.ties.take_due(parcel, to),
         }
     }
 

@@ -4,6 +4,7 @@
 use hashbrown::HashMap;
 use jobbie_proto::event::Event;
 use jobbie_proto::reply::JobState;
+use jobbie_proto::rules::day_of;
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request};
 
 use crate::state::{Standing, State};
@@ -47,6 +48,8 @@ pub(super) struct Draft<'a> {
     pub(super) paused: Vec<(&'a str, bool)>,
     /// Active jobs that the request ended; only kept when it also fetches.
     pub(super) ended: Vec<u64>,
+    /// Budgets of tags that have no money left; only looked up when the request also fetches.
+    spent_tags: Vec<u64>,
 }
 
 pub(super) type FixedState = std::hash::BuildHasherDefault<JobHasher>;
@@ -61,7 +64,22 @@ impl<'a> Draft<'a> {
             arrivals: request.fetch.is_some().then(Vec::new),
             paused: Vec::new(),
             ended: Vec::new(),
+            spent_tags: Vec::new(),
         }
+    }
+
+    /// Looks up for which tags no money is left.
+    pub(super) fn note_spent_tags(&mut self) {
+        if self.state.rules.has_budgets() {
+            let at_home = self.state.is_rules_home();
+            self.spent_tags = self.state.rules.spent_tags(at_home, day_of(self.now));
+        }
+    }
+
+    /// Whether a job has one of them.
+    #[inline]
+    pub(super) fn is_tag_spent(&self, job: u64) -> bool {
+        !self.spent_tags.is_empty() && self.state.has_spent_tag(job, &self.spent_tags)
     }
 
     pub(super) fn touch(&mut self, job: u64, after: After) {

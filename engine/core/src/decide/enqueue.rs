@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 use super::BlobSink;
 use super::draft::{Arrival, Draft, JobHasher};
 use super::plans::planned;
+use super::rules::tagged;
 use super::ties::{TieCursor, join};
 
 type OwnKeys = HashMap<u128, (u64, JobSeq), BuildHasherDefault<JobHasher>>;
@@ -60,11 +61,14 @@ impl<'a> Draft<'a> {
             }
             next_job += 1;
             let due = self.due(enqueue.when);
+            let rules = self.state.rules.matching(enqueue.tags);
             if due.0 == 0
                 && hold.is_none()
                 && depends.is_none()
                 && plan.is_none()
                 && enqueue.limit_key.is_empty()
+                // Whether money is left for its tags is known once they are.
+                && rules.is_empty()
                 && let Some(arrivals) = &mut self.arrivals
             {
                 let (queue, tier) = (enqueue.queue, enqueue.priority);
@@ -85,6 +89,7 @@ impl<'a> Draft<'a> {
             if let Some(unique) = unique {
                 own.unique(UniqueKey { key: blob.append(enqueue.unique), ..unique });
             }
+            tagged(&mut own.after, job, rules);
             own.after.extend(chain.map(|chain| self.chained(job, chain, blob)));
             if let Some(batch) = batch {
                 join(&mut own.after, batch, job);

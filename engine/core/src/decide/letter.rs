@@ -1,10 +1,13 @@
 //! Messages of other shards to events.
 
-use jobbie_proto::event::{Blob, ChainedJob, EnqueuedJob, Event, Group, LimitedJobs, Step, Tie};
+use jobbie_proto::event::{
+    Blob, ChainedJob, EnqueuedJob, Event, Group, LimitedJobs, Rule, Step, Tie,
+};
 use jobbie_proto::letter::{ChainPart, Message, NewJob, StepBytes};
-use jobbie_proto::{BatchId, JobId, JobSeq, Micros, ShardId};
+use jobbie_proto::{BatchId, EventSeq, JobId, JobSeq, Micros, ShardId};
 
 use super::BlobSink;
+use super::rules::tagged;
 use crate::state::State;
 
 /// Decides messages of the shard `from`, the first of which has the number `first`. `None` when there is nothing new, or
@@ -57,6 +60,8 @@ impl Taking<'_> {
             Message::Make(new) => self.make(new, blob),
             Message::Ask { on, by } => self.ask(*on, *by),
             Message::Settled { on, by } => self.settled(*on, *by),
+            Message::Rule(rule) => self.events.push((**rule).clone().into()),
+            Message::Spent { budget, day, micros } => self.spent(*budget, *day, *micros),
         }
     }
 
@@ -68,10 +73,18 @@ impl Taking<'_> {
         }
     }
 
+    /// A budget that is gone counts nothing.
+    fn spent(&mut self, budget: EventSeq, day: u32, micros: u64) {
+        if self.state.rules.ids.contains_key(&budget.0) {
+            self.events.push(Rule::Spent { of: self.from, budget, day, micros }.into());
+        }
+    }
+
     fn make(&mut self, new: &NewJob, blob: &mut impl BlobSink) {
         let job = JobSeq(self.next_job);
         self.next_job += 1;
         let StepBytes { class, limit_key, payload, tags } = &new.step;
+        let rules = self.state.rules.matching(tags);
         let (payload, tags) = (blob.append(payload), blob.append(tags));
         let (key, due) = (Blob::default(), Micros(0));
         let jobs = vec![EnqueuedJob { payload, tags, key, due }];
@@ -82,6 +95,7 @@ impl Taking<'_> {
             let limit_keys = vec![limit_key.clone()];
             Event::Limited(Box::new(LimitedJobs { class, first_job, jobs, keys, limit_keys }))
         });
+        tagged(&mut self.events, job, rules);
         if let Some(batch) = new.batch {
             self.events.push(Tie::Joined { batch, jobs: vec![job] }.into());
         }

@@ -8,6 +8,7 @@ mod fetch;
 mod letter;
 mod operations;
 mod plans;
+mod rules;
 mod schedules;
 mod session;
 mod ties;
@@ -15,6 +16,7 @@ mod timers;
 mod validate;
 mod validate_operation;
 mod validate_plans;
+mod validate_rules;
 mod validate_ties;
 mod work;
 
@@ -91,6 +93,9 @@ pub fn decide(
     if let Err(refusal) = validate::validate(state, request) {
         return refusal.into();
     }
+    if let Some(message) = rules::refused_fetch(state, now, request) {
+        return Decision::Refuse { code: Code::BudgetExceeded, message };
+    }
     let mut draft = Draft::new(state, now, request);
     draft.enqueues(request, blob);
     draft.batch_opens(&request.ties.batch_opens, blob);
@@ -107,6 +112,7 @@ pub fn decide(
     draft.appends(&request.appends, blob);
     draft.queue_controls(&request.queue_controls);
     draft.schedule_controls(&request.schedule_controls, blob);
+    draft.rule_controls(&request.rule_controls);
     if let Some(operate) = &request.operation {
         draft.operate(operate);
     }

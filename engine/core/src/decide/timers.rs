@@ -3,9 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use jobbie_proto::event::{Blob, Event, HoldEnd, QuarantinedJob, Tie};
+use jobbie_proto::event::{Blob, Event, HoldEnd, QuarantinedJob, Rule, Tie};
 use jobbie_proto::limits::LEASE_EXPIRIES_MAX;
 use jobbie_proto::reply::JobState;
+use jobbie_proto::rules::day_of;
 use jobbie_proto::{EventSeq, JobSeq, Micros, SessionId};
 
 use super::BlobSink;
@@ -92,6 +93,10 @@ pub fn decide_timers(
     }
     push_purges(state, now.0, limit, &mut steps);
     let mut events = Vec::new();
+    // Comes before what may be leased by it.
+    if state.rules.turns_at().is_some_and(|at| at <= log_time.0) {
+        events.push(Rule::DayTurned { day: day_of(log_time) }.into());
+    }
     let old = state.ties.batches.purgeable(now.0).take(limit - steps.len());
     let batches: Vec<_> = old.map(EventSeq).collect();
     let limit = limit - batches.len();

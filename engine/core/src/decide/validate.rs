@@ -20,6 +20,7 @@ use jobbie_proto::{Code, JobId, Request, ShardId};
 use super::draft::JobHasher;
 use super::schedules::check_schedules;
 use super::validate_plans::{appends, history, plans};
+use super::validate_rules::check_rules;
 use super::validate_ties::{check_step_result, check_ties};
 use crate::state::State;
 
@@ -87,6 +88,7 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
     job_controls(state, request)?;
     queue_controls(state, request)?;
     check_schedules(state, request)?;
+    check_rules(state, request)?;
     super::validate_operation::operation(state, request)?;
     request.fetch.as_ref().map_or(Ok(()), check_fetch)
 }

@@ -11,6 +11,7 @@ mod plans;
 mod read;
 mod read_lanes;
 mod read_operations;
+mod rules;
 mod schedules;
 mod ties;
 mod v1;
@@ -22,6 +23,7 @@ use jobbie_proto::{BatchId, EventSeq, JobSeq, Reply, ShardId};
 use rkyv::{Archive, Deserialize, Serialize};
 
 use plans::PlanRow;
+use rules::RuleRow;
 use schedules::{DefinitionRow, ScheduleRow};
 pub use write::Snapshot;
 
@@ -320,6 +322,8 @@ enum Part {
     Schedules(Vec<ScheduleRow>),
     /// Those that run by id, then the others in the order in which they ended.
     Operations(Vec<OperationRow>),
+    /// By kind, then scope, number, job, or event and shard.
+    Rules(Vec<RuleRow>),
     End,
 }
 

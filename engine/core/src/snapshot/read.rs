@@ -13,7 +13,7 @@ use super::ties::RestoringTies;
 use super::{
     ChargeRow, ClaimRow, ClassRow, Header, JobsPart, KeyRow, LaneWaitingRow, OWN_CLASS, Part,
     PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, RestoreError, SessionRow, SleeperRow,
-    TRAILER_BYTES, TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow, read_operations,
+    TRAILER_BYTES, TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow, read_operations, rules,
     schedules, v1,
 };
 use crate::class::ClassId;
@@ -158,7 +158,8 @@ impl Restoring {
             Part::Ties(_) => 11,
             Part::Schedules(_) => 12,
             Part::Operations(_) => 13,
-            Part::End => 14,
+            Part::Rules(_) => 14,
+            Part::End => 15,
         };
         require(rank >= self.rank && !self.ended, "parts out of order")?;
         self.rank = rank;
@@ -182,6 +183,9 @@ impl Restoring {
             }
             Part::Operations(rows) => {
                 rows.into_iter().try_for_each(|row| read_operations::add(&mut self.state, row))
+            }
+            Part::Rules(rows) => {
+                rows.into_iter().try_for_each(|row| rules::restore(&mut self.state, row))
             }
             Part::End => self.end(),
         }
@@ -487,6 +491,7 @@ impl Restoring {
         }
         let used = self.classes.iter().all(|&class| self.state.classes.get(class).live > 0);
         require(used, "a class without jobs")?;
+        rules::finish(&mut self.state);
         self.state.digest = self.digest;
         self.ended = true;
         Ok(())

@@ -5,6 +5,7 @@ use jobbie_proto::limits::PRIORITY_TIERS;
 use jobbie_proto::reply::JobState;
 use rkyv::rancor::Error as RkyvError;
 
+use super::rules::{self, RuleCursor};
 use super::ties::{self, TieCursor};
 use super::{
     BlockedRow, ChargeRow, ClaimRow, ClassRow, ClockRow, DefinitionRow, Header, JobRun, JobsPart,
@@ -54,6 +55,7 @@ enum Stage {
     /// Behind the schedule with this key.
     Schedules(String),
     Operations(usize),
+    Rules(RuleCursor),
     End,
     Done,
 }
@@ -110,6 +112,7 @@ impl Iterator for Snapshot {
                 Stage::Ties(cursor) => self.ties(cursor),
                 Stage::Schedules(after) => self.schedules(&after),
                 Stage::Operations(from) => self.operations(from),
+                Stage::Rules(cursor) => self.rules(&cursor),
                 Stage::End => (Some(Part::End), Stage::Done),
                 Stage::Done => return None,
             };
@@ -553,6 +556,11 @@ impl Snapshot {
                 return (Some(Part::Operations(rows)), next);
             }
         }
-        (list(rows, Part::Operations), Stage::End)
+        (list(rows, Part::Operations), Stage::Rules(RuleCursor::Start))
+    }
+
+    fn rules(&self, cursor: &RuleCursor) -> Step {
+        let (rows, next) = rules::page(&self.state, cursor);
+        (list(rows, Part::Rules), next.map_or(Stage::End, Stage::Rules))
     }
 }

@@ -23,6 +23,7 @@ use crate::leases::Leases;
 use crate::operations::Operations;
 use crate::plans::Plans;
 use crate::queue::Queues;
+use crate::rules::Rules;
 use crate::schedules::Schedules;
 use crate::session::Sessions;
 use crate::sidetable::SideTable;
@@ -69,6 +70,7 @@ pub struct State {
     pub(crate) opened: Vec<u32>,
     /// Not part of the state: what the group that is absorbed has changed so far.
     pub(crate) stirred: Vec<Stirred>,
+    pub(crate) rules: Rules,
     pub(crate) schedules: Schedules,
     /// Dead and cancelled jobs in the order in which they ended. The first, if any, is still there.
     pub(crate) ended: Fifo,
@@ -161,6 +163,7 @@ impl State {
             openings: GenericOrdSet::new(),
             opened: Vec::new(),
             stirred: Vec::new(),
+            rules: Rules::default(),
             schedules: Schedules::new(),
             ended: Fifo::default(),
             ties: Ties::default(),
@@ -210,6 +213,7 @@ impl State {
             opening,
             self.ties.batches.first_purge(),
             self.schedules.first_due(),
+            self.rules.turns_at(),
             self.operations.is_running().then_some(self.time),
         ];
         timer.into_iter().chain(others.into_iter().flatten()).min().map(Micros)
@@ -240,7 +244,8 @@ impl State {
     pub fn oldest_needed_event(&self) -> EventSeq {
         let oldest = self.jobs.next(0, self.next_job, false);
         let of_jobs = oldest.map_or(self.next_event, |job| self.jobs.origin(job).event);
-        let others = [self.ties.oldest_needed(), self.schedules.oldest_needed()];
+        let of_rules = self.rules.needed.get_min().map(|(event, _)| *event);
+        let others = [self.ties.oldest_needed(), self.schedules.oldest_needed(), of_rules];
         EventSeq(others.into_iter().flatten().fold(of_jobs, u64::min))
     }
 
@@ -275,7 +280,10 @@ impl State {
         let queue = self.queues.get(at);
         let waits = queue.pending() > 0 && !queue.paused && !self.is_closed(at);
         let ready = |lanes: &Lanes| lanes.has_ready() || queue.tiers.iter().any(|t| !t.is_empty());
-        waits && queue.room(now.0, 0) > 0 && queue.lanes.as_deref().is_none_or(ready)
+        waits
+            && !self.is_over_budget(&queue.name, now)
+            && queue.room(now.0, 0) > 0
+            && queue.lanes.as_deref().is_none_or(ready)
     }
 
     /// The number of a job of this shard that is in memory.

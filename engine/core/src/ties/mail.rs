@@ -1,7 +1,7 @@
 //! Messages on their way out: what the state knows of them, and what their records in the log add.
 
 use jobbie_proto::event::{
-    Blob, ChainedJob, Event, NextStep, ON_EXIT, ON_FAILURE, Parcel, Step, Tie,
+    Blob, ChainedJob, Event, NextStep, ON_EXIT, ON_FAILURE, Parcel, Rule, Step, Tie,
 };
 use jobbie_proto::letter::{ChainPart, Message, NewJob, StepBytes};
 use jobbie_proto::reply::BatchView;
@@ -38,6 +38,8 @@ enum Content {
     Settled { on: JobId, by: JobId },
     Step { cause: EventSeq, due: StepDue },
     Callback { batch: BatchId, view: BatchView },
+    Rule { event: EventSeq },
+    Spent { budget: EventSeq, day: u32, micros: u64 },
 }
 
 impl Mail {
@@ -46,6 +48,7 @@ impl Mail {
         let (first, second) = match self.0 {
             Content::Step { cause, due } => (Some(EventSeq(due.definition)), Some(cause)),
             Content::Callback { batch, .. } => (Some(batch.number()), None),
+            Content::Rule { event } => (Some(event), None),
             _ => (None, None),
         };
         first.into_iter().chain(second)
@@ -59,6 +62,8 @@ impl Mail {
             }
             Content::Ask { on, by } => Message::Ask { on, by },
             Content::Settled { on, by } => Message::Settled { on, by },
+            Content::Rule { event } => Message::Rule(Box::new(rule(source.find(event)?, event)?)),
+            Content::Spent { budget, day, micros } => Message::Spent { budget, day, micros },
             Content::Step { cause, due } => Message::Make(Box::new(step(source, cause, &due)?)),
             Content::Callback { batch, view } => {
                 let found = source.find(batch.number())?;
@@ -69,6 +74,18 @@ impl Mail {
             }
         })
     }
+}
+
+/// What other shards are told of a rule: it has the number that it has here.
+fn rule(found: Found<'_>, event: EventSeq) -> Option<Rule> {
+    let Event::Ruled(rule) = found.event else { return None };
+    let mut rule = (**rule).clone();
+    if let Rule::BudgetSet { id, .. } | Rule::PolicyAdded { id, .. } = &mut rule
+        && id.0 == 0
+    {
+        *id = event;
+    }
+    Some(rule)
 }
 
 fn tie(found: Found<'_>) -> Option<&Tie> {
@@ -174,6 +191,8 @@ impl State {
             }
             Parcel::Ask { on, by } => Content::Ask { on, by },
             Parcel::Settled { on, by } => Content::Settled { on, by },
+            Parcel::Rule { event } => Content::Rule { event },
+            Parcel::Spent { budget, day, micros } => Content::Spent { budget, day, micros },
             Parcel::Step { cause } => Content::Step { cause, due: self.ties.steps[&cause.0] },
             Parcel::Callback { batch } => {
                 let own = self.ties.batches.get(batch.0).expect("kept until it is called back");

@@ -207,6 +207,7 @@ impl Ties {
                 assert!(self.asks.remove(&(by, on)).is_some(), "a question was not due");
             }
             Parcel::Settled { on, by } => self.settled(on.seq().0, by),
+            Parcel::Rule { .. } | Parcel::Spent { .. } => unreachable!("not about what ties jobs"),
         }
     }
 
