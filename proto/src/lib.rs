@@ -13,6 +13,7 @@ pub mod placement;
 pub mod plan;
 pub mod reply;
 pub mod request;
+pub mod usage;
 pub mod wire;
 
 pub use code::Code;

@@ -15,6 +15,7 @@
 //! | `operations` | work on many jobs that goes on in the background |
 //! | `lanes` | waiting jobs by limit key: limits per key, fair sharing |
 //! | `ties` | batches, chains, dependencies, and messages between shards |
+//! | `usage` | what work on jobs used, in sums that outlive them |
 //! | `schedules` | what makes jobs again and again, and which definitions are needed |
 //! | `snapshot` | the state as bytes, in slices, and back |
 //! | `pages`, `slab`, `table`, `ordered`, `sidetable` | shared pages, and what is built on them |
@@ -50,6 +51,7 @@ mod table;
 pub mod ties;
 mod tracked;
 mod unique;
+mod usage;
 mod view;
 
 /// Whether the planted defect is on. Always false, and gone, in a release.

@@ -61,11 +61,15 @@ pub enum Mutant {
     ClearTakesLaterJobs,
     /// How far an operation is, is not in snapshots.
     BulkForgetsCursor,
+    /// What heartbeats report is not part of what a job cost.
+    HeartbeatCostIgnored,
+    /// What the work on jobs has cost is not in snapshots.
+    CostMissingFromSnapshot,
 }
 
 impl Mutant {
     /// Those of one shard alone.
-    pub const ALL: [Mutant; 24] = [
+    pub const ALL: [Mutant; 26] = [
         Mutant::TokenUncompared,
         Mutant::RepliesMissingFromSnapshot,
         Mutant::LeaseEndedEarly,
@@ -90,6 +94,8 @@ impl Mutant {
         Mutant::MissedRunsForgotten,
         Mutant::ClearTakesLaterJobs,
         Mutant::BulkForgetsCursor,
+        Mutant::HeartbeatCostIgnored,
+        Mutant::CostMissingFromSnapshot,
     ];
     /// Those of what ties jobs together.
     pub const TIES: [Mutant; 4] = [

@@ -2,9 +2,9 @@
 
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::reply::{
-    BatchView, JobState, JobView, OperationView, QueueStats, ScheduleView, ShardStats,
+    BatchView, JobState, JobView, OperationView, QueueStats, ScheduleView, ShardStats, UsageSum,
 };
-use jobbie_proto::request::{History, Stats};
+use jobbie_proto::request::{History, Stats, UsageQuery};
 use jobbie_proto::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request};
 
 use crate::slab::NONE;
@@ -34,6 +34,8 @@ pub struct Answers {
     pub times: Vec<Micros>,
     /// Of operations, when asked.
     pub operations: Vec<OperationView>,
+    /// Of usage, when asked.
+    pub usage: Vec<UsageSum>,
 }
 
 /// Answers a request's questions from the state as it is; call it after absorbing what the request did.
@@ -56,7 +58,8 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
     };
     let jobs = request.lookups.iter().map(|job| state.job(*job)).collect();
     let batches = request.ties.batch_lookups.iter().map(|batch| state.batch(*batch)).collect();
-    Answers { jobs, shard, queues, batches, history, schedules, times, operations }
+    let usage = request.usage.map_or_else(Vec::new, |query| state.usage_sums(&query));
+    Answers { jobs, shard, queues, batches, history, schedules, times, operations, usage }
 }
 
 impl State {
@@ -138,6 +141,7 @@ impl State {
             waits_for: 0,
             batch: self.ties.members.get(job).copied(),
             plan: None,
+            cost_micros: self.usage.cost_of(job),
         };
         match self.standing(job) {
             Standing::Fresh => {}
@@ -171,6 +175,13 @@ impl State {
             }
         }
         Ok(view)
+    }
+
+    /// What was used in the hours that are asked for, at most [`USAGE_HOURS`](jobbie_proto::limits::USAGE_HOURS) ago: one
+    /// sum for each group, by name, at most as many as one answer tells.
+    #[must_use]
+    pub fn usage_sums(&self, query: &UsageQuery<'_>) -> Vec<UsageSum> {
+        self.usage.sums(self.time, query)
     }
 
     pub(crate) fn find_batch(&self, id: BatchId) -> Option<&Batch> {

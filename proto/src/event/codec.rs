@@ -177,7 +177,8 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
         | Event::OperationStarted(_)
         | Event::OperationAdvanced { .. }
         | Event::OperationEnded { .. }
-        | Event::OperationRefused { .. } => Ok(()),
+        | Event::OperationRefused { .. }
+        | Event::UsageReported(_) => Ok(()),
     }
 }
 

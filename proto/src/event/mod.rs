@@ -16,6 +16,7 @@ mod parts;
 mod plans;
 mod schedules;
 mod ties;
+mod usage;
 
 pub use operations::{BulkAction, JobFilter, StartedOperation, Task};
 pub use parts::{
@@ -26,6 +27,7 @@ pub use plans::{AppendedEvent, ExpectedKind, PlannedJob};
 use rkyv::{Archive, Deserialize, Serialize};
 pub use schedules::{Missed, SetSchedule};
 pub use ties::{ChainedJob, NextStep, ON_EXIT, ON_FAILURE, Parcel, Step, Tie};
+pub use usage::ReportedUsage;
 
 use crate::{Code, EventSeq, JobSeq, LeaseToken, Micros, OperationId, SessionId};
 
@@ -379,6 +381,8 @@ pub enum Event {
         /// Why it had no effect.
         code: Code,
     },
+    /// Work on a job used tokens or money.
+    UsageReported(Box<ReportedUsage>),
 }
 
 /// Events lie next to each other in their group, all as large as the largest: one that is larger than those of
@@ -444,7 +448,8 @@ impl Event {
             | Event::OperationStarted(_)
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
-            | Event::OperationRefused { .. } => 1,
+            | Event::OperationRefused { .. }
+            | Event::UsageReported(_) => 1,
         };
         n as u64
     }
@@ -502,7 +507,8 @@ impl Event {
             | Event::OperationStarted(_)
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
-            | Event::OperationRefused { .. } => 2,
+            | Event::OperationRefused { .. }
+            | Event::UsageReported(_) => 2,
         }
     }
 }

@@ -7,13 +7,15 @@ use super::generated as fb;
 use super::plans::appended_to;
 use super::table::{STATES_V1, job_id_to};
 use super::ties::{batch_id_to, batch_view_to};
-use super::{EncodeError, JobEvent, Lookup, ScheduleDetails, operations, schedules};
+use super::{EncodeError, JobEvent, Lookup, ScheduleDetails, operations, schedules, usage};
 use crate::limits::{
     BATCHES_PER_REQUEST_MAX, ERROR_BYTES_MAX, EVENT_KIND_BYTES_MAX, FRAME_BYTES_MAX,
     LIMIT_KEY_BYTES_MAX, MADE_PAYLOAD_BYTES_MAX, OPERATIONS_ENDED_MAX, OPERATIONS_MAX,
     OPS_PER_REQUEST_MAX, PLAN_KINDS_MAX, QUEUE_BYTES_MAX, RESULT_BYTES_MAX, TAGS_BYTES_MAX,
 };
-use crate::reply::{BatchView, JobState, Lease, OperationView, QueueStats, Reply, ShardStats};
+use crate::reply::{
+    BatchView, JobState, Lease, OperationView, QueueStats, Reply, ShardStats, UsageSum,
+};
 use crate::{Code, JobId, Micros, ShardId};
 
 /// Blob bytes after which a frame is closed and the rest goes to another.
@@ -83,6 +85,8 @@ pub struct StatsAnswer<'a> {
     pub times: &'a [Micros],
     /// Of operations, without texts for people.
     pub operations: &'a [OperationView],
+    /// Of usage.
+    pub usage: &'a [UsageSum],
 }
 
 impl Scratch {
@@ -148,6 +152,9 @@ impl Scratch {
             + size_of_val(&self.schedules[..])
             + size_of_val(&self.schedule_states[..])
             + self.schedule_bytes.len()
+            + size_of_val(&self.lookup_costs[..])
+            + size_of_val(&self.usage_sums[..])
+            + self.usage_bytes.len()
             + self.names.bytes.len()
             + size_of_val(&self.names.lens[..])
     }
@@ -204,6 +211,7 @@ impl Parts<'_> {
         for view in told {
             tasks.push(operations::task_to(&view.task, out)?);
         }
+        out.extend_from_slice(&encoder.scratch.usage_bytes);
         let names_at = encoder.put_names(out, &self.open);
         let (table, scratch) = (&mut encoder.table, &encoder.scratch);
         // Most jobs have none of it.
@@ -234,6 +242,8 @@ impl Parts<'_> {
             schedule_states: vector(table, &scratch.schedule_states),
             operations: vector(table, &tasks),
             operations_progress: vector_of(table, told, operations::progress_to),
+            lookup_costs: vector(table, &scratch.lookup_costs),
+            usage_sums: vector(table, &scratch.usage_sums),
             ..fb::ReplyArgs::default()
         };
         let operated = self.reply.operated.as_ref().map(operations::operated_to);
@@ -320,6 +330,10 @@ impl Encoder {
             for schedule in stats.schedules {
                 parts.make_room(this, out)?;
                 schedule.put(&mut this.scratch)?;
+            }
+            for sum in stats.usage {
+                parts.make_room(this, out)?;
+                usage::put_sum(&mut this.scratch, sum)?;
             }
             parts.close(this, out, false)
         })

@@ -6,6 +6,7 @@ use super::frame::Kind;
 use super::generated as fb;
 use super::plans::Planning;
 use super::ties::{put_steps, put_ties};
+use super::usage::Using;
 use super::{EncodeError, operations, schedules, table};
 use crate::Request;
 use crate::limits::{FETCH_QUEUES_MAX, OPERATION_JOBS_MAX, OPS_PER_REQUEST_MAX};
@@ -328,6 +329,7 @@ impl Encoder {
         let steps = put_steps(&mut self.scratch, out, &request.ties)?;
         let planning = Planning::put(out, request)?;
         let schedules = schedules::Asked::put(&mut self.scratch, out, request)?;
+        let using = Using::put(out, request)?;
         let names_at = self.put_names(out, &open);
         let (table, scratch) = (&mut self.table, &self.scratch);
         let mut args = fb::RequestArgs {
@@ -366,6 +368,9 @@ impl Encoder {
             operation: rare.operation.as_ref(),
             operation_jobs: vector(table, &rare.operation_jobs),
             cancel_operation: rare.cancel_operation,
+            ack_usages: vector(table, &using.acks),
+            heartbeat_usages: vector(table, &using.heartbeats),
+            usage_query: using.query.as_ref(),
             ..fb::RequestArgs::default()
         };
         put_ties(table, &mut args, &request.ties, &steps)?;

@@ -8,7 +8,9 @@ use super::{
     DecodeError, JobEvent, Lookup, Refused, ScheduleChanged, ScheduleDetails, Welcome,
     decode_reply, table,
 };
-use crate::reply::{Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats};
+use crate::reply::{
+    Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats, UsageSum,
+};
 use crate::request::JobRef;
 use crate::{BatchId, Code, JobId, JobSeq, LeaseToken, Micros};
 
@@ -106,6 +108,8 @@ pub struct ReplyFrame<'a> {
     pub operated: Option<Operated>,
     /// Operations, when asked for.
     pub operations: Vec<OperationView>,
+    /// Sums of usage, when asked for, by name.
+    pub usage: Vec<UsageSum>,
 }
 
 /// Consecutive jobs created, or one that existed already.

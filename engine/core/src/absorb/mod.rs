@@ -8,6 +8,7 @@ mod plans;
 mod queues;
 mod schedules;
 mod ties;
+mod usage;
 
 use std::rc::Rc;
 
@@ -71,6 +72,7 @@ enum Mark {
     OperationStarted,
     OperationAdvanced,
     OperationEnded,
+    UsageReported,
 }
 
 impl State {
@@ -208,6 +210,7 @@ impl State {
                 reply.appended.push(appended);
             }
             Event::PlanTimedOut { jobs } => jobs.iter().for_each(|job| self.plan_timed_out(*job)),
+            Event::UsageReported(reported) => self.usage_reported(reported),
             Event::Purged { jobs } => jobs.iter().for_each(|job| self.purged(*job)),
             Event::QueuePaused { .. }
             | Event::QueueResumed { .. }

@@ -80,6 +80,7 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
         }
     }
     holds(request)?;
+    super::validate_usage::usages(request)?;
     check_ties(state, request)?;
     plans(request)?;
     appends(state, request)?;

@@ -13,6 +13,7 @@ mod read_lanes;
 mod read_operations;
 mod schedules;
 mod ties;
+mod usage;
 mod v1;
 mod write;
 
@@ -23,6 +24,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use plans::PlanRow;
 use schedules::{DefinitionRow, ScheduleRow};
+use usage::{CostRow, UsageRow};
 pub use write::Snapshot;
 
 /// The version written today.
@@ -248,6 +250,7 @@ struct JobsPart {
     blocked: Vec<BlockedRow>,
     plans: Vec<PlanRow>,
     definitions: Vec<DefinitionRow>,
+    costs: Vec<CostRow>,
 }
 
 /// Waiting jobs, in order.
@@ -320,6 +323,8 @@ enum Part {
     Schedules(Vec<ScheduleRow>),
     /// Those that run by id, then the others in the order in which they ended.
     Operations(Vec<OperationRow>),
+    /// What queues cost by name, then sums by hour, queue, model and provider.
+    Usage(Vec<UsageRow>),
     End,
 }
 

@@ -6,11 +6,12 @@ use jobbie_proto::reply::JobState;
 use rkyv::rancor::Error as RkyvError;
 
 use super::ties::{self, TieCursor};
+use super::usage::{CostRow, UsageCursor};
 use super::{
     BlockedRow, ChargeRow, ClaimRow, ClassRow, ClockRow, DefinitionRow, Header, JobRun, JobsPart,
     KeyRow, LaneRow, LaneWaitingRow, LinkRow, MemberRow, OWN_CLASS, OperationRow, Part, PayloadRow,
     PlanRow, QueueRow, RUN_MAX, ReplyRow, SessionRow, SleeperRow, TrackedRow, UniqueRow, VERSION,
-    WaitingRow, WeightRow, schedules,
+    WaitingRow, WeightRow, schedules, usage,
 };
 use crate::class::{ClassEntry, ClassId};
 use crate::fifo::{Cursor, Item};
@@ -54,6 +55,7 @@ enum Stage {
     /// Behind the schedule with this key.
     Schedules(String),
     Operations(usize),
+    Usage(UsageCursor),
     End,
     Done,
 }
@@ -110,6 +112,7 @@ impl Iterator for Snapshot {
                 Stage::Ties(cursor) => self.ties(cursor),
                 Stage::Schedules(after) => self.schedules(&after),
                 Stage::Operations(from) => self.operations(from),
+                Stage::Usage(from) => self.usage(from),
                 Stage::End => (Some(Part::End), Stage::Done),
                 Stage::Done => return None,
             };
@@ -291,6 +294,7 @@ impl Snapshot {
                 + part.links.len()
                 + part.blocked.len()
                 + part.definitions.len()
+                + part.costs.len()
                 + plan_rows;
             if looked_at == JOBS_LOOKED_AT || rows >= ROWS {
                 return (Some(Part::Jobs(part)), Stage::Jobs(job));
@@ -424,6 +428,9 @@ impl Snapshot {
         if let Some(event) = state.schedules.definition_of(job) {
             part.definitions.push(DefinitionRow { job, event: EventSeq(event) });
         }
+        let told = !crate::mutant!(CostMissingFromSnapshot);
+        part.costs
+            .extend(state.usage.row_of(job).filter(|_| told).map(|micros| CostRow { job, micros }));
     }
 
     fn add_ties(&self, job: u64, part: &mut JobsPart) {
@@ -553,6 +560,11 @@ impl Snapshot {
                 return (Some(Part::Operations(rows)), next);
             }
         }
-        (list(rows, Part::Operations), Stage::End)
+        (list(rows, Part::Operations), Stage::Usage(UsageCursor::START))
+    }
+
+    fn usage(&self, from: UsageCursor) -> Step {
+        let (rows, next) = usage::rows(&self.state, from);
+        (list(rows, Part::Usage), next.map_or(Stage::End, Stage::Usage))
     }
 }

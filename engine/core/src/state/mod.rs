@@ -29,6 +29,7 @@ use crate::sidetable::SideTable;
 use crate::ties::Ties;
 use crate::tracked::{Sides, Tracked, TrackedJobs};
 use crate::unique::Uniques;
+use crate::usage::Usage;
 pub(crate) use limited::{Charge, Stirred};
 pub(crate) use moves::Detached;
 
@@ -74,6 +75,7 @@ pub struct State {
     pub(crate) ended: Fifo,
     pub(crate) ties: Ties,
     pub(crate) operations: Operations,
+    pub(crate) usage: Usage,
 }
 
 /// The time that a scheduled job waits for when it is others that it waits for.
@@ -165,6 +167,7 @@ impl State {
             ended: Fifo::default(),
             ties: Ties::default(),
             operations: Operations::default(),
+            usage: Usage::new(),
         }
     }
 
