@@ -1,5 +1,5 @@
 //! Writes a golden entry body of this version, once, before it ships:
-//! `golden_events every_kind|plans|ties|schedules|operations FILE`.
+//! `golden_events every_kind|plans|ties|schedules|operations|usage FILE`.
 
 #[expect(dead_code, reason = "those of older versions are written")]
 #[path = "../tests/support/events.rs"]
@@ -8,6 +8,8 @@ mod events;
 mod events_plans;
 #[path = "../tests/support/events_ties.rs"]
 mod events_ties;
+#[path = "../tests/support/events_usage.rs"]
+mod events_usage;
 
 fn main() {
     let name = std::env::args().nth(1).expect("a name");
@@ -16,6 +18,7 @@ fn main() {
         "plans" => events_plans::body(),
         "ties" => events_ties::body(),
         "schedules" => events::body_of_schedules(),
+        "usage" => events_usage::body(),
         "operations" => events::body_operations(),
         other => panic!("no golden body {other}"),
     };

@@ -14,6 +14,7 @@ pub mod plan;
 pub mod reply;
 pub mod request;
 pub mod rules;
+pub mod usage;
 pub mod wire;
 
 pub use code::Code;

@@ -45,6 +45,23 @@ pub const EVENTS_PER_JOB_MAX: usize = 4096;
 /// Events of a job that one answer tells.
 pub const HISTORY_COUNT_MAX: u32 = 100;
 
+/// Tokens of one kind in one report of usage.
+pub const USAGE_TOKENS_MAX: u64 = 1_000_000_000_000;
+/// Micro-dollars in one report of usage: a million dollars.
+pub const USAGE_COST_MICROS_MAX: u64 = 1_000_000 * 1_000_000;
+/// Bytes of the name of a model or of its provider, no control characters; it may be empty.
+pub const MODEL_BYTES_MAX: usize = 128;
+/// Hours for which usage is summed up by queue, model and provider: 35 days.
+pub const USAGE_HOURS: u32 = 35 * 24;
+/// Sums of usage of one shard, each of an hour, a queue, a model and a provider. When there are as many, new ones are of
+/// an hour and a queue only, and are called [`USAGE_OTHER`]; of these too there are at most so many, and then one for
+/// each hour.
+pub const USAGE_SUMS_MAX: usize = 50_000;
+/// What models, providers and queues are called that are summed up together because there are too many.
+pub const USAGE_OTHER: &str = "other";
+/// Sums that one answer tells.
+pub const USAGE_GROUPS_MAX: usize = 1000;
+
 /// Operations of one kind in one request.
 pub const OPS_PER_REQUEST_MAX: usize = 10_000;
 /// Jobs that one operation may name; a filter may concern any number.

@@ -6,6 +6,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::event::{Class, HoldEnd, Missed, QueueSettings, Task};
 use crate::plan::{Effect, Need, PlanStatus};
 use crate::rules::{Budget, OnExceed, Policy};
+use crate::usage::Amounts;
 use crate::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId};
 
 /// The answer to one request.
@@ -278,6 +279,8 @@ pub struct JobView {
     pub batch: Option<BatchId>,
     /// Its plan, if it has one.
     pub plan: Option<Box<PlanView>>,
+    /// What the work on it has cost, in micro-dollars.
+    pub cost_micros: u64,
 }
 
 /// Everything the state knows of a plan.
@@ -441,6 +444,17 @@ pub struct ShardStats {
     pub state_hash: u64,
     /// Log time.
     pub time: Micros,
+}
+
+/// What was used in a time, in sum.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageSum {
+    /// The queue, model or provider; empty when all are summed up, or when it was not said.
+    pub name: String,
+    /// Reports.
+    pub reports: u64,
+    /// What they add up to.
+    pub amounts: Amounts,
 }
 
 /// What is known of a batch.

@@ -4,12 +4,14 @@
 //! is done whole or not at all.
 
 mod ties;
+mod usage;
 
 use crate::event::{BackoffKind, HoldEnd, Missed, QueueSettings, Task};
 use crate::plan::Need;
 use crate::rules::RuleControl;
 use crate::{EventSeq, JobId, LeaseToken, Micros, OperationId, SessionId};
 pub use ties::{BatchSeal, Chain, Depends, Members, Ties};
+pub use usage::{ReportUsage, Usage, UsageQuery};
 
 /// A batch of operations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +65,12 @@ pub struct Request<'a> {
     pub history: Option<History>,
     /// Which schedules are wanted.
     pub schedules: Schedules<'a>,
+    /// What the work on the jobs of `acks` used, by rising position.
+    pub ack_usages: Vec<ReportUsage<'a>>,
+    /// What the work on the jobs of `heartbeats` used since their last report, by rising position.
+    pub heartbeat_usages: Vec<ReportUsage<'a>>,
+    /// Which usage is wanted.
+    pub usage: Option<UsageQuery<'a>>,
     /// What is done to budgets and approval policies; such a request does nothing else.
     pub rule_controls: Vec<RuleControl>,
 }
@@ -76,11 +84,12 @@ impl Request<'_> {
             || self.history.is_some()
             || !self.ties.batch_lookups.is_empty()
             || self.schedules != Schedules::None
+            || self.usage.is_some()
     }
 
     /// How many operations there are of each kind, by the name of their list.
     #[must_use]
-    pub fn operations(&self) -> [(&'static str, usize); 23] {
+    pub fn operations(&self) -> [(&'static str, usize); 25] {
         [
             ("enqueues", self.enqueues.len()),
             ("holds", self.holds.len()),
@@ -104,6 +113,8 @@ impl Request<'_> {
             ("depends", self.ties.depends.len()),
             ("exits", self.ties.exits.len()),
             ("batch_lookups", self.ties.batch_lookups.len()),
+            ("ack_usages", self.ack_usages.len()),
+            ("heartbeat_usages", self.heartbeat_usages.len()),
             ("rule_controls", self.rule_controls.len()),
         ]
     }

@@ -205,61 +205,9 @@ pub fn day_of(time: crate::Micros) -> u32 {
     (time.0 / DAY_US) as u32
 }
 
-/// An amount for people: dollars, with six places.
-#[must_use]
-pub fn dollars(micros: u64) -> String {
-    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
-}
-
-/// What somebody wrote as dollars: digits, and at most six after a point. Exact.
-#[must_use]
-pub fn micros_of(dollars: &str) -> Option<u64> {
-    let (whole, part) = dollars.split_once('.').unwrap_or((dollars, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || part.len() > 6 || !digits(whole) || !digits(part) {
-        return None;
-    }
-    if dollars.ends_with('.') {
-        return None;
-    }
-    let part = format!("{part:0<6}").parse::<u64>().ok()?;
-    whole.parse::<u64>().ok()?.checked_mul(1_000_000)?.checked_add(part)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn amounts_are_exact() {
-        let good = [
-            ("0", 0),
-            ("5", 5_000_000),
-            ("0.000001", 1),
-            ("12.5", 12_500_000),
-            ("1.234567", 1_234_567),
-            ("18446744073709.551615", u64::MAX),
-        ];
-        for (text, micros) in good {
-            assert_eq!(micros_of(text), Some(micros), "{text}");
-            assert_eq!(micros_of(&dollars(micros)), Some(micros));
-        }
-        for bad in [
-            "",
-            ".",
-            "1.",
-            ".5",
-            "-1",
-            "+1",
-            "1e3",
-            "1.0000001",
-            "1,5",
-            " 1",
-            "18446744073709.551616",
-        ] {
-            assert_eq!(micros_of(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn days_turn_at_midnight() {

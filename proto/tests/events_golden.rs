@@ -6,6 +6,8 @@ mod events;
 mod events_plans;
 #[path = "support/events_ties.rs"]
 mod events_ties;
+#[path = "support/events_usage.rs"]
+mod events_usage;
 
 use std::collections::HashSet;
 use std::mem::discriminant;
@@ -19,6 +21,7 @@ const SCHEDULES: &[u8] = include_bytes!("../../tests/golden/v2/events/schedules.
 
 const GOLDEN_PLANS: &[u8] = include_bytes!("../../tests/golden/v2/events/plans.bin");
 const GOLDEN_TIES: &[u8] = include_bytes!("../../tests/golden/v2/events/ties.bin");
+const GOLDEN_USAGE: &[u8] = include_bytes!("../../tests/golden/v2/events/usage.bin");
 /// Kinds that version 2 got after that file was made.
 const GOLDEN_OPERATIONS: &[u8] = include_bytes!("../../tests/golden/v2/events/operations.bin");
 
@@ -79,6 +82,13 @@ fn r24_events_of_ties_are_still_written_the_same() {
 }
 
 #[test]
+fn r24_events_of_usage_are_read_and_still_written_the_same() {
+    let (groups, blob) = codec::decode(GOLDEN_USAGE).expect("version 2");
+    assert_eq!((groups, blob), (events_usage::groups(), events_usage::BLOB));
+    assert!(events_usage::body() == GOLDEN_USAGE, "the bytes have changed");
+}
+
+#[test]
 fn r24_events_of_schedules_are_read_and_still_written_the_same() {
     let (groups, blob) = codec::decode(SCHEDULES).expect("version 2");
     assert_eq!((groups, blob), (events::schedules(), events::BLOB_2));
@@ -94,6 +104,7 @@ fn r24_an_entry_says_the_version_that_its_newest_event_needs() {
     assert_eq!(version(&events::body_of(b"", &Vec::new())), 1, "an empty entry");
     let new = events::groups_2().into_iter().chain(events_plans::groups());
     let new = new.chain(events::schedules()).chain(events::groups_operations());
+    let new = new.chain(events_usage::groups());
     for event in new.chain(events_ties::groups()).flat_map(|group| group.events) {
         assert_eq!(event.version(), 2, "{event:?}");
         // Last of the first group, so that neither the first nor the last event decides alone.
@@ -119,15 +130,18 @@ fn the_samples_have_every_kind() {
     let operations = kinds(events::groups_operations());
     assert!(operations.is_disjoint(&old) && operations.is_disjoint(&new));
     let ties = kinds(events_ties::groups());
+    let usage = kinds(events_usage::groups());
     let others = [&old, &new, &plans, &schedules, &operations];
-    assert!(others.iter().all(|others| ties.is_disjoint(others)));
+    assert!(others.iter().all(|others| ties.is_disjoint(others) && usage.is_disjoint(others)));
+    assert!(ties.is_disjoint(&usage) && usage.len() == 1);
     assert_eq!((operations.len(), ties.len()), (4, 1));
     assert_eq!((old.len(), new.len(), plans.len(), schedules.len()), (19, 17, 3, 6));
 }
 
 #[test]
 fn every_cut_is_refused_and_no_flipped_bit_does_harm() {
-    for golden in [GOLDEN, GOLDEN_2, GOLDEN_PLANS, GOLDEN_TIES, SCHEDULES, GOLDEN_OPERATIONS] {
+    let all = [GOLDEN, GOLDEN_2, GOLDEN_PLANS, GOLDEN_TIES, SCHEDULES, GOLDEN_OPERATIONS];
+    for golden in all.into_iter().chain([GOLDEN_USAGE]) {
         for cut in 0..golden.len() {
             assert!(codec::decode(&golden[..cut]).is_err(), "cut at {cut}");
         }

@@ -79,6 +79,7 @@ impl State {
         assert!(self.charges.jobs().into_iter().all(active), "a charge without a lease");
         assert!(self.payloads.jobs().into_iter().all(waits), "a payload without a job");
         self.schedules.check(self.time, self.next_event, waits);
+        self.usage.check(self.time, waits);
         self.check_ties();
         self.check_rules();
     }

@@ -15,6 +15,7 @@
 //! | `operations` | work on many jobs that goes on in the background |
 //! | `lanes` | waiting jobs by limit key: limits per key, fair sharing |
 //! | `ties` | batches, chains, dependencies, and messages between shards |
+//! | `usage` | what work on jobs used, in sums that outlive them |
 //! | `rules` | budgets and approval policies, and what jobs have cost against them |
 //! | `schedules` | what makes jobs again and again, and which definitions are needed |
 //! | `snapshot` | the state as bytes, in slices, and back |
@@ -52,6 +53,7 @@ mod table;
 pub mod ties;
 mod tracked;
 mod unique;
+mod usage;
 mod view;
 
 /// Whether the planted defect is on. Always false, and gone, in a release.

@@ -61,6 +61,10 @@ pub enum Mutant {
     ClearTakesLaterJobs,
     /// How far an operation is, is not in snapshots.
     BulkForgetsCursor,
+    /// What heartbeats report is not part of what a job cost.
+    HeartbeatCostIgnored,
+    /// What the work on jobs has cost is not in snapshots.
+    CostMissingFromSnapshot,
     /// A budget of all jobs looks at each queue by itself.
     GlobalBudgetPerQueue,
     /// A budget says again and again that it is exceeded.
@@ -81,7 +85,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Those of one shard alone.
-    pub const ALL: [Mutant; 24] = [
+    pub const ALL: [Mutant; 26] = [
         Mutant::TokenUncompared,
         Mutant::RepliesMissingFromSnapshot,
         Mutant::LeaseEndedEarly,
@@ -106,6 +110,8 @@ impl Mutant {
         Mutant::MissedRunsForgotten,
         Mutant::ClearTakesLaterJobs,
         Mutant::BulkForgetsCursor,
+        Mutant::HeartbeatCostIgnored,
+        Mutant::CostMissingFromSnapshot,
     ];
     /// Those of what ties jobs together.
     pub const TIES: [Mutant; 4] = [

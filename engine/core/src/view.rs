@@ -3,9 +3,9 @@
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::reply::{
     BatchView, BudgetView, JobState, JobView, OperationView, PolicyView, QueueStats, ScheduleView,
-    ShardStats,
+    ShardStats, UsageSum,
 };
-use jobbie_proto::request::{History, Stats};
+use jobbie_proto::request::{History, Stats, UsageQuery};
 use jobbie_proto::rules::day_of;
 use jobbie_proto::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request};
 
@@ -36,6 +36,8 @@ pub struct Answers {
     pub times: Vec<Micros>,
     /// Of operations, when asked.
     pub operations: Vec<OperationView>,
+    /// Of usage, when asked.
+    pub usage: Vec<UsageSum>,
     /// Budgets whose home the shard is, when asked, by scope.
     pub budgets: Vec<BudgetView>,
     /// Approval policies, when the shard is their home and they are asked for, newest first.
@@ -66,6 +68,7 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
     };
     let jobs = request.lookups.iter().map(|job| state.job(*job)).collect();
     let batches = request.ties.batch_lookups.iter().map(|batch| state.batch(*batch)).collect();
+    let usage = request.usage.map_or_else(Vec::new, |query| state.usage_sums(&query));
     Answers {
         jobs,
         shard,
@@ -75,6 +78,7 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
         schedules,
         times,
         operations,
+        usage,
         budgets,
         policies,
     }
@@ -183,6 +187,7 @@ impl State {
             waits_for: 0,
             batch: self.ties.members.get(job).copied(),
             plan: None,
+            cost_micros: self.usage.cost_of(job),
         };
         match self.standing(job) {
             Standing::Fresh => {}
@@ -216,6 +221,13 @@ impl State {
             }
         }
         Ok(view)
+    }
+
+    /// What was used in the hours that are asked for, at most [`USAGE_HOURS`](jobbie_proto::limits::USAGE_HOURS) ago: one
+    /// sum for each group, by name, at most as many as one answer tells.
+    #[must_use]
+    pub fn usage_sums(&self, query: &UsageQuery<'_>) -> Vec<UsageSum> {
+        self.usage.sums(self.time, query)
     }
 
     pub(crate) fn find_batch(&self, id: BatchId) -> Option<&Batch> {

@@ -12,6 +12,8 @@ mod naive_operations;
 mod naive_plans;
 #[path = "model/naive_schedules.rs"]
 mod naive_schedules;
+#[path = "model/naive_usage.rs"]
+mod naive_usage;
 #[path = "model/operations.rs"]
 mod operations;
 #[path = "model/plans.rs"]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jobbie_proto::reply::{
-    Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats,
+    Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats, UsageSum,
 };
 use jobbie_proto::wire::{
     EnqueuedRun, JobDetails, LeasedJob, Lookup, ReplyFrame, ScheduleChanged, ScheduleDetails,
@@ -69,6 +69,8 @@ pub struct Answer {
     pub operated: Option<Operated>,
     /// Operations asked for.
     pub operations: Vec<OperationView>,
+    /// Sums of usage asked for, by name.
+    pub usage: Vec<UsageSum>,
 }
 
 /// One copy of a frame's blob, of which parts are handed out without copying again.
@@ -133,6 +135,7 @@ impl<'a> Shared<'a> {
             then: d.then,
             waits_for: d.waits_for,
             batch: d.batch,
+            cost_micros: d.cost_micros,
             payload: self.part(d.bytes.payload),
             tags: self.part(d.bytes.tags),
             key: self.part(d.bytes.key),
@@ -214,6 +217,7 @@ impl Answer {
             schedule_times: reply.schedule_times,
             operated: reply.operated,
             operations: reply.operations,
+            usage: reply.usage,
         }
     }
 
@@ -227,5 +231,6 @@ impl Answer {
         self.schedules.append(&mut part.schedules);
         self.shard_stats = part.shard_stats;
         self.operations.append(&mut part.operations);
+        self.usage.append(&mut part.usage);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jobbie_proto::event::QueueSettings;
 use jobbie_proto::reply::{QueueStats, ShardStats};
 use jobbie_proto::request::{
-    Ack, Fail, Fetch, Heartbeat, JobRef, QueueAction, QueueControl, Stats,
+    Ack, Fail, Fetch, Heartbeat, JobRef, QueueAction, QueueControl, ReportUsage, Stats, Usage,
 };
 use jobbie_proto::wire::ANY_SHARD;
 use jobbie_proto::{Code, JobId, Micros, Request, ShardId};
@@ -83,6 +83,8 @@ pub struct Beat<'a> {
     pub progress: &'a [u8],
     /// Replaces the checkpoint when not empty.
     pub checkpoint: &'a [u8],
+    /// What the work used since the last report. A report of nothing is dropped.
+    pub usage: Usage<'a>,
 }
 
 impl Client {
@@ -257,7 +259,22 @@ impl Client {
     /// # Errors
     /// [`Error::Job`] when the lease is over: somebody else has the job, or had.
     pub async fn ack(&self, job: JobRef, result: &[u8]) -> Result<(), Error> {
-        let mut request = Request { acks: vec![Ack { job, result }], ..Request::default() };
+        self.ack_with(job, result, Usage::default()).await
+    }
+
+    /// Finishes a job and says what the work on it used.
+    ///
+    /// # Errors
+    /// [`Error::Job`] when the lease is over: then what was used is not counted either.
+    pub async fn ack_with(
+        &self,
+        job: JobRef,
+        result: &[u8],
+        usage: Usage<'_>,
+    ) -> Result<(), Error> {
+        let ack_usages = vec![ReportUsage { of: 0, usage }];
+        let acks = vec![Ack { job, result }];
+        let mut request = Request { acks, ack_usages, ..Request::default() };
         self.job_request(job.job, &mut request, |a| a.acks.first().copied()).await.map(drop)
     }
 
@@ -292,9 +309,10 @@ impl Client {
     /// # Errors
     /// [`Error::Job`] when the lease is over: stop working on the job.
     pub async fn heartbeat(&self, job: JobRef, beat: Beat<'_>) -> Result<(), Error> {
-        let Beat { extend_ms, progress, checkpoint } = beat;
+        let Beat { extend_ms, progress, checkpoint, usage } = beat;
         let heartbeats = vec![Heartbeat { job, extend_ms, progress, checkpoint }];
-        let mut request = Request { heartbeats, ..Request::default() };
+        let heartbeat_usages = vec![ReportUsage { of: 0, usage }];
+        let mut request = Request { heartbeats, heartbeat_usages, ..Request::default() };
         self.job_request(job.job, &mut request, |a| a.heartbeats.first().copied()).await.map(drop)
     }
 

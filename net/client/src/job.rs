@@ -236,6 +236,8 @@ pub struct JobInfo {
     pub waits_for: u32,
     /// The batch that counts it when it ends.
     pub batch: Option<BatchId>,
+    /// What the work on it has cost, in micro-dollars.
+    pub cost_micros: u64,
     /// What its worker gets.
     pub payload: Bytes,
     /// Tags.

@@ -33,6 +33,7 @@ mod plans;
 mod schedule;
 mod ties;
 mod topology;
+mod usage;
 mod worker;
 
 pub use answer::{Answer, jobs};
@@ -53,7 +54,9 @@ pub use jobbie_proto::event::{
 pub use jobbie_proto::id::OperationRef;
 pub use jobbie_proto::plan::{Effect, Need, PlanStatus};
 pub use jobbie_proto::reply::{
-    Appended, BatchView, JobState, KindView, OperationStatus, OperationView, QueueStats, ShardStats,
+    Appended, BatchView, JobState, KindView, OperationStatus, OperationView, QueueStats,
+    ShardStats, UsageSum,
 };
-pub use jobbie_proto::request::{Append, Expected, Hold, JobRef, Plan};
+pub use jobbie_proto::request::{Append, Expected, Hold, JobRef, Plan, Usage};
+pub use jobbie_proto::usage::{Amounts, UsageGroup, UsagePhase, dollars, parse_dollars};
 pub use jobbie_proto::{BatchId, Code, EventSeq, JobId, LeaseToken, Micros, OperationId, ShardId};

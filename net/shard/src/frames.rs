@@ -335,6 +335,9 @@ fn log_bytes(request: &Request<'_>, frame_bytes: usize, bytes_max: usize) -> usi
         + request.appends.len()
         + request.ties.depends.len()
         + 4;
+    // A report stands in its list's way, and is longer than other events.
+    let reports = request.ack_usages.len() + request.heartbeat_usages.len();
+    let unnamed = unnamed + 2 * reports;
     let kinds: usize = request.plans.iter().map(|plan| plan.kinds.len()).sum();
     frame_bytes
         + schedules

@@ -154,7 +154,7 @@ impl Answer {
             Err(_) => Lookup::not_found(*id),
         });
         let events = asked.history.map_or_else(Vec::new, |history| history.told(sources).0);
-        let Answers { queues, shard: counts, batches, schedules, times, operations, .. } =
+        let Answers { queues, shard: counts, batches, schedules, times, operations, usage, .. } =
             &asked.answers;
         let carried = asked.defined().and_then(|event| sources.definition(event));
         let (payload, tags) = carried.unwrap_or_default();
@@ -168,6 +168,7 @@ impl Answer {
             schedules: &schedules,
             times,
             operations,
+            usage,
         };
         encoder.reply(out, &head, &self.reply, bytes, lookups, stats)
     }

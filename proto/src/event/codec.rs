@@ -178,6 +178,7 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
         | Event::OperationAdvanced { .. }
         | Event::OperationEnded { .. }
         | Event::OperationRefused { .. }
+        | Event::UsageReported(_)
         | Event::Ruled(_) => Ok(()),
     }
 }

@@ -17,6 +17,7 @@ mod plans;
 mod rules;
 mod schedules;
 mod ties;
+mod usage;
 
 pub use operations::{BulkAction, JobFilter, StartedOperation, Task};
 pub use parts::{
@@ -28,6 +29,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 pub use rules::{Excess, OverrunAt, Rule, TaggedJob};
 pub use schedules::{Missed, SetSchedule};
 pub use ties::{ChainedJob, NextStep, ON_EXIT, ON_FAILURE, Parcel, Step, Tie};
+pub use usage::ReportedUsage;
 
 use crate::{Code, EventSeq, JobSeq, LeaseToken, Micros, OperationId, SessionId};
 
@@ -381,6 +383,8 @@ pub enum Event {
         /// Why it had no effect.
         code: Code,
     },
+    /// Work on a job used tokens or money.
+    UsageReported(Box<ReportedUsage>),
     /// Something about budgets and approval policies.
     Ruled(Box<Rule>),
 }
@@ -455,6 +459,7 @@ impl Event {
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
             | Event::OperationRefused { .. }
+            | Event::UsageReported(_)
             | Event::Ruled(_) => 1,
         };
         n as u64
@@ -514,6 +519,7 @@ impl Event {
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
             | Event::OperationRefused { .. }
+            | Event::UsageReported(_)
             | Event::Ruled(_) => 2,
         }
     }

@@ -129,7 +129,7 @@ impl Rule {
     /// Why a job is held by it, for people.
     #[must_use]
     pub fn reason(&self) -> String {
-        use crate::rules::dollars;
+        use crate::usage::dollars;
         match self {
             Rule::Exceeded { scope, excess, spent, limit, .. } => {
                 let (spent, limit) = (dollars(*spent), dollars(*limit));

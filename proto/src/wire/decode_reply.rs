@@ -6,6 +6,7 @@ use super::operations::{operated, views};
 use super::plans::{decode_appended, decode_lookup_plans};
 use super::table::{Names, STATES_V1, Table, code, collect, job_id, names, sharing};
 use super::ties::batch_answers;
+use super::usage::{decode_costs, decode_sums};
 use super::{DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, history, rules, schedules};
 use crate::event::QueueSettings;
 use crate::limits::{FETCH_COUNT_MAX, OPS_PER_REQUEST_MAX};
@@ -73,6 +74,7 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
             None => None,
         },
         operations: Vec::new(),
+        usage: Vec::new(),
         rule_controls: rules::done(&table)?,
         budgets: Vec::new(),
         policies: Vec::new(),
@@ -109,6 +111,8 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
     reply.events = history::decode(&table, blob)?;
     reply.schedules = schedules::details(&table, &names, blob)?;
     reply.operations = views(&table, blob)?;
+    decode_costs(&table, &mut reply.lookups)?;
+    reply.usage = decode_sums(&table, blob)?;
     (reply.budgets, reply.policies) = rules::views(&table, blob)?;
     Ok(reply)
 }

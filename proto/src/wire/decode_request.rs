@@ -7,6 +7,7 @@ use super::operations::operate;
 use super::plans::{decode_appends, decode_history, decode_plans};
 use super::table::{Names, Table, backoff, collect, job_id, job_ref, names};
 use super::ties::ties;
+use super::usage::usages;
 use super::{DecodeError, rules, schedules};
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
@@ -84,6 +85,9 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         ties: Ties::default(),
         history: decode_history(&table)?,
         schedules: Schedules::None,
+        ack_usages: Vec::new(),
+        heartbeat_usages: Vec::new(),
+        usage: None,
         rule_controls: Vec::new(),
     };
     uniques(&table, &mut request.enqueues, blob)?;
@@ -97,6 +101,7 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
     request.appends = decode_appends(&table, blob)?;
     request.schedule_controls = schedules::controls(&table, &queues, blob)?;
     request.schedules = schedules::query(&table, blob)?;
+    usages(&table, &mut request, blob)?;
     request.rule_controls = rules::controls(&table, blob)?;
     Ok(request)
 }

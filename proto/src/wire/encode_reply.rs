@@ -7,7 +7,7 @@ use super::generated as fb;
 use super::plans::appended_to;
 use super::table::{STATES_V1, job_id_to};
 use super::ties::{batch_id_to, batch_view_to};
-use super::{EncodeError, JobEvent, Lookup, ScheduleDetails, operations, rules, schedules};
+use super::{EncodeError, JobEvent, Lookup, ScheduleDetails, operations, rules, schedules, usage};
 use crate::limits::{
     BATCHES_PER_REQUEST_MAX, ERROR_BYTES_MAX, EVENT_KIND_BYTES_MAX, FRAME_BYTES_MAX,
     LIMIT_KEY_BYTES_MAX, MADE_PAYLOAD_BYTES_MAX, OPERATIONS_ENDED_MAX, OPERATIONS_MAX,
@@ -15,7 +15,7 @@ use crate::limits::{
 };
 use crate::reply::{
     BatchView, BudgetView, JobState, Lease, OperationView, PolicyView, QueueStats, Reply,
-    ShardStats,
+    ShardStats, UsageSum,
 };
 use crate::{Code, JobId, Micros, ShardId};
 
@@ -86,6 +86,8 @@ pub struct StatsAnswer<'a> {
     pub times: &'a [Micros],
     /// Of operations, without texts for people.
     pub operations: &'a [OperationView],
+    /// Of usage.
+    pub usage: &'a [UsageSum],
     /// Budgets.
     pub budgets: &'a [BudgetView],
     /// Approval policies.
@@ -157,6 +159,9 @@ impl Scratch {
             + size_of_val(&self.schedules[..])
             + size_of_val(&self.schedule_states[..])
             + self.schedule_bytes.len()
+            + size_of_val(&self.lookup_costs[..])
+            + size_of_val(&self.usage_sums[..])
+            + self.usage_bytes.len()
             + self.names.bytes.len()
             + size_of_val(&self.names.lens[..])
     }
@@ -213,6 +218,7 @@ impl Parts<'_> {
         for view in told {
             tasks.push(operations::task_to(&view.task, out)?);
         }
+        out.extend_from_slice(&encoder.scratch.usage_bytes);
         let (rules, rule_states) = match more {
             true => (Vec::new(), Vec::new()),
             false => rules::views_to(self.stats.budgets, self.stats.policies, out)?,
@@ -249,6 +255,8 @@ impl Parts<'_> {
             schedule_states: vector(table, &scratch.schedule_states),
             operations: vector(table, &tasks),
             operations_progress: vector_of(table, told, operations::progress_to),
+            lookup_costs: vector(table, &scratch.lookup_costs),
+            usage_sums: vector(table, &scratch.usage_sums),
             rules: vector(table, &rules),
             rule_states: vector(table, &rule_states),
             exceeded,
@@ -339,6 +347,10 @@ impl Encoder {
             for schedule in stats.schedules {
                 parts.make_room(this, out)?;
                 schedule.put(&mut this.scratch)?;
+            }
+            for sum in stats.usage {
+                parts.make_room(this, out)?;
+                usage::put_sum(&mut this.scratch, sum)?;
             }
             parts.close(this, out, false)
         })

@@ -6,6 +6,7 @@ use super::frame::Kind;
 use super::generated as fb;
 use super::plans::Planning;
 use super::ties::{put_steps, put_ties};
+use super::usage::Using;
 use super::{EncodeError, operations, rules, schedules, table};
 use crate::Request;
 use crate::limits::{FETCH_QUEUES_MAX, OPERATION_JOBS_MAX, OPS_PER_REQUEST_MAX};
@@ -329,6 +330,7 @@ impl Encoder {
         let steps = put_steps(&mut self.scratch, out, &request.ties)?;
         let planning = Planning::put(out, request)?;
         let schedules = schedules::Asked::put(&mut self.scratch, out, request)?;
+        let using = Using::put(out, request)?;
         let rules = rules::controls_to(&request.rule_controls, out)?;
         let names_at = self.put_names(out, &open);
         let (table, scratch) = (&mut self.table, &self.scratch);
@@ -368,6 +370,9 @@ impl Encoder {
             operation: rare.operation.as_ref(),
             operation_jobs: vector(table, &rare.operation_jobs),
             cancel_operation: rare.cancel_operation,
+            ack_usages: vector(table, &using.acks),
+            heartbeat_usages: vector(table, &using.heartbeats),
+            usage_query: using.query.as_ref(),
             rule_controls: vector(table, &rules),
             ..fb::RequestArgs::default()
         };

@@ -48,6 +48,10 @@ pub(super) struct Scratch {
     /// What `schedules` says the lengths of: it comes behind `more_bytes`.
     pub(super) schedule_bytes: Vec<u8>,
     pub(super) positions: Vec<u16>,
+    pub(super) lookup_costs: Vec<fb::LookupCost>,
+    pub(super) usage_sums: Vec<fb::UsageSum>,
+    /// Their names: they come behind `schedule_bytes` and what is said of operations.
+    pub(super) usage_bytes: Vec<u8>,
 }
 
 impl Scratch {
@@ -75,6 +79,9 @@ impl Scratch {
         self.schedule_states.clear();
         self.schedule_bytes.clear();
         self.positions.clear();
+        self.lookup_costs.clear();
+        self.usage_sums.clear();
+        self.usage_bytes.clear();
     }
 }
 

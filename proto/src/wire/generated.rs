@@ -5534,6 +5534,565 @@ impl<'a> ScheduleQuery {
     }
 }
 
+// struct Usage, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Usage(pub [u8; 48]);
+impl Default for Usage {
+    fn default() -> Self {
+        Self([0; 48])
+    }
+}
+impl ::core::fmt::Debug for Usage {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Usage")
+            .field("input_tokens", &self.input_tokens())
+            .field("output_tokens", &self.output_tokens())
+            .field("cache_creation_tokens", &self.cache_creation_tokens())
+            .field("cache_read_tokens", &self.cache_read_tokens())
+            .field("cost_micros", &self.cost_micros())
+            .field("of", &self.of())
+            .field("model_len", &self.model_len())
+            .field("provider_len", &self.provider_len())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Usage {}
+impl<'a> ::flatbuffers::Follow<'a> for Usage {
+    type Inner = &'a Usage;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Usage>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Usage {
+    type Inner = &'a Usage;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Usage>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Usage {
+    type Output = Usage;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Usage as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Usage {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Usage {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        input_tokens: u64,
+        output_tokens: u64,
+        cache_creation_tokens: u64,
+        cache_read_tokens: u64,
+        cost_micros: u64,
+        of: u32,
+        model_len: u16,
+        provider_len: u16,
+    ) -> Self {
+        let mut s = Self([0; 48]);
+        s.set_input_tokens(input_tokens);
+        s.set_output_tokens(output_tokens);
+        s.set_cache_creation_tokens(cache_creation_tokens);
+        s.set_cache_read_tokens(cache_read_tokens);
+        s.set_cost_micros(cost_micros);
+        s.set_of(of);
+        s.set_model_len(model_len);
+        s.set_provider_len(provider_len);
+        s
+    }
+
+    pub fn input_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_input_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn output_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_output_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_creation_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_creation_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_read_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_read_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn of(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[40..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_of(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[40..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn model_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[44..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_model_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[44..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn provider_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[46..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_provider_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[46..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct UsageQuery, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct UsageQuery(pub [u8; 24]);
+impl Default for UsageQuery {
+    fn default() -> Self {
+        Self([0; 24])
+    }
+}
+impl ::core::fmt::Debug for UsageQuery {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("UsageQuery")
+            .field("from_us", &self.from_us())
+            .field("to_us", &self.to_us())
+            .field("after_len", &self.after_len())
+            .field("goes_on", &self.goes_on())
+            .field("kind", &self.kind())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for UsageQuery {}
+impl<'a> ::flatbuffers::Follow<'a> for UsageQuery {
+    type Inner = &'a UsageQuery;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a UsageQuery>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a UsageQuery {
+    type Inner = &'a UsageQuery;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<UsageQuery>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for UsageQuery {
+    type Output = UsageQuery;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const UsageQuery as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for UsageQuery {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> UsageQuery {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(from_us: u64, to_us: u64, after_len: u16, goes_on: bool, kind: u8) -> Self {
+        let mut s = Self([0; 24]);
+        s.set_from_us(from_us);
+        s.set_to_us(to_us);
+        s.set_after_len(after_len);
+        s.set_goes_on(goes_on);
+        s.set_kind(kind);
+        s
+    }
+
+    pub fn from_us(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_from_us(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn to_us(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_to_us(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn after_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_after_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn goes_on(&self) -> bool {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[18..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_goes_on(&mut self, x: bool) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[18..].as_mut_ptr(),
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn kind(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[19..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_kind(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[19..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct Operation, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -11523,6 +12082,436 @@ impl<'a> ScheduleState {
     }
 }
 
+// struct LookupCost, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct LookupCost(pub [u8; 16]);
+impl Default for LookupCost {
+    fn default() -> Self {
+        Self([0; 16])
+    }
+}
+impl ::core::fmt::Debug for LookupCost {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("LookupCost")
+            .field("cost_micros", &self.cost_micros())
+            .field("lookup", &self.lookup())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for LookupCost {}
+impl<'a> ::flatbuffers::Follow<'a> for LookupCost {
+    type Inner = &'a LookupCost;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a LookupCost>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a LookupCost {
+    type Inner = &'a LookupCost;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<LookupCost>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for LookupCost {
+    type Output = LookupCost;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const LookupCost as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for LookupCost {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> LookupCost {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(cost_micros: u64, lookup: u32) -> Self {
+        let mut s = Self([0; 16]);
+        s.set_cost_micros(cost_micros);
+        s.set_lookup(lookup);
+        s
+    }
+
+    pub fn cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn lookup(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_lookup(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct UsageSum, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct UsageSum(pub [u8; 56]);
+impl Default for UsageSum {
+    fn default() -> Self {
+        Self([0; 56])
+    }
+}
+impl ::core::fmt::Debug for UsageSum {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("UsageSum")
+            .field("reports", &self.reports())
+            .field("input_tokens", &self.input_tokens())
+            .field("output_tokens", &self.output_tokens())
+            .field("cache_creation_tokens", &self.cache_creation_tokens())
+            .field("cache_read_tokens", &self.cache_read_tokens())
+            .field("cost_micros", &self.cost_micros())
+            .field("name_len", &self.name_len())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for UsageSum {}
+impl<'a> ::flatbuffers::Follow<'a> for UsageSum {
+    type Inner = &'a UsageSum;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a UsageSum>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a UsageSum {
+    type Inner = &'a UsageSum;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<UsageSum>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for UsageSum {
+    type Output = UsageSum;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const UsageSum as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for UsageSum {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> UsageSum {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        reports: u64,
+        input_tokens: u64,
+        output_tokens: u64,
+        cache_creation_tokens: u64,
+        cache_read_tokens: u64,
+        cost_micros: u64,
+        name_len: u16,
+    ) -> Self {
+        let mut s = Self([0; 56]);
+        s.set_reports(reports);
+        s.set_input_tokens(input_tokens);
+        s.set_output_tokens(output_tokens);
+        s.set_cache_creation_tokens(cache_creation_tokens);
+        s.set_cache_read_tokens(cache_read_tokens);
+        s.set_cost_micros(cost_micros);
+        s.set_name_len(name_len);
+        s
+    }
+
+    pub fn reports(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_reports(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn input_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_input_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn output_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_output_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_creation_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_creation_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_read_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_read_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[40..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[40..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn name_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[48..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_name_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[48..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct Operated, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -12714,7 +13703,10 @@ impl<'a> Request<'a> {
     pub const VT_OPERATION: ::flatbuffers::VOffsetT = 86;
     pub const VT_OPERATION_JOBS: ::flatbuffers::VOffsetT = 88;
     pub const VT_CANCEL_OPERATION: ::flatbuffers::VOffsetT = 90;
-    pub const VT_RULE_CONTROLS: ::flatbuffers::VOffsetT = 92;
+    pub const VT_ACK_USAGES: ::flatbuffers::VOffsetT = 92;
+    pub const VT_HEARTBEAT_USAGES: ::flatbuffers::VOffsetT = 94;
+    pub const VT_USAGE_QUERY: ::flatbuffers::VOffsetT = 96;
+    pub const VT_RULE_CONTROLS: ::flatbuffers::VOffsetT = 98;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -12737,6 +13729,15 @@ impl<'a> Request<'a> {
         builder.add_session(args.session);
         if let Some(x) = args.rule_controls {
             builder.add_rule_controls(x);
+        }
+        if let Some(x) = args.usage_query {
+            builder.add_usage_query(x);
+        }
+        if let Some(x) = args.heartbeat_usages {
+            builder.add_heartbeat_usages(x);
+        }
+        if let Some(x) = args.ack_usages {
+            builder.add_ack_usages(x);
         }
         if let Some(x) = args.operation_jobs {
             builder.add_operation_jobs(x);
@@ -13333,6 +14334,37 @@ impl<'a> Request<'a> {
         unsafe { self._tab.get::<u64>(Request::VT_CANCEL_OPERATION, Some(0)).unwrap() }
     }
     #[inline]
+    pub fn ack_usages(&self) -> Option<::flatbuffers::Vector<'a, Usage>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Usage>>>(
+                Request::VT_ACK_USAGES,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn heartbeat_usages(&self) -> Option<::flatbuffers::Vector<'a, Usage>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Usage>>>(
+                Request::VT_HEARTBEAT_USAGES,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn usage_query(&self) -> Option<&'a UsageQuery> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<UsageQuery>(Request::VT_USAGE_QUERY, None) }
+    }
+    #[inline]
     pub fn rule_controls(&self) -> Option<::flatbuffers::Vector<'a, Rule>> {
         // Safety:
         // Created from valid Table for this object
@@ -13397,6 +14429,9 @@ impl ::flatbuffers::Verifiable for Request<'_> {
      .visit_field::<Operation>("operation", Self::VT_OPERATION, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, JobId>>>("operation_jobs", Self::VT_OPERATION_JOBS, false)?
      .visit_field::<u64>("cancel_operation", Self::VT_CANCEL_OPERATION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Usage>>>("ack_usages", Self::VT_ACK_USAGES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Usage>>>("heartbeat_usages", Self::VT_HEARTBEAT_USAGES, false)?
+     .visit_field::<UsageQuery>("usage_query", Self::VT_USAGE_QUERY, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Rule>>>("rule_controls", Self::VT_RULE_CONTROLS, false)?
      .finish();
         Ok(())
@@ -13448,6 +14483,9 @@ pub struct RequestArgs<'a> {
     pub operation: Option<&'a Operation>,
     pub operation_jobs: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, JobId>>>,
     pub cancel_operation: u64,
+    pub ack_usages: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Usage>>>,
+    pub heartbeat_usages: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Usage>>>,
+    pub usage_query: Option<&'a UsageQuery>,
     pub rule_controls: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Rule>>>,
 }
 impl<'a> Default for RequestArgs<'a> {
@@ -13498,6 +14536,9 @@ impl<'a> Default for RequestArgs<'a> {
             operation: None,
             operation_jobs: None,
             cancel_operation: 0,
+            ack_usages: None,
+            heartbeat_usages: None,
+            usage_query: None,
             rule_controls: None,
         }
     }
@@ -13791,6 +14832,28 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RequestBuilder<'a, 'b, A> {
         self.fbb_.push_slot::<u64>(Request::VT_CANCEL_OPERATION, cancel_operation, 0);
     }
     #[inline]
+    pub fn add_ack_usages(
+        &mut self,
+        ack_usages: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Usage>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_ACK_USAGES, ack_usages);
+    }
+    #[inline]
+    pub fn add_heartbeat_usages(
+        &mut self,
+        heartbeat_usages: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Usage>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Request::VT_HEARTBEAT_USAGES,
+            heartbeat_usages,
+        );
+    }
+    #[inline]
+    pub fn add_usage_query(&mut self, usage_query: &UsageQuery) {
+        self.fbb_.push_slot_always::<&UsageQuery>(Request::VT_USAGE_QUERY, usage_query);
+    }
+    #[inline]
     pub fn add_rule_controls(
         &mut self,
         rule_controls: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Rule>>,
@@ -13859,6 +14922,9 @@ impl ::core::fmt::Debug for Request<'_> {
         ds.field("operation", &self.operation());
         ds.field("operation_jobs", &self.operation_jobs());
         ds.field("cancel_operation", &self.cancel_operation());
+        ds.field("ack_usages", &self.ack_usages());
+        ds.field("heartbeat_usages", &self.heartbeat_usages());
+        ds.field("usage_query", &self.usage_query());
         ds.field("rule_controls", &self.rule_controls());
         ds.finish()
     }
@@ -14770,10 +15836,12 @@ impl<'a> Reply<'a> {
     pub const VT_OPERATED: ::flatbuffers::VOffsetT = 72;
     pub const VT_OPERATIONS: ::flatbuffers::VOffsetT = 74;
     pub const VT_OPERATIONS_PROGRESS: ::flatbuffers::VOffsetT = 76;
-    pub const VT_RULE_CONTROLS: ::flatbuffers::VOffsetT = 78;
-    pub const VT_RULES: ::flatbuffers::VOffsetT = 80;
-    pub const VT_RULE_STATES: ::flatbuffers::VOffsetT = 82;
-    pub const VT_EXCEEDED: ::flatbuffers::VOffsetT = 84;
+    pub const VT_LOOKUP_COSTS: ::flatbuffers::VOffsetT = 78;
+    pub const VT_USAGE_SUMS: ::flatbuffers::VOffsetT = 80;
+    pub const VT_RULE_CONTROLS: ::flatbuffers::VOffsetT = 82;
+    pub const VT_RULES: ::flatbuffers::VOffsetT = 84;
+    pub const VT_RULE_STATES: ::flatbuffers::VOffsetT = 86;
+    pub const VT_EXCEEDED: ::flatbuffers::VOffsetT = 88;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -14802,6 +15870,12 @@ impl<'a> Reply<'a> {
         }
         if let Some(x) = args.rule_controls {
             builder.add_rule_controls(x);
+        }
+        if let Some(x) = args.usage_sums {
+            builder.add_usage_sums(x);
+        }
+        if let Some(x) = args.lookup_costs {
+            builder.add_lookup_costs(x);
         }
         if let Some(x) = args.operations_progress {
             builder.add_operations_progress(x);
@@ -15302,6 +16376,30 @@ impl<'a> Reply<'a> {
         }
     }
     #[inline]
+    pub fn lookup_costs(&self) -> Option<::flatbuffers::Vector<'a, LookupCost>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LookupCost>>>(
+                Reply::VT_LOOKUP_COSTS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn usage_sums(&self) -> Option<::flatbuffers::Vector<'a, UsageSum>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, UsageSum>>>(
+                Reply::VT_USAGE_SUMS,
+                None,
+            )
+        }
+    }
+    #[inline]
     pub fn rule_controls(&self) -> Option<::flatbuffers::Vector<'a, RuleDone>> {
         // Safety:
         // Created from valid Table for this object
@@ -15395,6 +16493,8 @@ impl ::flatbuffers::Verifiable for Reply<'_> {
      .visit_field::<Operated>("operated", Self::VT_OPERATED, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Operation>>>("operations", Self::VT_OPERATIONS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, OperationProgress>>>("operations_progress", Self::VT_OPERATIONS_PROGRESS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LookupCost>>>("lookup_costs", Self::VT_LOOKUP_COSTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, UsageSum>>>("usage_sums", Self::VT_USAGE_SUMS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, RuleDone>>>("rule_controls", Self::VT_RULE_CONTROLS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Rule>>>("rules", Self::VT_RULES, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, RuleState>>>("rule_states", Self::VT_RULE_STATES, false)?
@@ -15443,6 +16543,8 @@ pub struct ReplyArgs<'a> {
     pub operations: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Operation>>>,
     pub operations_progress:
         Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, OperationProgress>>>,
+    pub lookup_costs: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LookupCost>>>,
+    pub usage_sums: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, UsageSum>>>,
     pub rule_controls: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, RuleDone>>>,
     pub rules: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Rule>>>,
     pub rule_states: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, RuleState>>>,
@@ -15489,6 +16591,8 @@ impl<'a> Default for ReplyArgs<'a> {
             operated: None,
             operations: None,
             operations_progress: None,
+            lookup_costs: None,
+            usage_sums: None,
             rule_controls: None,
             rules: None,
             rule_states: None,
@@ -15753,6 +16857,21 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReplyBuilder<'a, 'b, A> {
         );
     }
     #[inline]
+    pub fn add_lookup_costs(
+        &mut self,
+        lookup_costs: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LookupCost>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_LOOKUP_COSTS, lookup_costs);
+    }
+    #[inline]
+    pub fn add_usage_sums(
+        &mut self,
+        usage_sums: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, UsageSum>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_USAGE_SUMS, usage_sums);
+    }
+    #[inline]
     pub fn add_rule_controls(
         &mut self,
         rule_controls: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, RuleDone>>,
@@ -15833,6 +16952,8 @@ impl ::core::fmt::Debug for Reply<'_> {
         ds.field("operated", &self.operated());
         ds.field("operations", &self.operations());
         ds.field("operations_progress", &self.operations_progress());
+        ds.field("lookup_costs", &self.lookup_costs());
+        ds.field("usage_sums", &self.usage_sums());
         ds.field("rule_controls", &self.rule_controls());
         ds.field("rules", &self.rules());
         ds.field("rule_states", &self.rule_states());

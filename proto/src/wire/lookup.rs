@@ -5,6 +5,7 @@ use super::encoder::Scratch;
 use super::generated as fb;
 use super::table::{Names, backoff, code, hold_end, job_id, job_id_to};
 use super::ties::{batch_id_to, lookup_batch};
+use super::usage::put_cost;
 use super::{DecodeError, EncodeError, PlanDetails};
 use crate::event::{BackoffKind, HoldEnd};
 use crate::reply::{JobState, JobView};
@@ -58,6 +59,8 @@ pub struct JobDetails<'a> {
     pub waits_for: u32,
     /// The batch in which it counts when it ends.
     pub batch: Option<BatchId>,
+    /// What the work on it has cost, in micro-dollars.
+    pub cost_micros: u64,
     /// What it carries.
     pub bytes: JobBytes<'a>,
 }
@@ -116,6 +119,7 @@ impl<'a> Lookup<'a> {
             then: view.then,
             waits_for: view.waits_for,
             batch: view.batch,
+            cost_micros: view.cost_micros,
             bytes,
         };
         Self { job: view.id, details: Some(details), plan }
@@ -133,6 +137,7 @@ impl<'a> Lookup<'a> {
         }
         scratch.lookups.push(wire);
         scratch.lookups_more.push(more);
+        put_cost(scratch, self.details.as_ref().map_or(0, |details| details.cost_micros));
         self.plan.as_ref().map_or(Ok(()), |plan| plan.put(scratch))
     }
 
@@ -250,6 +255,7 @@ impl<'a> JobDetails<'a> {
             then: HoldEnd::Stay,
             waits_for: 0,
             batch: None,
+            cost_micros: 0,
             bytes: JobBytes {
                 payload: blob.bytes("payload", wire.payload_len())?,
                 tags: blob.bytes("tags", wire.tags_len())?,

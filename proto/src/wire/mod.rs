@@ -37,6 +37,7 @@ mod schedules;
 mod server;
 mod table;
 mod ties;
+mod usage;
 
 pub use client::{ClientFrame, Subscribe};
 pub use encode_reply::{LeaseBytes, ReplyHead, StatsAnswer};

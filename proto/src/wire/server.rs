@@ -10,7 +10,7 @@ use super::{
 };
 use crate::reply::{
     Appended, BatchView, BudgetView, Failed, Operated, OperationView, PolicyView, QueueStats,
-    RuleDone, ShardStats,
+    RuleDone, ShardStats, UsageSum,
 };
 use crate::request::JobRef;
 use crate::{BatchId, Code, JobId, JobSeq, LeaseToken, Micros};
@@ -109,6 +109,8 @@ pub struct ReplyFrame<'a> {
     pub operated: Option<Operated>,
     /// Operations, when asked for.
     pub operations: Vec<OperationView>,
+    /// Sums of usage, when asked for, by name.
+    pub usage: Vec<UsageSum>,
     /// One element per rule control.
     pub rule_controls: Vec<RuleDone>,
     /// Budgets, when asked for.

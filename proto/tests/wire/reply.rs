@@ -5,7 +5,7 @@ use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::plan::{Effect, Need, PlanStatus};
 use jobbie_proto::reply::{
     Appended, BatchView, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated, OperationStatus,
-    OperationView, QueueStats, Reply, ShardStats,
+    OperationView, QueueStats, Reply, ShardStats, UsageSum,
 };
 use jobbie_proto::wire::{
     Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobEvent, KindDetails, LeaseBytes,
@@ -18,7 +18,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::schedules::{changed, details, done};
-use crate::strategies::{backoff, batch_id, bytes, code, job_id, settings, task, text};
+use crate::strategies::{amounts, backoff, batch_id, bytes, code, job_id, settings, task, text};
 
 const SHARD: ShardId = ShardId(3);
 
@@ -38,6 +38,7 @@ pub(crate) struct Parts {
     schedules: Vec<ScheduleDetails<'static>>,
     times: Vec<Micros>,
     operations: Vec<OperationView>,
+    usage: Vec<UsageSum>,
 }
 
 fn lease() -> impl Strategy<Value = Lease> {
@@ -72,8 +73,9 @@ fn lookup() -> impl Strategy<Value = Lookup<'static>> {
         });
     let numbers = (any::<u8>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>());
     let times = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>());
-    let tied = (any::<u32>(), option::of(batch_id()));
-    let more = prop_oneof![Just((0, 0, 0, (0, None))), (any::<u64>(), any::<u32>(), 0..3u8, tied)];
+    let tied = (any::<u32>(), option::of(batch_id()), any::<u64>());
+    let more =
+        prop_oneof![Just((0, 0, 0, (0, None, 0))), (any::<u64>(), any::<u32>(), 0..3u8, tied)];
     let details = (0..JOB_STATES as u8, text(), numbers, backoff(), times, job_bytes, more)
         .prop_map(|(state, queue, n, backoff, t, bytes, more)| JobDetails {
             state: JobState::from_u8(state).unwrap(),
@@ -93,6 +95,7 @@ fn lookup() -> impl Strategy<Value = Lookup<'static>> {
             then: HoldEnd::from_u8(more.2).unwrap(),
             waits_for: more.3.0,
             batch: more.3.1,
+            cost_micros: more.3.2,
             bytes,
         });
     let plan = option::weighted(0.3, plan());
@@ -236,8 +239,13 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let batches = vec(prop_oneof![view.prop_map(Ok), missing], 0..3);
     let rest = (vec(queue, 0..4), option::of(shard), vec(event(), 0..4));
     let times = vec(any::<u64>().prop_map(Micros), 0..4);
-    let rest =
-        (vec(lookup(), 0..4), rest, batches, (vec(details(), 0..4), times, vec(operation(), 0..4)));
+    let sum = (text(), any::<u64>(), amounts()).prop_map(|(name, reports, amounts)| UsageSum {
+        name: name.to_owned(),
+        reports,
+        amounts,
+    });
+    let told = (vec(details(), 0..4), times, vec(operation(), 0..4), vec(sum, 0..4));
+    let rest = (vec(lookup(), 0..4), rest, batches, told);
     (reply, lease_bytes, (text(), text()), rest).prop_map(|(reply, bytes, texts, rest)| Parts {
         reply,
         bytes,
@@ -250,6 +258,7 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         schedules: rest.3.0,
         times: rest.3.1,
         operations: rest.3.2,
+        usage: rest.3.3,
     })
 }
 
@@ -283,6 +292,7 @@ impl Parts {
             schedules: &self.schedules,
             times: &self.times,
             operations: &self.operations,
+            usage: &self.usage,
         };
         let source = |nth: usize, _: &Lease| lease_bytes(&self.bytes[nth]);
         encoder.reply(out, &head, &self.reply, source, self.lookups.clone(), stats).unwrap();
@@ -324,6 +334,7 @@ impl Parts {
             events: self.events.clone(),
             schedules: self.schedules.clone(),
             schedule_times: self.times.clone(),
+            usage: self.usage.clone(),
         }
     }
 }

@@ -186,6 +186,7 @@ fn lookups() -> Vec<Lookup<'static>> {
         then: HoldEnd::Stay,
         waits_for: 0,
         batch: None,
+        cost_micros: 0,
         bytes: JOB_BYTES,
     };
     vec![Lookup { job: id(20), details: Some(details), plan: None }, Lookup::not_found(id(21))]

@@ -7,8 +7,9 @@ use jobbie_proto::plan::Need;
 use jobbie_proto::request::{
     Ack, Append, BatchSeal, Chain, Depends, Enqueue, EnqueueHold, EnqueuePlan, Expected, Fail,
     Fetch, Heartbeat, History, Hold, JobAction, JobControl, JobRef, Members, Operate, QueueAction,
-    QueueControl, Stats, Ties, When,
+    QueueControl, ReportUsage, Stats, Ties, Usage, UsageQuery, When,
 };
+use jobbie_proto::usage::{Amounts, UsageGroup};
 use jobbie_proto::wire::{
     ClientFrame, Durability, Endpoint, Hello, Limits, LostLease, Refused, ServerFrame, Subscribe,
     Welcome,
@@ -279,6 +280,40 @@ pub(crate) fn task() -> impl Strategy<Value = Task> {
     ]
 }
 
+pub(crate) fn amounts() -> impl Strategy<Value = Amounts> {
+    any::<[u64; 5]>().prop_map(|n| Amounts {
+        input_tokens: n[0],
+        output_tokens: n[1],
+        cache_creation_tokens: n[2],
+        cache_read_tokens: n[3],
+        cost_micros: n[4],
+    })
+}
+
+/// Usage of some of the first five of a list.
+fn usages() -> impl Strategy<Value = Vec<Option<Usage<'static>>>> {
+    let usage = (amounts(), text(), text()).prop_map(|(amounts, model, provider)| Usage {
+        amounts,
+        model,
+        provider,
+    });
+    vec(option::weighted(0.3, usage), 5)
+}
+
+fn reports(len: usize, usages: &[Option<Usage<'static>>]) -> Vec<ReportUsage<'static>> {
+    let some = (0..len as u32).zip(usages);
+    some.filter_map(|(of, usage)| Some(ReportUsage { of, usage: (*usage)? })).collect()
+}
+
+fn usage_query() -> impl Strategy<Value = UsageQuery<'static>> {
+    (any::<[u64; 2]>(), 0..4u8, option::of(text())).prop_map(|(at, by, after)| UsageQuery {
+        from: Micros(at[0]),
+        to: Micros(at[1]),
+        by: UsageGroup::from_u8(by).unwrap(),
+        after,
+    })
+}
+
 fn operate() -> impl Strategy<Value = Operate> {
     let cancel = (1..u64::MAX).prop_map(|id| Operate::Cancel { operation: OperationId(id) });
     let start =
@@ -302,9 +337,16 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let rest = (vec(queue_control(), 0..3), option::of(fetch()), vec(job_id(), 0..4), stats());
     let rest = (rest, vec(append(), 0..4), option::of(history()), ties());
     let schedules = (vec(schedule_control(), 0..4), query());
-    let rest = (rest, schedules, option::weighted(0.3, operate()));
+    let usage = (usages(), usages(), option::of(usage_query()));
+    let rest = (rest, schedules, option::weighted(0.3, operate()), usage);
     (ids, jobs, results, refs, rest).prop_map(
-        |(ids, jobs, results, refs, ((rest, appends, history, ties), schedules, operation))| {
+        |(
+            ids,
+            jobs,
+            results,
+            refs,
+            ((rest, appends, history, ties), schedules, operation, usage),
+        )| {
             Request {
                 session: SessionId(ids.0),
                 number: ids.1,
@@ -324,6 +366,9 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
                         Some(EnqueuePlan { enqueue, deadline_ms, kinds })
                     })
                     .collect(),
+                ack_usages: reports(jobs.1.len(), &usage.0),
+                heartbeat_usages: reports(results.1.len(), &usage.1),
+                usage: usage.2,
                 appends,
                 history,
                 acks: jobs.1,

@@ -311,6 +311,16 @@ impl Lines<'_> {
                 "data": self.blob(appended.data), "source": self.text(appended.source),
                 "trace": self.text(appended.trace), "previous": appended.previous.0,
             }),
+            Event::UsageReported(reported) => {
+                let mut line = json!({
+                    "event": "usage_reported", "job": reported.job.0, "attempt": reported.attempt,
+                    "phase": reported.phase.name(), "model": reported.model,
+                    "provider": reported.provider,
+                });
+                let amounts = reported.amounts.named().map(|(name, n)| (name.into(), n.into()));
+                line.as_object_mut().expect("made as one").extend(amounts);
+                line
+            }
             list => unreachable!("{list:?} has a line for each of its jobs"),
         }
     }

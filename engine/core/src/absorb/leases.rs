@@ -78,7 +78,7 @@ impl State {
     }
 
     /// The struct of an active job.
-    fn active(&self, job: JobSeq) -> u32 {
+    pub(super) fn active(&self, job: JobSeq) -> u32 {
         match self.jobs.handle(job.0).map(Handle::special) {
             Some(Special::Struct(number)) if self.tracked.get(number).state == JobState::Active => {
                 number

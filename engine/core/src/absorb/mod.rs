@@ -9,6 +9,7 @@ mod queues;
 mod rules;
 mod schedules;
 mod ties;
+mod usage;
 
 use std::rc::Rc;
 
@@ -72,6 +73,7 @@ enum Mark {
     OperationStarted,
     OperationAdvanced,
     OperationEnded,
+    UsageReported,
     Ruled,
 }
 
@@ -211,6 +213,7 @@ impl State {
                 reply.appended.push(appended);
             }
             Event::PlanTimedOut { jobs } => jobs.iter().for_each(|job| self.plan_timed_out(*job)),
+            Event::UsageReported(reported) => self.usage_reported(reported),
             Event::Purged { jobs } => jobs.iter().for_each(|job| self.purged(*job)),
             Event::QueuePaused { .. }
             | Event::QueueResumed { .. }

@@ -50,6 +50,8 @@ pub(super) struct Draft<'a> {
     pub(super) ended: Vec<u64>,
     /// Budgets of tags that have no money left; only looked up when the request also fetches.
     spent_tags: Vec<u64>,
+    /// What jobs have cost in this request; only kept when there are budgets.
+    costs: HashMap<u64, u64, FixedState>,
 }
 
 pub(super) type FixedState = std::hash::BuildHasherDefault<JobHasher>;
@@ -65,7 +67,22 @@ impl<'a> Draft<'a> {
             paused: Vec::new(),
             ended: Vec::new(),
             spent_tags: Vec::new(),
+            costs: HashMap::default(),
         }
+    }
+
+    /// The request says that a job has cost more.
+    pub(super) fn note_cost(&mut self, job: u64, micros: u64) {
+        if self.state.rules.has_budgets() {
+            let cost = self.costs.entry(job).or_default();
+            *cost = cost.saturating_add(micros);
+        }
+    }
+
+    /// What a job has cost, after what the request said so far.
+    pub(super) fn cost_of(&self, job: u64) -> u64 {
+        let own = self.costs.get(&job).copied().unwrap_or(0);
+        self.state.usage.cost_of(job).saturating_add(own)
     }
 
     /// Looks up for which tags no money is left.

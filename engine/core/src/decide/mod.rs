@@ -13,11 +13,13 @@ mod schedules;
 mod session;
 mod ties;
 mod timers;
+mod usage;
 mod validate;
 mod validate_operation;
 mod validate_plans;
 mod validate_rules;
 mod validate_ties;
+mod validate_usage;
 mod work;
 
 use std::rc::Rc;
@@ -101,9 +103,9 @@ pub fn decide(
     draft.batch_opens(&request.ties.batch_opens, blob);
     draft.batch_seals(&request.ties.batch_seals);
     draft.exits(&request.ties.exits, &request.acks);
-    draft.acks(&request.acks, blob);
+    draft.acks(&request.acks, &request.ack_usages, blob);
     draft.fails(&request.fails, blob);
-    draft.heartbeats(&request.heartbeats, blob);
+    draft.heartbeats(&request.heartbeats, &request.heartbeat_usages, blob);
     draft.extend_session(request.session, request.extend_session_ms);
     draft.releases(&request.releases);
     draft.cancels(&request.cancels);

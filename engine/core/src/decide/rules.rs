@@ -1,10 +1,11 @@
 //! Budgets and approval policies: what is done to them, and what they do.
 
 use jobbie_proto::event::{Event, OverrunAt, Rule, TaggedJob};
+use jobbie_proto::reply::JobState;
 use jobbie_proto::rules::{OnExceed, RuleControl};
 use jobbie_proto::{Code, EventSeq, JobSeq, Micros, Request};
 
-use super::draft::Draft;
+use super::draft::{After, Draft};
 use crate::state::State;
 
 /// Adds a job to the event that says which rules name the tags of new jobs.
@@ -56,11 +57,25 @@ impl Draft<'_> {
         }
     }
 
-    /// What is said of an active job that has cost `spent` when it has overrun a budget.
-    pub(super) fn overrun(&self, job: u64, spent: u64, at: OverrunAt) -> Option<Rule> {
-        if !self.state.rules.has_budgets() {
-            return None;
+    /// What is said of an active job when it has overrun a budget.
+    #[inline]
+    pub(super) fn overrun(&self, job: u64, at: OverrunAt) -> Option<Rule> {
+        if self.state.rules.has_budgets() { self.find_overrun(job, at) } else { None }
+    }
+
+    /// A job has overrun a budget, as its heartbeat shows.
+    pub(super) fn overran(&mut self, job: u64, overrun: Rule) {
+        let Rule::Overrun { on_exceed, .. } = overrun else { unreachable!() };
+        match on_exceed {
+            OnExceed::AlertOnly => {}
+            OnExceed::Hold => self.touch(job, After::In(JobState::Held)),
+            OnExceed::Reject => self.touch(job, After::In(JobState::Cancelled)),
         }
+        self.events.push(overrun.into());
+    }
+
+    fn find_overrun(&self, job: u64, at: OverrunAt) -> Option<Rule> {
+        let spent = self.cost_of(job);
         let queue = &self.state.queues.get(self.state.queue_of(job)).name;
         let overrun = self.state.overrun(job, queue, spent)?;
         let on_exceed = overrun.budget.on_exceed;

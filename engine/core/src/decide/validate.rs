@@ -81,6 +81,7 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
         }
     }
     holds(request)?;
+    super::validate_usage::usages(request)?;
     check_ties(state, request)?;
     plans(request)?;
     appends(state, request)?;

@@ -61,7 +61,7 @@ fn check_room(state: &State, controls: &[RuleControl]) -> Checked {
             RuleControl::SetBudget(budget) => Some(&budget.scope),
             _ => None,
         });
-        set.filter(|scope| is(scope) && !rules.accounts.contains_key(scope)).count()
+        set.filter(|scope| is(scope) && !rules.accounts.contains_key(*scope)).count()
     };
     let is_queue = |scope: &Scope| matches!(scope, Scope::Queue(_));
     let is_tag = |scope: &Scope| matches!(scope, Scope::Tag(_));

@@ -1,14 +1,16 @@
 //! What workers say of their jobs, and operators of any.
 
 use jobbie_proto::event::{
-    Asked, BackoffKind, Class, CompletedJob, Event, ExtendedJob, FailOutcome, Late,
+    Asked, BackoffKind, Class, CompletedJob, Event, ExtendedJob, FailOutcome, Late, OverrunAt,
 };
 use jobbie_proto::reply::JobState;
-use jobbie_proto::request::{Ack, Fail, Heartbeat, JobRef, QueueAction, QueueControl};
+use jobbie_proto::request::{Ack, Fail, Heartbeat, JobRef, QueueAction, QueueControl, ReportUsage};
+use jobbie_proto::usage::UsagePhase;
 use jobbie_proto::{Code, JobId, SessionId};
 
 use super::BlobSink;
 use super::draft::{After, Arrival, Draft};
+use super::usage::UsageCursor;
 
 /// Milliseconds from the failure of `attempt` (from 1) to the next one.
 pub(crate) fn backoff_ms(class: &Class, attempt: u32) -> u64 {
@@ -33,8 +35,15 @@ impl Draft<'_> {
         self.events.push(Event::Ignored { job: job.job.seq(), token: job.token, late, code });
     }
 
-    pub(super) fn acks(&mut self, acks: &[Ack<'_>], blob: &mut impl BlobSink) {
+    pub(super) fn acks(
+        &mut self,
+        acks: &[Ack<'_>],
+        usages: &[ReportUsage<'_>],
+        blob: &mut impl BlobSink,
+    ) {
+        let mut usages = UsageCursor::new(usages);
         for (at, ack) in acks.iter().enumerate() {
+            let usage = usages.of(at);
             let lease = match self.lease(ack.job.job, ack.job.token) {
                 Ok(lease) => lease,
                 Err(code) => {
@@ -42,6 +51,21 @@ impl Draft<'_> {
                     continue;
                 }
             };
+            if let Some(usage) = usage {
+                self.report_usage(&lease, UsagePhase::Ack, usage);
+            }
+            // What becomes of the job is decided from here on. What makes an active job anything but completed by an
+            // ack (a budget, a policy) is asked here, with its usage told already.
+            if usage.is_some()
+                && let Some(overrun) = self.overrun(lease.job, OverrunAt::Ack)
+            {
+                if crate::mutant!(RefusedAckForgetsUsage) {
+                    self.events.pop();
+                }
+                self.touch(lease.job, After::In(JobState::Held));
+                self.events.push(overrun.into());
+                continue;
+            }
             self.touch(lease.job, After::Gone);
             let done = CompletedJob { job: ack.job.job.seq(), result: blob.append(ack.result) };
             if let Some(Event::Completed { jobs }) = self.events.last_mut() {
@@ -84,8 +108,15 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn heartbeats(&mut self, heartbeats: &[Heartbeat<'_>], blob: &mut impl BlobSink) {
-        for heartbeat in heartbeats {
+    pub(super) fn heartbeats(
+        &mut self,
+        heartbeats: &[Heartbeat<'_>],
+        usages: &[ReportUsage<'_>],
+        blob: &mut impl BlobSink,
+    ) {
+        let mut usages = UsageCursor::new(usages);
+        for (at, heartbeat) in heartbeats.iter().enumerate() {
+            let usage = usages.of(at);
             let lease = match self.lease(heartbeat.job.job, heartbeat.job.token) {
                 Ok(lease) => lease,
                 Err(code) => {
@@ -93,6 +124,9 @@ impl Draft<'_> {
                     continue;
                 }
             };
+            if let Some(usage) = usage {
+                self.report_usage(&lease, UsagePhase::Heartbeat, usage);
+            }
             let extend_ms = match heartbeat.extend_ms {
                 0 => lease.lease_ms,
                 ms => ms,
@@ -110,6 +144,10 @@ impl Draft<'_> {
                 jobs.push(extended);
             } else {
                 self.events.push(Event::Extended { jobs: vec![extended] });
+            }
+            // As for acks: what takes the job away from its worker is asked here.
+            if let Some(overrun) = self.overrun(lease.job, OverrunAt::Heartbeat) {
+                self.overran(lease.job, overrun);
             }
         }
     }

@@ -66,7 +66,7 @@ impl Account {
     }
 
     /// Begins the sums of a later day anew.
-    fn turn_to(&mut self, day: u32) {
+    pub(crate) fn turn_to(&mut self, day: u32) {
         if day > self.day {
             (self.day, self.own, self.reported, self.total) = (day, 0, 0, 0);
         }

@@ -14,6 +14,7 @@ mod read_operations;
 mod rules;
 mod schedules;
 mod ties;
+mod usage;
 mod v1;
 mod write;
 
@@ -25,6 +26,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use plans::PlanRow;
 use rules::RuleRow;
 use schedules::{DefinitionRow, ScheduleRow};
+use usage::{CostRow, UsageRow};
 pub use write::Snapshot;
 
 /// The version written today.
@@ -250,6 +252,7 @@ struct JobsPart {
     blocked: Vec<BlockedRow>,
     plans: Vec<PlanRow>,
     definitions: Vec<DefinitionRow>,
+    costs: Vec<CostRow>,
 }
 
 /// Waiting jobs, in order.
@@ -322,6 +325,8 @@ enum Part {
     Schedules(Vec<ScheduleRow>),
     /// Those that run by id, then the others in the order in which they ended.
     Operations(Vec<OperationRow>),
+    /// What queues cost by name, then sums by hour, queue, model and provider.
+    Usage(Vec<UsageRow>),
     /// By kind, then scope, number, job, or event and shard.
     Rules(Vec<RuleRow>),
     End,

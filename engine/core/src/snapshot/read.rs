@@ -14,7 +14,7 @@ use super::{
     ChargeRow, ClaimRow, ClassRow, Header, JobsPart, KeyRow, LaneWaitingRow, OWN_CLASS, Part,
     PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, RestoreError, SessionRow, SleeperRow,
     TRAILER_BYTES, TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow, read_operations, rules,
-    schedules, v1,
+    schedules, usage, v1,
 };
 use crate::class::ClassId;
 use crate::digest::Digest;
@@ -158,8 +158,9 @@ impl Restoring {
             Part::Ties(_) => 11,
             Part::Schedules(_) => 12,
             Part::Operations(_) => 13,
-            Part::Rules(_) => 14,
-            Part::End => 15,
+            Part::Usage(_) => 14,
+            Part::Rules(_) => 15,
+            Part::End => 16,
         };
         require(rank >= self.rank && !self.ended, "parts out of order")?;
         self.rank = rank;
@@ -183,6 +184,9 @@ impl Restoring {
             }
             Part::Operations(rows) => {
                 rows.into_iter().try_for_each(|row| read_operations::add(&mut self.state, row))
+            }
+            Part::Usage(rows) => {
+                rows.into_iter().try_for_each(|row| usage::restore(&mut self.state, row))
             }
             Part::Rules(rows) => {
                 rows.into_iter().try_for_each(|row| rules::restore(&mut self.state, row))
@@ -267,8 +271,12 @@ impl Restoring {
         part.charges.iter().try_for_each(|row| self.charge(*row))?;
         self.ties.of_jobs(&mut self.state, part)?;
         part.plans.iter().try_for_each(|row| self.plan(row))?;
-        let definitions = part.definitions.iter();
-        definitions.copied().try_for_each(|row| schedules::restore_definition(&mut self.state, row))
+        let definitions = part.definitions.iter().copied();
+        definitions
+            .into_iter()
+            .try_for_each(|row| schedules::restore_definition(&mut self.state, row))?;
+        let costs = part.costs.iter().copied();
+        costs.into_iter().try_for_each(|row| usage::restore_cost(&mut self.state, row))
     }
 
     fn plan(&mut self, row: &PlanRow) -> Checked {

@@ -118,7 +118,7 @@ pub(super) fn page(state: &State, at: &RuleCursor) -> (Vec<RuleRow>, Option<Rule
     let kind = at.kind();
     let budgets = rules
         .accounts
-        .range((scope, Unbounded))
+        .range::<_, Scope>((scope, Unbounded))
         .filter(|_| kind <= 1)
         .map(|(scope, own)| (budget(state, own), RuleCursor::Budget(scope.clone())));
     let policies = rules.policies.range((policy, Unbounded)).filter(|_| kind <= 2);

@@ -135,7 +135,8 @@ fn rows_have_the_documented_sizes() {
     macro_rules! sizes { ($($row:ty),*) => { [$(size_of::<rkyv::Archived<$row>>()),*] } }
     let rows = sizes!(Header, QueueRow, SessionRow, ReplyRow, JobRun, SleeperRow, TrackedRow);
     assert_eq!(rows, [36, 109, 32, 131, 36, 16, 88]);
-    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [88, 21, 48, 89]);
+    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [96, 21, 48, 97]);
+    assert_eq!(sizes!(CostRow, UsageRow), [16, 77]);
     assert_eq!(sizes!(PlanRow, plans::PlanKindRow), [57, 29]);
     assert_eq!(sizes!(UniqueRow, PayloadRow, ChargeRow), [32, 16, 24]);
     assert_eq!(sizes!(DefinitionRow, ScheduleRow), [16, 136]);

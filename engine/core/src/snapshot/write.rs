@@ -7,11 +7,12 @@ use rkyv::rancor::Error as RkyvError;
 
 use super::rules::{self, RuleCursor};
 use super::ties::{self, TieCursor};
+use super::usage::{CostRow, UsageCursor};
 use super::{
     BlockedRow, ChargeRow, ClaimRow, ClassRow, ClockRow, DefinitionRow, Header, JobRun, JobsPart,
     KeyRow, LaneRow, LaneWaitingRow, LinkRow, MemberRow, OWN_CLASS, OperationRow, Part, PayloadRow,
     PlanRow, QueueRow, RUN_MAX, ReplyRow, SessionRow, SleeperRow, TrackedRow, UniqueRow, VERSION,
-    WaitingRow, WeightRow, schedules,
+    WaitingRow, WeightRow, schedules, usage,
 };
 use crate::class::{ClassEntry, ClassId};
 use crate::fifo::{Cursor, Item};
@@ -55,6 +56,7 @@ enum Stage {
     /// Behind the schedule with this key.
     Schedules(String),
     Operations(usize),
+    Usage(UsageCursor),
     Rules(RuleCursor),
     End,
     Done,
@@ -112,6 +114,7 @@ impl Iterator for Snapshot {
                 Stage::Ties(cursor) => self.ties(cursor),
                 Stage::Schedules(after) => self.schedules(&after),
                 Stage::Operations(from) => self.operations(from),
+                Stage::Usage(from) => self.usage(from),
                 Stage::Rules(cursor) => self.rules(&cursor),
                 Stage::End => (Some(Part::End), Stage::Done),
                 Stage::Done => return None,
@@ -294,6 +297,7 @@ impl Snapshot {
                 + part.links.len()
                 + part.blocked.len()
                 + part.definitions.len()
+                + part.costs.len()
                 + plan_rows;
             if looked_at == JOBS_LOOKED_AT || rows >= ROWS {
                 return (Some(Part::Jobs(part)), Stage::Jobs(job));
@@ -427,6 +431,9 @@ impl Snapshot {
         if let Some(event) = state.schedules.definition_of(job) {
             part.definitions.push(DefinitionRow { job, event: EventSeq(event) });
         }
+        let told = !crate::mutant!(CostMissingFromSnapshot);
+        part.costs
+            .extend(state.usage.row_of(job).filter(|_| told).map(|micros| CostRow { job, micros }));
     }
 
     fn add_ties(&self, job: u64, part: &mut JobsPart) {
@@ -556,7 +563,13 @@ impl Snapshot {
                 return (Some(Part::Operations(rows)), next);
             }
         }
-        (list(rows, Part::Operations), Stage::Rules(RuleCursor::Start))
+        (list(rows, Part::Operations), Stage::Usage(UsageCursor::START))
+    }
+
+    fn usage(&self, from: UsageCursor) -> Step {
+        let (rows, next) = usage::rows(&self.state, from);
+        let first = || Stage::Rules(RuleCursor::Start);
+        (list(rows, Part::Usage), next.map_or_else(first, Stage::Usage))
     }
 
     fn rules(&self, cursor: &RuleCursor) -> Step {

@@ -30,6 +30,7 @@ use crate::sidetable::SideTable;
 use crate::ties::Ties;
 use crate::tracked::{Sides, Tracked, TrackedJobs};
 use crate::unique::Uniques;
+use crate::usage::Usage;
 pub(crate) use limited::{Charge, Stirred};
 pub(crate) use moves::Detached;
 
@@ -76,6 +77,7 @@ pub struct State {
     pub(crate) ended: Fifo,
     pub(crate) ties: Ties,
     pub(crate) operations: Operations,
+    pub(crate) usage: Usage,
 }
 
 /// The time that a scheduled job waits for when it is others that it waits for.
@@ -168,6 +170,7 @@ impl State {
             ended: Fifo::default(),
             ties: Ties::default(),
             operations: Operations::default(),
+            usage: Usage::new(),
         }
     }
 

@@ -315,6 +315,7 @@ impl State {
         }
         self.plans.remove(job);
         self.schedules.forget(job);
+        self.usage.forget(job);
         self.rules.forget(job);
         self.recount(detached, None);
         self.trim_after(detached);

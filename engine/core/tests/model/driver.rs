@@ -10,12 +10,14 @@ use jobbie_proto::event::{Event, Group, QueueSettings, Sharing};
 use jobbie_proto::reply::{JOB_STATES, JobView};
 use jobbie_proto::request::{
     Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, JobControl, JobRef, QueueAction,
-    QueueControl, ScheduleControl, When,
+    QueueControl, ScheduleControl, UsageQuery, When,
 };
+use jobbie_proto::usage::UsageGroup;
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
 use proptest::prelude::*;
 
 use crate::naive::{Naive, Outcome};
+use crate::naive_usage;
 use crate::operations::Meant;
 use crate::plans;
 use crate::values::{LIMIT_KEYS, QUEUES, UNIQUES, action, enqueue, make_hold, schedule_action};
@@ -35,6 +37,7 @@ pub(crate) enum Op {
     Ack {
         job: usize,
         token: u8,
+        usage: Option<u8>,
     },
     Fail {
         job: usize,
@@ -46,6 +49,7 @@ pub(crate) enum Op {
         token: u8,
         extend_ms: u32,
         with: u8,
+        usage: Option<u8>,
     },
     Release {
         job: usize,
@@ -96,16 +100,20 @@ fn op() -> impl Strategy<Value = Op> {
     let token = || 0..4_u8;
     let hold = prop::option::weighted(0.15, 0..3_u8);
     let plan = prop::option::weighted(0.15, 0..4_u8);
+    let usage = || prop::option::weighted(0.4, any::<u8>());
     prop_oneof![
         6 => (0..3_usize, any::<u8>(), 0..4_usize, 0..6_usize, 1..4_u8, hold, plan).prop_map(
             |(queue, options, key, unique, times, hold, plan)| {
                 Op::Enqueue { queue, options, key, unique, times, hold, plan }
             }),
-        3 => (job(), token()).prop_map(|(job, token)| Op::Ack { job, token }),
+        3 => (job(), token(), usage())
+            .prop_map(|(job, token, usage)| Op::Ack { job, token, usage }),
         2 => (job(), token(), any::<bool>())
             .prop_map(|(job, token, no_retry)| Op::Fail { job, token, no_retry }),
-        2 => (job(), token(), prop_oneof![Just(0), 100..3000_u32], 0..4_u8).prop_map(
-            |(job, token, extend_ms, with)| Op::Heartbeat { job, token, extend_ms, with }),
+        2 => (job(), token(), prop_oneof![Just(0), 100..3000_u32], 0..4_u8, usage()).prop_map(
+            |(job, token, extend_ms, with, usage)| {
+                Op::Heartbeat { job, token, extend_ms, with, usage }
+            }),
         1 => (job(), token()).prop_map(|(job, token)| Op::Release { job, token }),
         1 => job().prop_map(|job| Op::Cancel { job }),
         1 => job().prop_map(|job| Op::Delete { job }),
@@ -289,19 +297,25 @@ impl Driver {
                 }
                 request.enqueues.extend(std::iter::repeat_n(job, usize::from(times)));
             }
-            Op::Ack { job, token } => {
+            Op::Ack { job, token, usage } => {
+                let of = request.acks.len() as u32;
+                request.ack_usages.extend(usage.map(|with| naive_usage::usage(of, with)));
                 request.acks.push(Ack { job: self.job(job, token), result: b"result" });
             }
             Op::Fail { job, token, no_retry } => {
                 let (job, error, backtrace) = (self.job(job, token), b"error", b"");
                 request.fails.push(Fail { job, error, backtrace, no_retry });
             }
-            Op::Heartbeat { job, token, extend_ms, with } => request.heartbeats.push(Heartbeat {
-                job: self.job(job, token),
-                extend_ms,
-                progress: if with & 1 == 0 { b"" } else { b"p" },
-                checkpoint: if with & 2 == 0 { b"" } else { b"c" },
-            }),
+            Op::Heartbeat { job, token, extend_ms, with, usage } => {
+                let of = request.heartbeats.len() as u32;
+                request.heartbeat_usages.extend(usage.map(|with| naive_usage::usage(of, with)));
+                request.heartbeats.push(Heartbeat {
+                    job: self.job(job, token),
+                    extend_ms,
+                    progress: if with & 1 == 0 { b"" } else { b"p" },
+                    checkpoint: if with & 2 == 0 { b"" } else { b"c" },
+                });
+            }
             Op::Release { job, token } => request.releases.push(self.job(job, token)),
             Op::Cancel { job } => request.cancels.push(self.job(job, 0).job),
             Op::Delete { job } => request.deletes.push(self.job(job, 0).job),
@@ -384,7 +398,7 @@ impl Driver {
         self.perform(&request);
     }
 
-    pub(crate) fn perform(&mut self, request: &Request<'_>) {
+    pub(crate) fn perform(&mut self, request: &Request<'static>) {
         if self.has_rates {
             // As a shard does before it decides anything: windows open by that.
             self.timers(1000);
@@ -539,6 +553,7 @@ impl Driver {
         } else {
             assert_eq!(next, due, "next timer");
         }
+        self.compare_usage();
         let operations: Vec<_> = state.operations().collect();
         assert_eq!(operations, model.operation_views(), "operations");
         for ((queue, name), planned) in &model.schedules {
@@ -549,6 +564,23 @@ impl Driver {
         let oldest = model.jobs.values().map(|job| job.view.record.0).chain(definitions).min();
         let oldest = oldest.unwrap_or(model.next_event);
         assert_eq!(state.oldest_needed_event().0, oldest, "oldest needed event");
+    }
+
+    /// Sums by each name, of all that is remembered and of the last hour.
+    fn compare_usage(&self) {
+        let now = self.state.time();
+        for by in (0..4).filter_map(UsageGroup::from_u8) {
+            for (from, to) in [(0, 0), (now.0, 0), (0, now.0.saturating_sub(3_600_000_000))] {
+                let (from, to) = (Micros(from), Micros(to));
+                let query = UsageQuery { from, to, by, after: None };
+                let (sums, expected) =
+                    (self.state.usage_sums(&query), self.model.sums(now.0, &query));
+                assert_eq!(sums, expected, "usage {query:?}");
+                let after = sums.first().map(|first| first.name.as_str());
+                let query = UsageQuery { after, ..query };
+                assert_eq!(self.state.usage_sums(&query)[..], sums[sums.len().min(1)..], "rest");
+            }
+        }
     }
 
     /// Every job that can be fetched is, in order, on both sides; then the log is replayed.

@@ -14,6 +14,8 @@ use crate::naive_schedules::Planned;
 
 use crate::naive_operations::Operation;
 
+use crate::naive_usage::Reported;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
     pub(crate) view: JobView,
@@ -76,6 +78,8 @@ pub(crate) struct Naive {
     pub(crate) schedules: BTreeMap<(String, String), Planned>,
     pub(crate) sessions: BTreeMap<u64, Session>,
     pub(crate) operations: Vec<Operation>,
+    /// Usage of all times.
+    pub(crate) reports: Vec<Reported>,
     /// Operations that are over.
     pub(crate) ended: Vec<OperationView>,
     /// Jobs with lower numbers have no keys in these queues any more.
@@ -119,7 +123,7 @@ impl Naive {
         self.sessions.remove(&id);
     }
 
-    pub(crate) fn request(&mut self, request: &Request<'_>) -> Outcome {
+    pub(crate) fn request(&mut self, request: &Request<'static>) -> Outcome {
         let Some(session) = self.sessions.get(&request.session.0) else {
             return Outcome::Refuse(Code::SessionGone);
         };
@@ -146,7 +150,8 @@ impl Naive {
             self.enqueue(enqueue, hold.map(|hold| &hold.hold), plan, &mut after, &mut reply);
         }
         self.settle(&mut after);
-        for ack in &request.acks {
+        for (at, ack) in request.acks.iter().enumerate() {
+            self.report(ack.job, at, &request.ack_usages);
             let code = self.worker(ack.job, |model, job| {
                 let job = model.remove(job);
                 model.queues.get_mut(&job.view.class.queue).expect("it exists").1 += 1;
@@ -156,7 +161,8 @@ impl Naive {
         for fail in &request.fails {
             reply.fails.push(self.fail(fail.job, fail.no_retry));
         }
-        for beat in &request.heartbeats {
+        for (at, beat) in request.heartbeats.iter().enumerate() {
+            self.report(beat.job, at, &request.heartbeat_usages);
             let now = self.now;
             let code = self.worker(beat.job, |model, job| {
                 let event = EventSeq(model.next_event - 1);
@@ -398,6 +404,7 @@ impl Naive {
             checkpoint: EventSeq(0),
             progress: EventSeq(0),
             plan: None,
+            cost_micros: 0,
             waits_for: 0,
             batch: None,
         };

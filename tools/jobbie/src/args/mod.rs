@@ -7,6 +7,7 @@ mod plans;
 mod schedules;
 mod ties;
 mod units;
+mod usage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub(crate) use schedules::{
     MissedRuns, ScheduleArgs, ScheduleCommand, SchedulesArgs, SetScheduleArgs, ShowScheduleArgs,
 };
 pub(crate) use ties::{BatchArgs, BatchVerb, OpenArgs, SealArgs, ShowArgs, Step, TieArgs};
+pub(crate) use usage::{SpentArgs, UsageArgs};
+
 pub(crate) use units::{Durability, bytes, durability, queue_name};
 
 /// The default address, of the server and of those who look for it.
@@ -112,6 +115,8 @@ pub(crate) enum Command {
     Bulk(BulkArgs),
     /// List what is being done to many jobs, or end it
     Operations(OperationsArgs),
+    /// Sum up what work on jobs used
+    Usage(UsageArgs),
     /// Show the server's shards
     Status(StatusArgs),
     /// Print the version
@@ -400,6 +405,8 @@ pub(crate) struct AckArgs {
     /// What came out: a text, `@file`, or `-` for standard input
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) result: String,
+    #[command(flatten)]
+    pub(crate) usage: SpentArgs,
     /// End the job's chain with it: of what comes after it, only the handler of the chain's end is enqueued
     #[arg(long)]
     pub(crate) end_chain: bool,

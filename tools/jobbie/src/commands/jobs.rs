@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use jobbie_proto::event::{BackoffKind, HoldEnd};
 use jobbie_proto::request::{Ack, Enqueue, EnqueueHold, Fail, Fetch, JobRef, Ties, When};
+use jobbie_proto::usage::dollars;
 use jobbie_proto::wire::{JobDetails, LeasedJob, Lookup};
 use jobbie_proto::{Code, JobId, LeaseToken, Micros, Request};
 use serde_json::{Value, json};
 
-use super::{bytes, controls, plans, print_failed, ties};
+use super::{bytes, controls, plans, print_failed, ties, usage};
 use crate::args::{AckArgs, Backoff, EnqueueArgs, FailArgs, FetchArgs, JobArgs, Output};
 use crate::call::{CallError, Server, explain};
 use crate::exit::Exit;
@@ -141,8 +142,9 @@ pub(super) fn ack(args: &AckArgs) -> Result<Exit, CallError> {
     let job = JobRef { job: args.job, token: LeaseToken(args.lease_token) };
     let exits = if args.end_chain { vec![0] } else { Vec::new() };
     let ties = Ties { exits, ..Ties::default() };
-    let mut request =
-        Request { acks: vec![Ack { job, result: &result }], ties, ..Request::default() };
+    let ack_usages = usage::report(&args.usage);
+    let acks = vec![Ack { job, result: &result }];
+    let mut request = Request { acks, ack_usages, ties, ..Request::default() };
     let mut code = None;
     server.call(args.job.shard(), &mut request, |reply| {
         code = code.or(reply.acks.first().copied())
@@ -253,6 +255,7 @@ fn view(lookup: &Lookup<'_>) -> Option<Value> {
         },
         "waits_for": of.waits_for,
         "batch": of.batch.map(|batch| batch.to_string()),
+        "cost_usd": if of.cost_micros == 0 { Value::Null } else { dollars(of.cost_micros).into() },
         "plan": lookup.plan.as_ref().map_or(Value::Null, plans::view),
     }))
 }

@@ -8,6 +8,7 @@ mod plans;
 mod queues;
 mod schedules;
 mod ties;
+mod usage;
 
 use std::io::Read;
 
@@ -51,6 +52,7 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Destroy(args) => operations::destroy(&args),
         Command::Bulk(args) => operations::bulk(&args),
         Command::Operations(args) => operations::operations(&args),
+        Command::Usage(args) => usage::usage(&args),
         Command::Status(args) => queues::status(&args),
         Command::Server(_) | Command::Version => unreachable!("they ask no server"),
     }
