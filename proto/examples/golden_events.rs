@@ -1,11 +1,13 @@
 //! Writes a golden entry body of this version, once, before it ships:
-//! `golden_events every_kind|plans|ties|schedules|operations|usage FILE`.
+//! `golden_events every_kind|plans|ties|schedules|operations|usage|rules FILE`.
 
 #[expect(dead_code, reason = "those of older versions are written")]
 #[path = "../tests/support/events.rs"]
 mod events;
 #[path = "../tests/support/events_plans.rs"]
 mod events_plans;
+#[path = "../tests/support/events_rules.rs"]
+mod events_rules;
 #[path = "../tests/support/events_ties.rs"]
 mod events_ties;
 #[path = "../tests/support/events_usage.rs"]
@@ -18,6 +20,7 @@ fn main() {
         "plans" => events_plans::body(),
         "ties" => events_ties::body(),
         "schedules" => events::body_of_schedules(),
+        "rules" => events_rules::body(),
         "usage" => events_usage::body(),
         "operations" => events::body_operations(),
         other => panic!("no golden body {other}"),

@@ -4,6 +4,8 @@
 mod events;
 #[path = "support/events_plans.rs"]
 mod events_plans;
+#[path = "support/events_rules.rs"]
+mod events_rules;
 #[path = "support/events_ties.rs"]
 mod events_ties;
 #[path = "support/events_usage.rs"]
@@ -20,6 +22,7 @@ const GOLDEN_2: &[u8] = include_bytes!("../../tests/golden/v2/events/every_kind.
 const SCHEDULES: &[u8] = include_bytes!("../../tests/golden/v2/events/schedules.bin");
 
 const GOLDEN_PLANS: &[u8] = include_bytes!("../../tests/golden/v2/events/plans.bin");
+const GOLDEN_RULES: &[u8] = include_bytes!("../../tests/golden/v2/events/rules.bin");
 const GOLDEN_TIES: &[u8] = include_bytes!("../../tests/golden/v2/events/ties.bin");
 const GOLDEN_USAGE: &[u8] = include_bytes!("../../tests/golden/v2/events/usage.bin");
 /// Kinds that version 2 got after that file was made.
@@ -96,6 +99,13 @@ fn r24_events_of_schedules_are_read_and_still_written_the_same() {
     assert_eq!(version(SCHEDULES), 2);
 }
 
+#[test]
+fn r24_events_of_rules_are_read_and_still_written_the_same() {
+    let (groups, blob) = codec::decode(GOLDEN_RULES).expect("version 2");
+    assert_eq!((groups, blob), (events_rules::groups(), events_rules::BLOB));
+    assert!(events_rules::body() == GOLDEN_RULES, "the bytes have changed");
+}
+
 /// An older release reads what it can understand, and refuses the rest by its version.
 #[test]
 fn r24_an_entry_says_the_version_that_its_newest_event_needs() {
@@ -104,7 +114,7 @@ fn r24_an_entry_says_the_version_that_its_newest_event_needs() {
     assert_eq!(version(&events::body_of(b"", &Vec::new())), 1, "an empty entry");
     let new = events::groups_2().into_iter().chain(events_plans::groups());
     let new = new.chain(events::schedules()).chain(events::groups_operations());
-    let new = new.chain(events_usage::groups());
+    let new = new.chain(events_usage::groups()).chain(events_rules::groups());
     for event in new.chain(events_ties::groups()).flat_map(|group| group.events) {
         assert_eq!(event.version(), 2, "{event:?}");
         // Last of the first group, so that neither the first nor the last event decides alone.
@@ -134,6 +144,10 @@ fn the_samples_have_every_kind() {
     let others = [&old, &new, &plans, &schedules, &operations];
     assert!(others.iter().all(|others| ties.is_disjoint(others) && usage.is_disjoint(others)));
     assert!(ties.is_disjoint(&usage) && usage.len() == 1);
+    // Messages are told in the same event, whatever they are about.
+    let rules = kinds(events_rules::groups());
+    assert!(rules.is_superset(&ties) && rules.is_disjoint(&usage) && rules.len() == 2);
+    assert!(others.iter().all(|others| rules.is_disjoint(others)));
     assert_eq!((operations.len(), ties.len()), (4, 1));
     assert_eq!((old.len(), new.len(), plans.len(), schedules.len()), (19, 17, 3, 6));
 }
@@ -141,7 +155,7 @@ fn the_samples_have_every_kind() {
 #[test]
 fn every_cut_is_refused_and_no_flipped_bit_does_harm() {
     let all = [GOLDEN, GOLDEN_2, GOLDEN_PLANS, GOLDEN_TIES, SCHEDULES, GOLDEN_OPERATIONS];
-    for golden in all.into_iter().chain([GOLDEN_USAGE]) {
+    for golden in all.into_iter().chain([GOLDEN_USAGE, GOLDEN_RULES]) {
         for cut in 0..golden.len() {
             assert!(codec::decode(&golden[..cut]).is_err(), "cut at {cut}");
         }

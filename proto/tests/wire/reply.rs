@@ -4,8 +4,8 @@ use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::plan::{Effect, Need, PlanStatus};
 use jobbie_proto::reply::{
-    Appended, BatchView, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated, OperationStatus,
-    OperationView, QueueStats, Reply, ShardStats, UsageSum,
+    Appended, BatchView, BudgetView, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated,
+    OperationStatus, OperationView, PolicyView, QueueStats, Reply, ShardStats, UsageSum,
 };
 use jobbie_proto::wire::{
     Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobEvent, KindDetails, LeaseBytes,
@@ -39,6 +39,8 @@ pub(crate) struct Parts {
     times: Vec<Micros>,
     operations: Vec<OperationView>,
     usage: Vec<UsageSum>,
+    budgets: Vec<BudgetView>,
+    policies: Vec<PolicyView>,
 }
 
 fn lease() -> impl Strategy<Value = Lease> {
@@ -183,10 +185,16 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let batches = (vec(batch_id(), 0..3), codes());
     let operated =
         (code(), any::<u64>()).prop_map(|(code, id)| Operated { code, operation: OperationId(id) });
-    let lists = (lists, option::of(operated));
+    let lists = (lists, option::of(operated), vec(crate::rules::done(), 0..4));
     let reply = (code(), lists, vec(lease(), 0..6), batches);
     let reply = reply.prop_map(
-        |(code, ((lists, appended, schedule_controls), operated), leases, batches)| Reply {
+        |(
+            code,
+            ((lists, appended, schedule_controls), operated, rule_controls),
+            leases,
+            batches,
+        )| Reply {
+            rule_controls,
             code,
             operated,
             enqueued: lists.0,
@@ -205,15 +213,19 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         },
     );
     let counts = (any::<[u64; JOB_STATES]>(), any::<u64>(), any::<u32>());
-    let queue = (text(), any::<bool>(), any::<bool>(), counts, settings()).prop_map(
-        |(queue, paused, draining, (jobs, enqueued_total, keys), settings)| QueueStats {
-            queue: queue.to_owned(),
-            paused,
-            draining,
-            settings,
-            keys,
-            jobs,
-            enqueued_total,
+    let settings = (settings(), option::weighted(0.3, crate::rules::on_exceed()));
+    let queue = (text(), any::<bool>(), any::<bool>(), counts, settings).prop_map(
+        |(queue, paused, draining, (jobs, enqueued_total, keys), (settings, exceeded))| {
+            QueueStats {
+                exceeded,
+                queue: queue.to_owned(),
+                paused,
+                draining,
+                settings,
+                keys,
+                jobs,
+                enqueued_total,
+            }
         },
     );
     let shard = any::<[u64; 8]>().prop_map(|n| ShardStats {
@@ -244,7 +256,8 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         reports,
         amounts,
     });
-    let told = (vec(details(), 0..4), times, vec(operation(), 0..4), vec(sum, 0..4));
+    let rules = (vec(crate::rules::budget_view(), 0..4), vec(crate::rules::policy_view(), 0..4));
+    let told = (vec(details(), 0..4), times, vec(operation(), 0..4), vec(sum, 0..4), rules);
     let rest = (vec(lookup(), 0..4), rest, batches, told);
     (reply, lease_bytes, (text(), text()), rest).prop_map(|(reply, bytes, texts, rest)| Parts {
         reply,
@@ -259,6 +272,8 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         times: rest.3.1,
         operations: rest.3.2,
         usage: rest.3.3,
+        budgets: rest.3.4.0,
+        policies: rest.3.4.1,
     })
 }
 
@@ -293,6 +308,8 @@ impl Parts {
             times: &self.times,
             operations: &self.operations,
             usage: &self.usage,
+            budgets: &self.budgets,
+            policies: &self.policies,
         };
         let source = |nth: usize, _: &Lease| lease_bytes(&self.bytes[nth]);
         encoder.reply(out, &head, &self.reply, source, self.lookups.clone(), stats).unwrap();
@@ -335,6 +352,9 @@ impl Parts {
             schedules: self.schedules.clone(),
             schedule_times: self.times.clone(),
             usage: self.usage.clone(),
+            rule_controls: reply.rule_controls,
+            budgets: self.budgets.clone(),
+            policies: self.policies.clone(),
         }
     }
 }

@@ -208,6 +208,7 @@ fn reply() -> Reply {
         payload: EventSeq(0),
     };
     Reply {
+        rule_controls: Vec::new(),
         operated: None,
         code: Code::Ok,
         enqueued: vec![run(Code::Ok, 30, 2), run(Code::Duplicate, 5, 1)],
@@ -271,7 +272,10 @@ fn reply_frame() -> ReplyFrame<'static> {
     });
     ReplyFrame {
         operated: None,
+        rule_controls: Vec::new(),
         operations: Vec::new(),
+        budgets: Vec::new(),
+        policies: Vec::new(),
         number: 13,
         code: Code::Ok,
         more: false,

@@ -119,6 +119,7 @@ fn stats() -> impl Strategy<Value = Stats<'static>> {
         text().prop_map(Stats::Queue),
         (text(), text()).prop_map(|(prefix, after)| Stats::Queues { prefix, after }),
         Just(Stats::Operations),
+        Just(Stats::Rules),
     ]
 }
 
@@ -338,14 +339,15 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let rest = (rest, vec(append(), 0..4), option::of(history()), ties());
     let schedules = (vec(schedule_control(), 0..4), query());
     let usage = (usages(), usages(), option::of(usage_query()));
-    let rest = (rest, schedules, option::weighted(0.3, operate()), usage);
+    let rules = vec(crate::rules::control(), 0..4);
+    let rest = (rest, schedules, option::weighted(0.3, operate()), usage, rules);
     (ids, jobs, results, refs, rest).prop_map(
         |(
             ids,
             jobs,
             results,
             refs,
-            ((rest, appends, history, ties), schedules, operation, usage),
+            ((rest, appends, history, ties), schedules, operation, usage, rule_controls),
         )| {
             Request {
                 session: SessionId(ids.0),
@@ -369,6 +371,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
                 ack_usages: reports(jobs.1.len(), &usage.0),
                 heartbeat_usages: reports(results.1.len(), &usage.1),
                 usage: usage.2,
+                rule_controls,
                 appends,
                 history,
                 acks: jobs.1,
