@@ -113,6 +113,16 @@ impl Mutant {
         Mutant::HeartbeatCostIgnored,
         Mutant::CostMissingFromSnapshot,
     ];
+    /// Those of budgets and approval policies.
+    pub const RULES: [Mutant; 7] = [
+        Mutant::GlobalBudgetPerQueue,
+        Mutant::CrossingToldTwice,
+        Mutant::DayNeverTurns,
+        Mutant::RefusedAckForgetsUsage,
+        Mutant::SpendingMissingFromSnapshot,
+        Mutant::TagsMissingFromSnapshot,
+        Mutant::RuleToldToOneShard,
+    ];
     /// Those of what ties jobs together.
     pub const TIES: [Mutant; 4] = [
         Mutant::MemberCountedTwice,

@@ -73,10 +73,11 @@ impl State {
         if !shared || !self.is_rules_home() || self.shards == 1 {
             return;
         }
-        for shard in self.other_shards() {
+        let most = if crate::mutant!(RuleToldToOneShard) { 1 } else { self.shards - 1 };
+        for shard in self.other_shards().take(usize::from(most)) {
             self.rules.outgoing.insert((event, shard));
         }
-        self.rules.needed.insert(event, self.shards - 1);
+        self.rules.needed.insert(event, most);
     }
 
     fn budget_set(

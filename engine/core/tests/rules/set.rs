@@ -1,0 +1,103 @@
+//! What may be set, and what is told.
+
+use jobbie_proto::limits::{BUDGET_MICROS_MAX, POLICIES_MAX, RULE_CONTROLS_MAX};
+use jobbie_proto::request::Enqueue;
+use jobbie_proto::rules::{Budget, JobTag, OnExceed, Policy, PolicyMode, RuleControl, Scope};
+use jobbie_proto::{Code, EventSeq, Request, ShardId};
+
+use crate::net::{Net, enqueue};
+use crate::{daily, survives, tag};
+
+fn policy(name: &str) -> Policy {
+    Policy { name: name.into(), mode: PolicyMode::Any, enabled: true, queue: None, tag: None }
+}
+
+fn request(controls: Vec<RuleControl>) -> Request<'static> {
+    Request { rule_controls: controls, ..Request::default() }
+}
+
+#[test]
+fn what_is_wrong_is_refused_with_its_field() {
+    let mut net = Net::new(1);
+    let queue = || Scope::Queue("q".into());
+    let set = |budget| vec![RuleControl::SetBudget(budget)];
+    let ok = daily(queue(), 5, OnExceed::Hold);
+    let cases = [
+        (set(Budget { daily: None, ..ok.clone() }), Code::Invalid, "a budget has one limit"),
+        (set(daily(queue(), BUDGET_MICROS_MAX + 1, OnExceed::Hold)), Code::Invalid, "daily"),
+        (set(daily(Scope::Queue(String::new()), 5, OnExceed::Hold)), Code::Invalid, "queue"),
+        (set(daily(tag("", "v"), 5, OnExceed::Hold)), Code::Invalid, "tag.key"),
+        (set(daily(tag("k", &"v".repeat(256)), 5, OnExceed::Hold)), Code::TooLarge, "tag.value"),
+        (vec![RuleControl::AddPolicy(policy(""))], Code::Invalid, "name"),
+        (vec![RuleControl::AddPolicy(policy("a\n"))], Code::Invalid, "control character"),
+        (
+            vec![RuleControl::SetBudget(ok.clone()), RuleControl::DeleteBudget(queue())],
+            Code::Invalid,
+            "rule_controls[1].scope: named in rule_controls[0] too",
+        ),
+        (
+            vec![RuleControl::DeletePolicy(EventSeq(1)); RULE_CONTROLS_MAX + 1],
+            Code::TooLarge,
+            "at most 100",
+        ),
+    ];
+    for (controls, code, text) in cases {
+        let refused = net.refused(ShardId(0), request(controls));
+        assert_eq!(refused.0, code, "{}", refused.1);
+        assert!(refused.1.contains(text), "{}", refused.1);
+    }
+    let with = Request { enqueues: vec![enqueue("q")], ..request(set(ok)) };
+    assert!(net.refused(ShardId(0), with).1.contains("send them one after the other"));
+}
+
+#[test]
+fn rules_have_a_home() {
+    let mut net = Net::new(3);
+    let queue = net.queue(2);
+    let elsewhere = [
+        daily(Scope::Global, 5, OnExceed::Hold),
+        daily(tag("k", "v"), 5, OnExceed::Hold),
+        daily(Scope::Queue(net.queue(1)), 5, OnExceed::Hold),
+    ];
+    for budget in elsewhere {
+        let controls = vec![RuleControl::SetBudget(budget)];
+        assert_eq!(net.refused(ShardId(2), request(controls)).0, Code::WrongShard);
+    }
+    net.set(daily(Scope::Queue(queue), 5, OnExceed::Hold));
+    assert_eq!(net.nodes[2].state.budgets().count(), 1);
+    assert!(!net.nodes[2].state.has_consequences(), "nobody else is told");
+}
+
+#[test]
+fn there_is_room_for_so_many() {
+    let mut net = Net::new(1);
+    let ids: Vec<_> = (0..POLICIES_MAX)
+        .map(|n| net.control(RuleControl::AddPolicy(policy(&format!("p{n}")))).id)
+        .collect();
+    let more = || request(vec![RuleControl::AddPolicy(policy("more"))]);
+    assert_eq!(net.refused(ShardId(0), more()).0, Code::Overloaded);
+    let gone = RuleControl::DeletePolicy(ids[7]);
+    assert_eq!(net.control(gone.clone()).code, Code::Ok);
+    assert_eq!(net.control(gone).code, Code::NotFound);
+    assert_eq!(net.run(ShardId(0), more()).rule_controls[0].code, Code::Ok);
+    let policies: Vec<_> = net.nodes[0].state.policies().map(|view| view.policy.name).collect();
+    assert_eq!((policies.len(), &*policies[0], &*policies[1]), (POLICIES_MAX, "more", "p99"));
+    survives(&mut net);
+}
+
+#[test]
+fn tags_are_kept_of_jobs_that_a_rule_names_and_go_with_them() {
+    let mut net = Net::new(1);
+    let named = Policy { tag: Some(JobTag { key: "k".into(), value: "7".into() }), ..policy("p") };
+    net.control(RuleControl::AddPolicy(named));
+    let with = |tags: &'static str| Enqueue { tags: tags.as_bytes(), ..enqueue("q") };
+    let enqueues = vec![with(r#"{"k":7}"#), with(r#"{"k":8}"#), with("k=7"), with(r#"{"k":"7"}"#)];
+    net.enqueue(Request { enqueues, ..Request::default() });
+    survives(&mut net);
+    let got = net.get("q", 9);
+    got.into_iter().for_each(|job| {
+        net.finish(job, 1);
+    });
+    // `check` says that no tag is kept without its job.
+    survives(&mut net);
+}
