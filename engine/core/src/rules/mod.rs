@@ -245,7 +245,7 @@ impl Rules {
                 self.crossings.insert(scope.clone(), crossing);
             }
         }
-        let unreported = account.budget.daily.is_some() && account.own > account.reported;
+        let unreported = account.own > account.reported;
         if scope.is_shared() && !at_home {
             if unreported {
                 self.unreported.insert(account.id);
@@ -370,13 +370,15 @@ impl State {
         (spent > limit).then_some(Overrun { budget, limit })
     }
 
-    /// The approval policy that makes an agent job wait for a human before it goes on: the newest that is enabled and concerns it.
-    pub(crate) fn policy_for(&self, job: u64) -> Option<&Policy> {
-        if self.rules.policies.is_empty() {
+    /// The approval policy that makes an agent job wait for a human before it goes on: the newest that is enabled and concerns it. None of a
+    /// job that is not in memory.
+    #[must_use]
+    pub fn policy_for(&self, job: JobSeq) -> Option<&Policy> {
+        if self.rules.policies.is_empty() || !self.jobs.contains(job.0) {
             return None;
         }
-        let queue = &*self.queues.get(self.queue_of(job)).name;
-        let rules = self.rules.rules_of(job);
+        let queue = &*self.queues.get(self.queue_of(job.0)).name;
+        let rules = self.rules.rules_of(job.0);
         let concerns = |id: u64, policy: &Policy| {
             let of_queue = policy.queue.as_deref().map(|name| name == queue);
             let of_tag = policy.tag.as_ref().map(|_| rules.contains(&id));

@@ -192,7 +192,7 @@ pub(super) fn restore(state: &mut State, row: RuleRow) -> Checked {
             if let Some(CrossingRow { excess, day, spent, limit }) = crossing {
                 state.rules.crossings.insert(scope.clone(), Crossing { excess, day, spent, limit });
             }
-            if scope.is_shared() && !at_home && account.budget.daily.is_some() && own > reported {
+            if scope.is_shared() && !at_home && own > reported {
                 state.rules.unreported.insert(id);
             }
             state.rules.insert_account(account);

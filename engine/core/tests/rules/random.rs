@@ -216,6 +216,8 @@ impl Run {
                                 known.filter(|id| id.shard() == shard && id.seq() == job.job);
                             let id = *known.next().expect("it was enqueued");
                             let token = jobbie_proto::LeaseToken(at + nth as u64);
+                            // Its lease before may have run out.
+                            self.naive.active.retain(|before| before.job != id);
                             self.naive.active.push(JobRef { job: id, token });
                             leased.push(id);
                         }

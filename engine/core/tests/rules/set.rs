@@ -101,3 +101,54 @@ fn tags_are_kept_of_jobs_that_a_rule_names_and_go_with_them() {
     // `check` says that no tag is kept without its job.
     survives(&mut net);
 }
+
+#[test]
+fn the_newest_policy_that_concerns_a_job_counts() {
+    let mut net = Net::new(1);
+    let of_queue = |name: &str| Policy { queue: Some("q".into()), ..policy(name) };
+    let tagged = || Some(JobTag { key: "k".into(), value: "7".into() });
+    let of_tag = |name: &str| Policy { tag: tagged(), ..policy(name) };
+    let all = |name: &str| Policy { mode: PolicyMode::All, tag: tagged(), ..of_queue(name) };
+    let tags = br#"{"k":7}"#;
+    let before = Enqueue { tags, ..enqueue("q") };
+    let before = net.enqueue(Request { enqueues: vec![before], ..Request::default() })[0];
+    net.control(RuleControl::AddPolicy(policy("without a condition")));
+    net.control(RuleControl::AddPolicy(Policy { enabled: false, ..of_queue("disabled") }));
+    let mut made = |net: &mut Net| {
+        let jobs = [("q", &b""[..]), ("q", tags), ("r", tags), ("r", b"")];
+        jobs.map(|(queue, tags)| {
+            let enqueues = vec![Enqueue { tags, ..enqueue(queue) }];
+            net.enqueue(Request { enqueues, ..Request::default() })[0]
+        })
+    };
+    let name = |net: &Net, job: jobbie_proto::JobId| {
+        net.nodes[0].state.policy_for(job.seq()).map_or("", |policy| &policy.name).to_owned()
+    };
+    let jobs = made(&mut net);
+    assert_eq!(jobs.map(|job| name(&net, job)), [""; 4]);
+    net.control(RuleControl::AddPolicy(of_queue("queue")));
+    assert_eq!(jobs.map(|job| name(&net, job)), ["queue", "queue", "", ""]);
+    net.control(RuleControl::AddPolicy(all("both")));
+    net.control(RuleControl::AddPolicy(of_tag("tag")));
+    let jobs = made(&mut net);
+    assert_eq!(jobs.map(|job| name(&net, job)), ["queue", "tag", "tag", ""]);
+    assert_eq!(name(&net, before), "queue", "it came before the rules of its tag");
+    let newest = net.nodes[0].state.policies().next().expect("some").id;
+    net.control(RuleControl::DeletePolicy(newest));
+    assert_eq!(jobs.map(|job| name(&net, job)), ["queue", "both", "", ""]);
+    let any = Policy { mode: PolicyMode::Any, ..all("either") };
+    net.control(RuleControl::AddPolicy(any));
+    let jobs = made(&mut net);
+    assert_eq!(jobs.map(|job| name(&net, job)), ["either", "either", "either", ""]);
+    survives(&mut net);
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn policies_in_the_wrong_order_are_found() {
+    use jobbie_core::mutants::{Mutant, plant};
+    plant(Some(Mutant::PoliciesOldestFirst));
+    let fell = std::panic::catch_unwind(the_newest_policy_that_concerns_a_job_counts).is_err();
+    plant(None);
+    assert!(fell, "PoliciesOldestFirst was not found");
+}
