@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jobbie_proto::reply::{
-    Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats, UsageSum,
+    Appended, BatchView, BudgetView, Failed, Operated, OperationView, PolicyView, QueueStats,
+    RuleDone, ShardStats, UsageSum,
 };
 use jobbie_proto::wire::{
     EnqueuedRun, JobDetails, LeasedJob, Lookup, ReplyFrame, ScheduleChanged, ScheduleDetails,
@@ -71,6 +72,12 @@ pub struct Answer {
     pub operations: Vec<OperationView>,
     /// Sums of usage asked for, by name.
     pub usage: Vec<UsageSum>,
+    /// One element per rule control.
+    pub rule_controls: Vec<RuleDone>,
+    /// Budgets asked for.
+    pub budgets: Vec<BudgetView>,
+    /// Approval policies asked for.
+    pub policies: Vec<PolicyView>,
 }
 
 /// One copy of a frame's blob, of which parts are handed out without copying again.
@@ -218,6 +225,9 @@ impl Answer {
             operated: reply.operated,
             operations: reply.operations,
             usage: reply.usage,
+            rule_controls: reply.rule_controls,
+            budgets: reply.budgets,
+            policies: reply.policies,
         }
     }
 
@@ -232,5 +242,7 @@ impl Answer {
         self.shard_stats = part.shard_stats;
         self.operations.append(&mut part.operations);
         self.usage.append(&mut part.usage);
+        self.budgets.append(&mut part.budgets);
+        self.policies.append(&mut part.policies);
     }
 }

@@ -30,6 +30,7 @@ mod job;
 mod link;
 mod operation;
 mod plans;
+mod rules;
 mod schedule;
 mod ties;
 mod topology;
@@ -54,9 +55,10 @@ pub use jobbie_proto::event::{
 pub use jobbie_proto::id::OperationRef;
 pub use jobbie_proto::plan::{Effect, Need, PlanStatus};
 pub use jobbie_proto::reply::{
-    Appended, BatchView, JobState, KindView, OperationStatus, OperationView, QueueStats,
-    ShardStats, UsageSum,
+    Appended, BatchView, BudgetView, JobState, KindView, OperationStatus, OperationView,
+    PolicyView, QueueStats, ShardStats, UsageSum,
 };
 pub use jobbie_proto::request::{Append, Expected, Hold, JobRef, Plan, Usage};
+pub use jobbie_proto::rules::{Budget, JobTag, OnExceed, Policy, PolicyMode, Scope};
 pub use jobbie_proto::usage::{Amounts, UsageGroup, UsagePhase, dollars, parse_dollars};
 pub use jobbie_proto::{BatchId, Code, EventSeq, JobId, LeaseToken, Micros, OperationId, ShardId};

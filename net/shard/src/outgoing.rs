@@ -154,8 +154,9 @@ impl Answer {
             Err(_) => Lookup::not_found(*id),
         });
         let events = asked.history.map_or_else(Vec::new, |history| history.told(sources).0);
-        let Answers { queues, shard: counts, batches, schedules, times, operations, usage, .. } =
+        let Answers { queues, shard: counts, batches, schedules, times, operations, .. } =
             &asked.answers;
+        let Answers { usage, budgets, policies, .. } = &asked.answers;
         let carried = asked.defined().and_then(|event| sources.definition(event));
         let (payload, tags) = carried.unwrap_or_default();
         let schedules = schedules.iter().map(|view| ScheduleDetails::new(view, payload, tags));
@@ -169,6 +170,8 @@ impl Answer {
             times,
             operations,
             usage,
+            budgets,
+            policies,
         };
         encoder.reply(out, &head, &self.reply, bytes, lookups, stats)
     }
@@ -272,6 +275,7 @@ impl Sources {
                 let by = std::str::from_utf8(entry.bytes(*by)).unwrap_or_default();
                 (entry.bytes(*reason), by)
             }
+            Some((_, Event::Ruled(rule), _)) => (rule.reason().as_bytes(), ""),
             _ => (&[], ""),
         }
     }

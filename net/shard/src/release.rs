@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use jobbie_io::Disk;
 use jobbie_log::Entry;
-use jobbie_proto::event::{Event, Tie};
+use jobbie_proto::event::{Event, Rule, Tie};
 use jobbie_proto::wire::Refused;
 use jobbie_proto::{Code, EventSeq, Reply};
 use jobbie_raft::AsyncRuntime;
@@ -160,6 +160,11 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 fn is_read_back(event: &Event) -> bool {
     if let Event::Tied(tie) = event {
         return matches!(**tie, Tie::BatchOpened { .. } | Tie::Chained(_));
+    }
+    if let Event::Ruled(rule) = event {
+        let kept =
+            matches!(**rule, Rule::Tagged { .. } | Rule::Spent { .. } | Rule::DayTurned { .. });
+        return !kept;
     }
     matches!(
         event,

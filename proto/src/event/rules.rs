@@ -3,6 +3,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::rules::{Budget, OnExceed, Policy, Scope};
+use crate::usage::dollars;
 use crate::{Code, EventSeq, JobSeq, Micros, ShardId};
 
 /// A job and the rules whose tag it has.
@@ -102,6 +103,8 @@ pub enum Rule {
         on_exceed: OnExceed,
         /// The job at the head of the queue, which is held from now on.
         held: Option<JobSeq>,
+        /// Why, for people; empty when no job is held.
+        reason: String,
     },
     /// Another day has begun: what was exceeded is not.
     DayTurned {
@@ -122,33 +125,42 @@ pub enum Rule {
         limit: u64,
         /// What happens: at an ack it is held when this is [`OnExceed::Reject`]; at a heartbeat it is held or, with `Reject`, cancelled.
         on_exceed: OnExceed,
+        /// Why, for people.
+        reason: String,
     },
 }
 
 impl Rule {
-    /// Why a job is held by it, for people.
+    /// Why a job is held by it, for people; empty when it holds none.
     #[must_use]
-    pub fn reason(&self) -> String {
-        use crate::usage::dollars;
+    pub fn reason(&self) -> &str {
         match self {
-            Rule::Exceeded { scope, excess, spent, limit, .. } => {
+            Rule::Exceeded { reason, .. } | Rule::Overrun { reason, .. } => reason,
+            _ => "",
+        }
+    }
+
+    /// With words for people, if it holds or ends a job.
+    #[must_use]
+    pub fn explained(mut self) -> Self {
+        match &mut self {
+            Rule::Exceeded { scope, excess, spent, limit, held: Some(_), reason, .. } => {
                 let (spent, limit) = (dollars(*spent), dollars(*limit));
-                match excess {
+                *reason = match excess {
                     Excess::Daily => {
                         format!("budget exceeded: {scope}, {spent} of {limit} USD spent today")
                     }
-                    Excess::Mean => {
-                        format!(
-                            "budget exceeded: {scope}, {spent} USD a job in the mean, {limit} allowed"
-                        )
-                    }
-                }
+                    Excess::Mean => format!(
+                        "budget exceeded: {scope}, jobs cost {spent} USD in the mean, {limit} at most"
+                    ),
+                };
             }
-            Rule::Overrun { scope, spent, limit, .. } => {
+            Rule::Overrun { scope, spent, limit, reason, .. } => {
                 let (spent, limit) = (dollars(*spent), dollars(*limit));
-                format!("budget exceeded: {scope}, the job cost {spent} USD of {limit}")
+                *reason = format!("budget exceeded: {scope}, the job cost {spent} of {limit} USD");
             }
-            _ => String::new(),
+            _ => {}
         }
+        self
     }
 }

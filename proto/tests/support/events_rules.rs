@@ -34,11 +34,13 @@ fn added(id: u64, mode: PolicyMode, enabled: bool, queue: bool, tagged: bool) ->
 
 fn exceeded(scope: Scope, excess: Excess, on_exceed: OnExceed, held: Option<JobSeq>) -> Rule {
     let (budget, day, spent, limit) = (EventSeq(70), 20_775, 12_300_001, 12_300_000);
-    Rule::Exceeded { scope, budget, excess, day, spent, limit, on_exceed, held }
+    let reason = String::new();
+    Rule::Exceeded { scope, budget, excess, day, spent, limit, on_exceed, held, reason }.explained()
 }
 
 fn overrun(at: OverrunAt, scope: Scope, on_exceed: OnExceed) -> Rule {
-    Rule::Overrun { job: JobSeq(5), at, scope, spent: 0x0102_0304_0506, limit: 500_000, on_exceed }
+    let (spent, limit, reason) = (0x0102_0304_0506, 500_000, String::new());
+    Rule::Overrun { job: JobSeq(5), at, scope, spent, limit, on_exceed, reason }.explained()
 }
 
 /// All of it, in two groups.

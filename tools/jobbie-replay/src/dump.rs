@@ -2,6 +2,7 @@
 
 mod ties;
 
+mod rules;
 mod schedules;
 
 use std::io::{BufWriter, Write};
@@ -281,6 +282,7 @@ impl Lines<'_> {
             Event::OperationEnded { operation, cancelled } => json!({
                 "event": "operation_ended", "operation": operation.0, "cancelled": cancelled,
             }),
+            Event::Ruled(rule) => rules::rule(rule),
             Event::OperationRefused { operation, code } => json!({
                 "event": "operation_refused", "operation": operation.0, "code": code.name(),
             }),

@@ -58,8 +58,10 @@ fn crossings(state: &State, due: &mut Consequences) {
         };
         let Crossing { excess, day, spent, limit } = *crossing;
         let (scope, budget) = (scope.clone(), EventSeq(account.id));
-        let exceeded = Rule::Exceeded { scope, budget, excess, day, spent, limit, on_exceed, held };
-        due.events.push(exceeded.into());
+        let reason = String::new();
+        let exceeded =
+            Rule::Exceeded { scope, budget, excess, day, spent, limit, on_exceed, held, reason };
+        due.events.push(exceeded.explained().into());
         due.left -= 1;
     }
 }

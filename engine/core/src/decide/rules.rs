@@ -83,6 +83,8 @@ impl Draft<'_> {
             return None;
         }
         let (job, scope, limit) = (JobSeq(job), overrun.budget.scope.clone(), overrun.limit);
-        Some(Rule::Overrun { job, at, scope, spent, limit, on_exceed })
+        let reason = String::new();
+        let overrun = Rule::Overrun { job, at, scope, spent, limit, on_exceed, reason };
+        Some(overrun.explained())
     }
 }

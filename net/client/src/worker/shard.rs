@@ -264,8 +264,9 @@ impl Shard {
             }
             Sent::Beats { leases, answer } => match answer {
                 Ok(answer) => {
-                    let over =
-                        leases.iter().zip(&answer.heartbeats).filter(|(_, c)| **c != Code::Ok);
+                    // A job over its budget goes on unless the server says that the lease is lost.
+                    let goes_on = |code: &Code| matches!(code, Code::Ok | Code::BudgetExceeded);
+                    let over = leases.iter().zip(&answer.heartbeats).filter(|(_, c)| !goes_on(c));
                     let free = over.map(|(lease, _)| self.held.lose(*lease)).sum();
                     self.credit(free);
                 }

@@ -4,6 +4,7 @@
 mod layers;
 mod operations;
 mod plans;
+mod rules;
 mod schedules;
 mod ties;
 mod units;
@@ -20,6 +21,9 @@ pub(crate) use operations::{
     Action, BulkArgs, ClearArgs, DestroyArgs, FilterArgs, OperationsArgs, State, WaitArgs,
 };
 pub(crate) use plans::{EventArgs, EventsArgs, PlanArgs, Verb};
+pub(crate) use rules::{
+    BudgetCommand, DeletePolicyArgs, PolicyCommand, ScopeArgs, SetBudgetArgs, SetPolicyArgs,
+};
 pub(crate) use schedules::{
     MissedRuns, ScheduleArgs, ScheduleCommand, SchedulesArgs, SetScheduleArgs, ShowScheduleArgs,
 };
@@ -117,6 +121,12 @@ pub(crate) enum Command {
     Operations(OperationsArgs),
     /// Sum up what work on jobs used
     Usage(UsageArgs),
+    /// Say how much may be spent
+    #[command(subcommand)]
+    Budget(BudgetCommand),
+    /// Say which agent jobs wait for a human before they go on
+    #[command(subcommand)]
+    ApprovalPolicy(PolicyCommand),
     /// Show the server's shards
     Status(StatusArgs),
     /// Print the version

@@ -6,6 +6,7 @@ mod limits;
 mod operations;
 mod plans;
 mod queues;
+mod rules;
 mod schedules;
 mod ties;
 mod usage;
@@ -53,6 +54,8 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Bulk(args) => operations::bulk(&args),
         Command::Operations(args) => operations::operations(&args),
         Command::Usage(args) => usage::usage(&args),
+        Command::Budget(command) => rules::budget(&command),
+        Command::ApprovalPolicy(command) => rules::policy(&command),
         Command::Status(args) => queues::status(&args),
         Command::Server(_) | Command::Version => unreachable!("they ask no server"),
     }
