@@ -14,3 +14,4 @@ mod release_1;
 mod schedules;
 mod tidy;
 mod ties;
+mod usage;

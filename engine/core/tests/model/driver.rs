@@ -10,9 +10,8 @@ use jobbie_proto::event::{Event, Group, QueueSettings, Sharing};
 use jobbie_proto::reply::{JOB_STATES, JobView};
 use jobbie_proto::request::{
     Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, JobControl, JobRef, QueueAction,
-    QueueControl, ScheduleControl, UsageQuery, When,
+    QueueControl, ScheduleControl, When,
 };
-use jobbie_proto::usage::UsageGroup;
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
 use proptest::prelude::*;
 
@@ -564,23 +563,6 @@ impl Driver {
         let oldest = model.jobs.values().map(|job| job.view.record.0).chain(definitions).min();
         let oldest = oldest.unwrap_or(model.next_event);
         assert_eq!(state.oldest_needed_event().0, oldest, "oldest needed event");
-    }
-
-    /// Sums by each name, of all that is remembered and of the last hour.
-    fn compare_usage(&self) {
-        let now = self.state.time();
-        for by in (0..4).filter_map(UsageGroup::from_u8) {
-            for (from, to) in [(0, 0), (now.0, 0), (0, now.0.saturating_sub(3_600_000_000))] {
-                let (from, to) = (Micros(from), Micros(to));
-                let query = UsageQuery { from, to, by, after: None };
-                let (sums, expected) =
-                    (self.state.usage_sums(&query), self.model.sums(now.0, &query));
-                assert_eq!(sums, expected, "usage {query:?}");
-                let after = sums.first().map(|first| first.name.as_str());
-                let query = UsageQuery { after, ..query };
-                assert_eq!(self.state.usage_sums(&query)[..], sums[sums.len().min(1)..], "rest");
-            }
-        }
     }
 
     /// Every job that can be fetched is, in order, on both sides; then the log is replayed.

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jobbie_proto::Micros;
 use jobbie_proto::reply::{JobState, UsageSum};
 use jobbie_proto::request::{JobRef, ReportUsage, Usage, UsageQuery};
 use jobbie_proto::usage::UsageGroup;
 
+use crate::driver::Driver;
 use crate::naive::Naive;
 
 const HOUR_US: u64 = 3_600_000_000;
@@ -70,5 +72,24 @@ impl Naive {
             sum.amounts.add(&report.usage.amounts);
         }
         sums.into_values().collect()
+    }
+}
+
+impl Driver {
+    /// Sums by each name, of all that is remembered and of the last hour.
+    pub(crate) fn compare_usage(&self) {
+        let now = self.state.time();
+        for by in (0..4).filter_map(UsageGroup::from_u8) {
+            for (from, to) in [(0, 0), (now.0, 0), (0, now.0.saturating_sub(3_600_000_000))] {
+                let (from, to) = (Micros(from), Micros(to));
+                let query = UsageQuery { from, to, by, after: None };
+                let (sums, expected) =
+                    (self.state.usage_sums(&query), self.model.sums(now.0, &query));
+                assert_eq!(sums, expected, "usage {query:?}");
+                let after = sums.first().map(|first| first.name.as_str());
+                let query = UsageQuery { after, ..query };
+                assert_eq!(self.state.usage_sums(&query)[..], sums[sums.len().min(1)..], "rest");
+            }
+        }
     }
 }

@@ -54,10 +54,13 @@ pub(super) fn usage(args: &UsageArgs) -> Result<Exit, CallError> {
     let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
     let from = Micros(now.saturating_sub(args.period.saturating_mul(1000)));
     let by = args.group_by.map_or(UsageGroup::All, UsageGroup::from);
-    let sums = sums(&mut server, from, by)?;
+    let mut sums = sums(&mut server, from, by)?;
     if sums.is_empty() && by != UsageGroup::All {
         eprintln!("nothing was used in this time");
         return Ok(Exit::Nothing);
+    }
+    if by == UsageGroup::All {
+        sums.entry(String::new()).or_default();
     }
     let columns: &'static [&'static str] = match by {
         UsageGroup::All => columns!(),
@@ -66,10 +69,7 @@ pub(super) fn usage(args: &UsageArgs) -> Result<Exit, CallError> {
         UsageGroup::Provider => columns!("provider",),
     };
     let mut rows = Rows::new(columns);
-    let none = [(String::new(), UsageSum::default())];
-    let told = sums.iter().map(|(name, sum)| (name, sum));
-    let none = none.iter().filter(|_| sums.is_empty()).map(|(name, sum)| (name, sum));
-    for (of, UsageSum { reports, amounts, .. }) in told.chain(none) {
+    for (of, UsageSum { reports, amounts, .. }) in &sums {
         let mut row: Vec<Value> = Vec::with_capacity(columns.len());
         row.extend((by != UsageGroup::All).then(|| of.as_str().into()));
         row.push((*reports).into());
