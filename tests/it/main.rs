@@ -11,6 +11,7 @@ mod operations;
 mod pipeline;
 mod plans;
 mod release_1;
+mod rules;
 mod schedules;
 mod tidy;
 mod ties;

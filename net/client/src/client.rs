@@ -209,7 +209,8 @@ impl Client {
     /// a worker ([`crate::Worker`]) gets its jobs pushed instead.
     ///
     /// # Errors
-    /// See [`Error`]. After [`crate::Outcome::Unknown`], jobs leased unseen are offered again when their lease ends.
+    /// [`Error::Refused`] with `BUDGET_EXCEEDED` when budgets that reject have no money left for any of the queues; see [`Error`]. After
+    /// [`crate::Outcome::Unknown`], jobs leased unseen are offered again when their lease ends.
     pub async fn fetch(&self, queues: &[&str], options: FetchOptions) -> Result<Vec<Job>, Error> {
         let mut by_shard: Vec<(ShardId, Vec<&str>)> = Vec::new();
         for queue in queues {
@@ -224,6 +225,8 @@ impl Client {
         let mut jobs = Vec::new();
         let mut wait_ms = if by_shard.len() == 1 { wait_ms } else { 0 };
         loop {
+            // Of shards on which no queue has money left.
+            let mut refused = Vec::new();
             for (shard, queues) in &by_shard {
                 let count = options.count - jobs.len() as u32;
                 let fetch = Fetch {
@@ -233,10 +236,20 @@ impl Client {
                     wait_ms: if jobs.is_empty() { wait_ms as u32 } else { 0 },
                     worker: "",
                 };
-                jobs.append(&mut self.fetch_of(*shard, fetch).await?);
+                match self.fetch_of(*shard, fetch).await {
+                    Ok(mut got) => jobs.append(&mut got),
+                    Err(error) if error.is_over_budget() => refused.push(error),
+                    Err(error) => return Err(error),
+                }
                 if jobs.len() as u32 >= options.count {
                     return Ok(jobs);
                 }
+            }
+            if jobs.is_empty()
+                && refused.len() == by_shard.len()
+                && let Some(error) = refused.pop()
+            {
+                return Err(error);
             }
             let left = until.saturating_duration_since(Instant::now()).as_millis() as u64;
             if !jobs.is_empty() || left == 0 || by_shard.len() <= 1 {
