@@ -164,3 +164,21 @@ impl Rule {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/format.md gives them.
+    #[test]
+    fn records_have_the_documented_sizes() {
+        let sizes = [
+            size_of::<ArchivedRule>(),
+            size_of::<rkyv::Archived<Budget>>(),
+            size_of::<rkyv::Archived<Policy>>(),
+            size_of::<rkyv::Archived<Scope>>(),
+            size_of::<ArchivedTaggedJob>(),
+        ];
+        assert_eq!(sizes, [0, 0, 0, 17, 16]);
+    }
+}
