@@ -179,6 +179,6 @@ mod tests {
             size_of::<rkyv::Archived<Scope>>(),
             size_of::<ArchivedTaggedJob>(),
         ];
-        assert_eq!(sizes, [0, 0, 0, 17, 16]);
+        assert_eq!(sizes, [65, 36, 36, 17, 16]);
     }
 }

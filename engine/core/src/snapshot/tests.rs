@@ -137,7 +137,7 @@ fn rows_have_the_documented_sizes() {
     assert_eq!(rows, [36, 109, 32, 139, 36, 16, 88]);
     assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [96, 21, 48, 97]);
     assert_eq!(sizes!(CostRow, UsageRow), [16, 77]);
-    assert_eq!(sizes!(RuleRow, rules::CrossingRow, jobbie_proto::reply::RuleDone), [0, 21, 9]);
+    assert_eq!(sizes!(RuleRow, rules::CrossingRow, jobbie_proto::reply::RuleDone), [118, 21, 9]);
     assert_eq!(sizes!(PlanRow, plans::PlanKindRow), [57, 29]);
     assert_eq!(sizes!(UniqueRow, PayloadRow, ChargeRow), [32, 16, 24]);
     assert_eq!(sizes!(DefinitionRow, ScheduleRow), [16, 136]);
