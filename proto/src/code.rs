@@ -59,6 +59,8 @@ codes! {
     IllegalState = 6, "ILLEGAL_STATE";
     /// The job has as many events as it can have. Nothing was done.
     PlanFull = 9, "PLAN_FULL";
+    /// The job is no agent job, and only one can go on like that. Nothing was done.
+    NotAgent = 12, "NOT_AGENT";
 
     /// A field is missing, out of range or of the wrong form.
     Invalid = 64, "INVALID";

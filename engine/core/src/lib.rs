@@ -15,12 +15,14 @@
 //! | `operations` | work on many jobs that goes on in the background |
 //! | `lanes` | waiting jobs by limit key: limits per key, fair sharing |
 //! | `ties` | batches, chains, dependencies, and messages between shards |
+//! | `agents` | jobs that are worked on in iterations |
 //! | `usage` | what work on jobs used, in sums that outlive them |
 //! | `schedules` | what makes jobs again and again, and which definitions are needed |
 //! | `snapshot` | the state as bytes, in slices, and back |
 //! | `pages`, `slab`, `table`, `ordered`, `sidetable` | shared pages, and what is built on them |
 
 mod absorb;
+mod agents;
 mod check;
 
 mod class;

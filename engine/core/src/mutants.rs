@@ -65,11 +65,17 @@ pub enum Mutant {
     HeartbeatCostIgnored,
     /// What the work on jobs has cost is not in snapshots.
     CostMissingFromSnapshot,
+    /// An agent job stays in its first iteration.
+    IterationUncounted,
+    /// An agent job goes on although it has had all its iterations.
+    GuardrailIgnored,
+    /// The attempts at one iteration count for the next.
+    AgentKeepsAttempts,
 }
 
 impl Mutant {
     /// Those of one shard alone.
-    pub const ALL: [Mutant; 26] = [
+    pub const ALL: [Mutant; 29] = [
         Mutant::TokenUncompared,
         Mutant::RepliesMissingFromSnapshot,
         Mutant::LeaseEndedEarly,
@@ -96,6 +102,9 @@ impl Mutant {
         Mutant::BulkForgetsCursor,
         Mutant::HeartbeatCostIgnored,
         Mutant::CostMissingFromSnapshot,
+        Mutant::IterationUncounted,
+        Mutant::GuardrailIgnored,
+        Mutant::AgentKeepsAttempts,
     ];
     /// Those of what ties jobs together.
     pub const TIES: [Mutant; 4] = [

@@ -10,6 +10,7 @@
 
 #![expect(missing_docs, reason = "rkyv's derive makes an undocumented helper field of `Event`")]
 
+mod agents;
 pub mod codec;
 mod operations;
 mod parts;
@@ -18,6 +19,7 @@ mod schedules;
 mod ties;
 mod usage;
 
+pub use agents::{EnqueuedAgent, Iteration, Replayed, RevisedJob};
 pub use operations::{BulkAction, JobFilter, StartedOperation, Task};
 pub use parts::{
     Asked, BackoffKind, Blob, Class, CompletedJob, EnqueuedJob, ExtendedJob, FailOutcome, HoldEnd,
@@ -383,6 +385,12 @@ pub enum Event {
     },
     /// Work on a job used tokens or money.
     UsageReported(Box<ReportedUsage>),
+    /// A job is worked on in iterations.
+    AgentEnqueued(Box<EnqueuedAgent>),
+    /// An iteration of an agent job is over.
+    Iterated(Box<Iteration>),
+    /// A held agent job goes on with feedback.
+    Revised(Box<RevisedJob>),
 }
 
 /// Events lie next to each other in their group, all as large as the largest: one that is larger than those of
@@ -449,7 +457,10 @@ impl Event {
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
             | Event::OperationRefused { .. }
-            | Event::UsageReported(_) => 1,
+            | Event::UsageReported(_)
+            | Event::AgentEnqueued(_)
+            | Event::Iterated(_)
+            | Event::Revised(_) => 1,
         };
         n as u64
     }
@@ -508,7 +519,10 @@ impl Event {
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
             | Event::OperationRefused { .. }
-            | Event::UsageReported(_) => 2,
+            | Event::UsageReported(_)
+            | Event::AgentEnqueued(_)
+            | Event::Iterated(_)
+            | Event::Revised(_) => 2,
         }
     }
 }

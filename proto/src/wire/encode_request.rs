@@ -1,5 +1,6 @@
 //! Requests to bytes.
 
+use super::agents::Agents;
 use super::blob::{len_u16, len_u32};
 use super::encoder::{Encoder, Scratch, vector, vector_of};
 use super::frame::Kind;
@@ -299,6 +300,7 @@ fn job_control(
             (7, b"", "")
         }
         JobAction::Replace { payload } => (8, payload, ""),
+        JobAction::Revise { feedback, by, .. } => (9, feedback, by),
     };
     wire.set_kind(kind);
     wire.set_text_len(len_u32("text", text)?);
@@ -330,6 +332,7 @@ impl Encoder {
         let planning = Planning::put(out, request)?;
         let schedules = schedules::Asked::put(&mut self.scratch, out, request)?;
         let using = Using::put(out, request)?;
+        let agents = Agents::put(out, request)?;
         let names_at = self.put_names(out, &open);
         let (table, scratch) = (&mut self.table, &self.scratch);
         let mut args = fb::RequestArgs {
@@ -371,6 +374,10 @@ impl Encoder {
             ack_usages: vector(table, &using.acks),
             heartbeat_usages: vector(table, &using.heartbeats),
             usage_query: using.query.as_ref(),
+            agents: vector(table, &agents.agents),
+            agent_acks: vector(table, &agents.acks),
+            revisions: vector(table, &agents.revisions),
+            iteration_query: agents.query.as_ref(),
             ..fb::RequestArgs::default()
         };
         put_ties(table, &mut args, &request.ties, &steps)?;

@@ -5,9 +5,10 @@ use super::frame::{Frame, Kind};
 use super::generated as fb;
 use super::table::Table;
 use super::{
-    DecodeError, JobEvent, Lookup, Refused, ScheduleChanged, ScheduleDetails, Welcome,
-    decode_reply, table,
+    DecodeError, IterationRecord, JobEvent, Lookup, Refused, ScheduleChanged, ScheduleDetails,
+    Welcome, decode_reply, table,
 };
+use crate::agent::AgentState;
 use crate::reply::{
     Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats, UsageSum,
 };
@@ -110,6 +111,8 @@ pub struct ReplyFrame<'a> {
     pub operations: Vec<OperationView>,
     /// Sums of usage, when asked for, by name.
     pub usage: Vec<UsageSum>,
+    /// Iterations of the agent job that was asked for, newest first.
+    pub iterations: Vec<IterationRecord<'a>>,
 }
 
 /// Consecutive jobs created, or one that existed already.
@@ -156,6 +159,8 @@ pub struct LeasedJob<'a> {
     pub tags: &'a [u8],
     /// What an earlier attempt left.
     pub checkpoint: &'a [u8],
+    /// How far it is, if it is an agent job.
+    pub agent: Option<AgentState>,
 }
 
 /// A lease that ended under its worker.

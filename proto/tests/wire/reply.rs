@@ -1,16 +1,17 @@
 //! Replies and deliveries: encoded from what the shard knows, decoded to what a client sees.
 
+use jobbie_proto::agent::{AgentLimits, AgentState, AgentStatus};
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::plan::{Effect, Need, PlanStatus};
 use jobbie_proto::reply::{
-    Appended, BatchView, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated, OperationStatus,
-    OperationView, QueueStats, Reply, ShardStats, UsageSum,
+    AgentView, Appended, BatchView, Enqueued, Failed, JOB_STATES, JobState, Lease, LeasedAgent,
+    Operated, OperationStatus, OperationView, QueueStats, Reply, ShardStats, UsageSum,
 };
 use jobbie_proto::wire::{
-    Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobEvent, KindDetails, LeaseBytes,
-    LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead, ScheduleDetails, ServerFrame,
-    StatsAnswer,
+    Encoder, EnqueuedRun, FrameReader, IterationRecord, JobBytes, JobDetails, JobEvent,
+    KindDetails, LeaseBytes, LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead,
+    ScheduleDetails, ServerFrame, StatsAnswer,
 };
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, ShardId};
 use proptest::collection::vec;
@@ -39,6 +40,7 @@ pub(crate) struct Parts {
     times: Vec<Micros>,
     operations: Vec<OperationView>,
     usage: Vec<UsageSum>,
+    iterations: Vec<IterationRecord<'static>>,
 }
 
 fn lease() -> impl Strategy<Value = Lease> {
@@ -96,6 +98,16 @@ fn lookup() -> impl Strategy<Value = Lookup<'static>> {
             waits_for: more.3.0,
             batch: more.3.1,
             cost_micros: more.3.2,
+            agent: (more.1 % 2 == 1).then_some(AgentView {
+                iteration: more.1,
+                limits: AgentLimits {
+                    max_iterations: !more.1,
+                    max_cost_micros: more.0,
+                    iteration_timeout_ms: !more.0,
+                },
+                newest: EventSeq(more.3.2),
+                checkpoint: EventSeq(!more.3.2),
+            }),
             bytes,
         });
     let plan = option::weighted(0.3, plan());
@@ -142,6 +154,38 @@ fn event() -> impl Strategy<Value = JobEvent<'static>> {
     )
 }
 
+fn agent_state() -> impl Strategy<Value = AgentState> {
+    any::<([u64; 3], [u32; 2])>().prop_map(|(n, m)| AgentState {
+        iteration: m[0],
+        cost_micros: n[0],
+        limits: AgentLimits {
+            max_iterations: m[1],
+            max_cost_micros: n[1],
+            iteration_timeout_ms: n[2],
+        },
+    })
+}
+
+fn iteration() -> impl Strategy<Value = IterationRecord<'static>> {
+    let numbers = (any::<[u64; 3]>(), any::<[u32; 2]>(), 0..3u8);
+    (numbers, vec(bytes(), 3), amounts(), text(), text()).prop_map(
+        |((n, m, status), b, amounts, model, provider)| IterationRecord {
+            event: EventSeq(n[0]),
+            previous: EventSeq(n[1]),
+            time: Micros(n[2]),
+            number: m[0],
+            attempt: m[1],
+            status: AgentStatus::from_u8(status).unwrap(),
+            checkpoint: b[0],
+            result: b[1],
+            reason: b[2],
+            amounts,
+            model,
+            provider,
+        },
+    )
+}
+
 fn operation() -> impl Strategy<Value = OperationView> {
     (task(), any::<[u64; 7]>(), any::<u32>(), 0..3u8).prop_map(|(task, n, jobs, status)| {
         OperationView {
@@ -184,9 +228,14 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let operated =
         (code(), any::<u64>()).prop_map(|(code, id)| Operated { code, operation: OperationId(id) });
     let lists = (lists, option::of(operated));
-    let reply = (code(), lists, vec(lease(), 0..6), batches);
+    let agents = vec(option::weighted(0.3, agent_state()), 6);
+    let reply = (code(), lists, vec(lease(), 0..6), batches, agents);
     let reply = reply.prop_map(
-        |(code, ((lists, appended, schedule_controls), operated), leases, batches)| Reply {
+        |(code, ((lists, appended, schedule_controls), operated), leases, batches, agents)| Reply {
+            agents: (0..leases.len() as u32)
+                .zip(agents)
+                .filter_map(|(lease, state)| Some(LeasedAgent { lease, state: state? }))
+                .collect(),
             code,
             operated,
             enqueued: lists.0,
@@ -244,7 +293,13 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         reports,
         amounts,
     });
-    let told = (vec(details(), 0..4), times, vec(operation(), 0..4), vec(sum, 0..4));
+    let told = (
+        vec(details(), 0..4),
+        times,
+        vec(operation(), 0..4),
+        vec(sum, 0..4),
+        vec(iteration(), 0..3),
+    );
     let rest = (vec(lookup(), 0..4), rest, batches, told);
     (reply, lease_bytes, (text(), text()), rest).prop_map(|(reply, bytes, texts, rest)| Parts {
         reply,
@@ -259,10 +314,11 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         times: rest.3.1,
         operations: rest.3.2,
         usage: rest.3.3,
+        iterations: rest.3.4,
     })
 }
 
-fn leased(lease: &Lease, bytes: &Bytes) -> LeasedJob<'static> {
+fn leased(lease: &Lease, bytes: &Bytes, agent: Option<AgentState>) -> LeasedJob<'static> {
     LeasedJob {
         job: JobId::new(lease.created_ms, SHARD, lease.job),
         token: lease.token,
@@ -273,7 +329,17 @@ fn leased(lease: &Lease, bytes: &Bytes) -> LeasedJob<'static> {
         payload: bytes.1,
         tags: bytes.2,
         checkpoint: bytes.3,
+        agent,
     }
+}
+
+fn all_leased(parts: &Parts) -> Vec<LeasedJob<'static>> {
+    let agent = |nth: usize| {
+        let found = parts.reply.agents.iter().find(|agent| agent.lease as usize == nth);
+        found.map(|agent| agent.state)
+    };
+    let leases = parts.reply.leases.iter().zip(&parts.bytes).enumerate();
+    leases.map(|(nth, (lease, bytes))| leased(lease, bytes, agent(nth))).collect()
 }
 
 fn lease_bytes(bytes: &Bytes) -> LeaseBytes<'static> {
@@ -293,6 +359,7 @@ impl Parts {
             times: &self.times,
             operations: &self.operations,
             usage: &self.usage,
+            iterations: &self.iterations,
         };
         let source = |nth: usize, _: &Lease| lease_bytes(&self.bytes[nth]);
         encoder.reply(out, &head, &self.reply, source, self.lookups.clone(), stats).unwrap();
@@ -323,7 +390,7 @@ impl Parts {
             schedule_controls: reply.schedule_controls.iter().map(|d| changed(SHARD, d)).collect(),
             operated: reply.operated,
             operations: self.operations.clone(),
-            leases: reply.leases.iter().zip(&self.bytes).map(|(l, b)| leased(l, b)).collect(),
+            leases: all_leased(self),
             lookups: self.lookups.clone(),
             queue_stats: self.queues.clone(),
             shard_stats: self.shard,
@@ -335,6 +402,7 @@ impl Parts {
             schedules: self.schedules.clone(),
             schedule_times: self.times.clone(),
             usage: self.usage.clone(),
+            iterations: self.iterations.clone(),
         }
     }
 }
@@ -350,10 +418,11 @@ proptest! {
 
     #[test]
     fn deliveries_come_back(parts in parts()) {
-        let (mut out, leases) = (vec![], &parts.reply.leases);
+        let (mut out, leases) = (vec![], &parts.reply.leases[..]);
         let source = |nth: usize, _: &Lease| lease_bytes(&parts.bytes[nth]);
-        Encoder::new().deliver(&mut out, 9, SHARD, leases, source).unwrap();
-        let leases = leases.iter().zip(&parts.bytes).map(|(l, b)| leased(l, b)).collect();
+        let agents = &parts.reply.agents[..];
+        Encoder::new().deliver(&mut out, 9, SHARD, (leases, agents), source).unwrap();
+        let leases = all_leased(&parts);
         let expected = ServerFrame::Deliver { subscription: 9, leases };
         prop_assert_eq!(ServerFrame::decode(crate::round_trip::only(&out)), Ok(expected));
     }
