@@ -59,9 +59,11 @@ codes! {
     IllegalState = 6, "ILLEGAL_STATE";
     /// The job has as many events as it can have. Nothing was done.
     PlanFull = 9, "PLAN_FULL";
+    /// The job is no agent job, and only one can go on like that. Nothing was done.
+    NotAgent = 12, "NOT_AGENT";
     /// There is no money left. Of a fetch: every queue it names is closed for today, and nothing was done. Of an ack: the job is held.
     /// Of a heartbeat: the job costs more than it may; unless the budget only warns, its lease is over.
-    BudgetExceeded = 12, "BUDGET_EXCEEDED";
+    BudgetExceeded = 13, "BUDGET_EXCEEDED";
 
     /// A field is missing, out of range or of the wrong form.
     Invalid = 64, "INVALID";

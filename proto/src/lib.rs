@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock or is asynchronous, and everything above this crate
 //! means the same thing by the same word because it takes the word from here.
 
+pub mod agent;
 pub mod code;
 pub mod event;
 pub mod id;

@@ -45,6 +45,10 @@ pub const EVENTS_PER_JOB_MAX: usize = 4096;
 /// Events of a job that one answer tells.
 pub const HISTORY_COUNT_MAX: u32 = 100;
 
+/// Micro-dollars that an agent job may be limited to: a billion dollars.
+pub const AGENT_COST_MICROS_MAX: u64 = 1_000_000_000 * 1_000_000;
+/// Bytes of checkpoints, results and reasons of iterations after which an answer tells no more of them.
+pub const ITERATIONS_BYTES_SOFT: usize = 4 << 20;
 /// Tokens of one kind in one report of usage.
 pub const USAGE_TOKENS_MAX: u64 = 1_000_000_000_000;
 /// Micro-dollars in one report of usage: a million dollars.

@@ -3,6 +3,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::agent::{AgentLimits, AgentState};
 use crate::event::{Class, HoldEnd, Missed, QueueSettings, Task};
 use crate::plan::{Effect, Need, PlanStatus};
 use crate::rules::{Budget, OnExceed, Policy};
@@ -42,8 +43,19 @@ pub struct Reply {
     pub appended: Vec<Appended>,
     /// What became of the operation that was to begin or to end.
     pub operated: Option<Operated>,
+    /// How far those of `leases` are that are agent jobs, by rising position.
+    pub agents: Vec<LeasedAgent>,
     /// One element per rule control.
     pub rule_controls: Vec<RuleDone>,
+}
+
+/// How far a leased agent job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct LeasedAgent {
+    /// Its position in [`Reply::leases`].
+    pub lease: u32,
+    /// How far it is.
+    pub state: AgentState,
 }
 
 /// What became of a rule control.
@@ -281,6 +293,21 @@ pub struct JobView {
     pub plan: Option<Box<PlanView>>,
     /// What the work on it has cost, in micro-dollars.
     pub cost_micros: u64,
+    /// How far it is, if it is an agent job.
+    pub agent: Option<AgentView>,
+}
+
+/// Everything the state knows of an agent job beside what any job has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AgentView {
+    /// The iteration that is worked on, or is next, from 1.
+    pub iteration: u32,
+    /// What limits it.
+    pub limits: AgentLimits,
+    /// The newest record of an iteration; 0 is none.
+    pub newest: EventSeq,
+    /// The event with its checkpoint; 0 is none.
+    pub checkpoint: EventSeq,
 }
 
 /// Everything the state knows of a plan.

@@ -3,6 +3,7 @@
 //! One request holds many operations of several kinds. They are done in the order of the fields below; the request
 //! is done whole or not at all.
 
+mod agents;
 mod ties;
 mod usage;
 
@@ -10,6 +11,7 @@ use crate::event::{BackoffKind, HoldEnd, Missed, QueueSettings, Task};
 use crate::plan::Need;
 use crate::rules::RuleControl;
 use crate::{EventSeq, JobId, LeaseToken, Micros, OperationId, SessionId};
+pub use agents::{Agent, AgentAck, EnqueueAgent};
 pub use ties::{BatchSeal, Chain, Depends, Members, Ties};
 pub use usage::{ReportUsage, Usage, UsageQuery};
 
@@ -69,6 +71,12 @@ pub struct Request<'a> {
     pub ack_usages: Vec<ReportUsage<'a>>,
     /// What the work on the jobs of `heartbeats` used since their last report, by rising position.
     pub heartbeat_usages: Vec<ReportUsage<'a>>,
+    /// Those of `enqueues` that are agent jobs, by rising position.
+    pub agents: Vec<EnqueueAgent<'a>>,
+    /// What workers say of iterations with their acks, by rising position.
+    pub agent_acks: Vec<AgentAck<'a>>,
+    /// Iterations of which agent job are wanted.
+    pub iterations: Option<History>,
     /// Which usage is wanted.
     pub usage: Option<UsageQuery<'a>>,
     /// What is done to budgets and approval policies; such a request does nothing else.
@@ -85,11 +93,12 @@ impl Request<'_> {
             || !self.ties.batch_lookups.is_empty()
             || self.schedules != Schedules::None
             || self.usage.is_some()
+            || self.iterations.is_some()
     }
 
     /// How many operations there are of each kind, by the name of their list.
     #[must_use]
-    pub fn operations(&self) -> [(&'static str, usize); 25] {
+    pub fn operations(&self) -> [(&'static str, usize); 27] {
         [
             ("enqueues", self.enqueues.len()),
             ("holds", self.holds.len()),
@@ -113,6 +122,8 @@ impl Request<'_> {
             ("depends", self.ties.depends.len()),
             ("exits", self.ties.exits.len()),
             ("batch_lookups", self.ties.batch_lookups.len()),
+            ("agents", self.agents.len()),
+            ("agent_acks", self.agent_acks.len()),
             ("ack_usages", self.ack_usages.len()),
             ("heartbeat_usages", self.heartbeat_usages.len()),
             ("rule_controls", self.rule_controls.len()),
@@ -342,6 +353,17 @@ pub enum JobAction<'a> {
         reason: &'a [u8],
         /// Who says so.
         by: &'a str,
+    },
+    /// Held agent job: it goes on, with this checkpoint.
+    Revise {
+        /// The checkpoint, with the feedback in it.
+        checkpoint: &'a [u8],
+        /// What the human said.
+        feedback: &'a [u8],
+        /// Who says so.
+        by: &'a str,
+        /// The event with the checkpoint that is replaced, 0 is none: if there is another, nothing is done.
+        replaces: EventSeq,
     },
     /// It goes to another queue, in any state; a worker that has it keeps it.
     Move {

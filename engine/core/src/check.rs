@@ -80,6 +80,7 @@ impl State {
         assert!(self.payloads.jobs().into_iter().all(waits), "a payload without a job");
         self.schedules.check(self.time, self.next_event, waits);
         self.usage.check(self.time, waits);
+        assert!(self.agents.jobs().into_iter().all(waits), "an agent job that is not there");
         self.check_ties();
         self.check_rules();
     }

@@ -15,6 +15,7 @@
 //! | `operations` | work on many jobs that goes on in the background |
 //! | `lanes` | waiting jobs by limit key: limits per key, fair sharing |
 //! | `ties` | batches, chains, dependencies, and messages between shards |
+//! | `agents` | jobs that are worked on in iterations |
 //! | `usage` | what work on jobs used, in sums that outlive them |
 //! | `rules` | budgets and approval policies, and what jobs have cost against them |
 //! | `schedules` | what makes jobs again and again, and which definitions are needed |
@@ -22,6 +23,7 @@
 //! | `pages`, `slab`, `table`, `ordered`, `sidetable` | shared pages, and what is built on them |
 
 mod absorb;
+mod agents;
 mod check;
 
 mod class;

@@ -65,6 +65,12 @@ pub enum Mutant {
     HeartbeatCostIgnored,
     /// What the work on jobs has cost is not in snapshots.
     CostMissingFromSnapshot,
+    /// An agent job stays in its first iteration.
+    IterationUncounted,
+    /// An agent job goes on although it has had all its iterations.
+    GuardrailIgnored,
+    /// The attempts at one iteration count for the next.
+    AgentKeepsAttempts,
     /// A budget of all jobs looks at each queue by itself.
     GlobalBudgetPerQueue,
     /// A budget says again and again that it is exceeded.
@@ -85,7 +91,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Those of one shard alone.
-    pub const ALL: [Mutant; 26] = [
+    pub const ALL: [Mutant; 29] = [
         Mutant::TokenUncompared,
         Mutant::RepliesMissingFromSnapshot,
         Mutant::LeaseEndedEarly,
@@ -112,6 +118,9 @@ impl Mutant {
         Mutant::BulkForgetsCursor,
         Mutant::HeartbeatCostIgnored,
         Mutant::CostMissingFromSnapshot,
+        Mutant::IterationUncounted,
+        Mutant::GuardrailIgnored,
+        Mutant::AgentKeepsAttempts,
     ];
     /// Those of budgets and approval policies.
     pub const RULES: [Mutant; 7] = [

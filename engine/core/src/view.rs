@@ -2,8 +2,8 @@
 
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::reply::{
-    BatchView, BudgetView, JobState, JobView, OperationView, PolicyView, QueueStats, ScheduleView,
-    ShardStats, UsageSum,
+    AgentView, BatchView, BudgetView, JobState, JobView, OperationView, PolicyView, QueueStats,
+    ScheduleView, ShardStats, UsageSum,
 };
 use jobbie_proto::request::{History, Stats, UsageQuery};
 use jobbie_proto::rules::day_of;
@@ -36,6 +36,8 @@ pub struct Answers {
     pub times: Vec<Micros>,
     /// Of operations, when asked.
     pub operations: Vec<OperationView>,
+    /// Where the iterations asked for begin, as those events do.
+    pub iterations: Option<EventSeq>,
     /// Of usage, when asked.
     pub usage: Vec<UsageSum>,
     /// Budgets whose home the shard is, when asked, by scope.
@@ -68,6 +70,7 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
     };
     let jobs = request.lookups.iter().map(|job| state.job(*job)).collect();
     let batches = request.ties.batch_lookups.iter().map(|batch| state.batch(*batch)).collect();
+    let iterations = request.iterations.and_then(|wanted| state.iterations(&wanted));
     let usage = request.usage.map_or_else(Vec::new, |query| state.usage_sums(&query));
     Answers {
         jobs,
@@ -79,6 +82,7 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
         times,
         operations,
         usage,
+        iterations,
         budgets,
         policies,
     }
@@ -188,6 +192,7 @@ impl State {
             batch: self.ties.members.get(job).copied(),
             plan: None,
             cost_micros: self.usage.cost_of(job),
+            agent: None,
         };
         match self.standing(job) {
             Standing::Fresh => {}
@@ -214,6 +219,12 @@ impl State {
                 view.plan = plan;
             }
         }
+        view.agent = self.agents.get(job).map(|agent| AgentView {
+            iteration: agent.iteration,
+            limits: agent.limits,
+            newest: EventSeq(agent.newest),
+            checkpoint: view.checkpoint,
+        });
         if let Some(blocked) = self.ties.blocked.get(job) {
             view.waits_for = blocked.missing;
             if view.state == JobState::Scheduled {
@@ -250,6 +261,20 @@ impl State {
         let newest = EventSeq(plan.newest);
         let from = if history.from == EventSeq(0) { newest } else { history.from };
         (plan.record < from.0 && from <= newest).then_some(from)
+    }
+
+    /// The same of the iterations of an agent job.
+    fn iterations(&self, wanted: &History) -> Option<EventSeq> {
+        let agent = self.agents.get(self.resolve(wanted.job).ok()?)?;
+        let newest = EventSeq(agent.newest);
+        let from = if wanted.from == EventSeq(0) { newest } else { wanted.from };
+        (agent.record < from.0 && from <= newest).then_some(from)
+    }
+
+    /// Whether there are agent jobs.
+    #[must_use]
+    pub fn has_agents(&self) -> bool {
+        !self.agents.is_empty()
     }
 
     /// Where a job's struct is, if it has one.

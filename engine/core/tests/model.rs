@@ -4,6 +4,8 @@
 mod driver;
 #[path = "model/naive.rs"]
 mod naive;
+#[path = "model/naive_agents.rs"]
+mod naive_agents;
 #[path = "model/naive_controls.rs"]
 mod naive_controls;
 #[path = "model/naive_operations.rs"]

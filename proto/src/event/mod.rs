@@ -10,6 +10,7 @@
 
 #![expect(missing_docs, reason = "rkyv's derive makes an undocumented helper field of `Event`")]
 
+mod agents;
 pub mod codec;
 mod operations;
 mod parts;
@@ -19,6 +20,7 @@ mod schedules;
 mod ties;
 mod usage;
 
+pub use agents::{EnqueuedAgent, Iteration, Replayed, RevisedJob};
 pub use operations::{BulkAction, JobFilter, StartedOperation, Task};
 pub use parts::{
     Asked, BackoffKind, Blob, Class, CompletedJob, EnqueuedJob, ExtendedJob, FailOutcome, HoldEnd,
@@ -385,6 +387,12 @@ pub enum Event {
     },
     /// Work on a job used tokens or money.
     UsageReported(Box<ReportedUsage>),
+    /// A job is worked on in iterations.
+    AgentEnqueued(Box<EnqueuedAgent>),
+    /// An iteration of an agent job is over.
+    Iterated(Box<Iteration>),
+    /// A held agent job goes on with feedback.
+    Revised(Box<RevisedJob>),
     /// Something about budgets and approval policies.
     Ruled(Box<Rule>),
 }
@@ -460,6 +468,9 @@ impl Event {
             | Event::OperationEnded { .. }
             | Event::OperationRefused { .. }
             | Event::UsageReported(_)
+            | Event::AgentEnqueued(_)
+            | Event::Iterated(_)
+            | Event::Revised(_)
             | Event::Ruled(_) => 1,
         };
         n as u64
@@ -520,6 +531,9 @@ impl Event {
             | Event::OperationEnded { .. }
             | Event::OperationRefused { .. }
             | Event::UsageReported(_)
+            | Event::AgentEnqueued(_)
+            | Event::Iterated(_)
+            | Event::Revised(_)
             | Event::Ruled(_) => 2,
         }
     }

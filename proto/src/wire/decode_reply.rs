@@ -1,5 +1,6 @@
 //! Bytes to replies and deliveries.
 
+use super::agents::{decode_iterations, decode_leases, decode_lookups};
 use super::blob::BlobReader;
 use super::generated as fb;
 use super::operations::{operated, views};
@@ -75,6 +76,7 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
         },
         operations: Vec::new(),
         usage: Vec::new(),
+        iterations: Vec::new(),
         rule_controls: rules::done(&table)?,
         budgets: Vec::new(),
         policies: Vec::new(),
@@ -113,6 +115,10 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
     reply.operations = views(&table, blob)?;
     decode_costs(&table, &mut reply.lookups)?;
     reply.usage = decode_sums(&table, blob)?;
+    let agents = table.list("leased agents", T::VT_LEASE_AGENTS, most)?;
+    decode_leases(agents, &mut reply.leases)?;
+    decode_lookups(&table, &mut reply.lookups)?;
+    reply.iterations = decode_iterations(&table, blob)?;
     (reply.budgets, reply.policies) = rules::views(&table, blob)?;
     Ok(reply)
 }
@@ -126,7 +132,9 @@ pub(super) fn deliver<'a>(
     let names_at = table.u32(T::VT_NAMES_AT)?;
     let names = names(table.list("queue names", T::VT_NAMES, usize::MAX)?, names_at, blob)?;
     let list = table.list("leases", T::VT_LEASES, LIST_MAX)?;
-    let leases = leases(list, &names, &mut BlobReader::new(blob))?;
+    let mut leases = leases(list, &names, &mut BlobReader::new(blob))?;
+    let agents = table.list("leased agents", T::VT_LEASE_AGENTS, LIST_MAX)?;
+    decode_leases(agents, &mut leases)?;
     Ok((table.u32(T::VT_SUBSCRIPTION)?, leases))
 }
 
@@ -164,6 +172,7 @@ fn leases<'a>(
             payload: blob.bytes("payload", lease.payload_len())?,
             tags: blob.bytes("tags", lease.tags_len())?,
             checkpoint: blob.bytes("checkpoint", lease.checkpoint_len())?,
+            agent: None,
         })
     })
 }

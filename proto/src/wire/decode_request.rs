@@ -1,5 +1,6 @@
 //! Bytes to requests.
 
+use super::agents::agents;
 use super::blob::BlobReader;
 use super::decode_controls::{holds, job_controls, limit_keys, queue_actions, uniques};
 use super::generated as fb;
@@ -85,6 +86,9 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         ties: Ties::default(),
         history: decode_history(&table)?,
         schedules: Schedules::None,
+        agents: Vec::new(),
+        agent_acks: Vec::new(),
+        iterations: None,
         ack_usages: Vec::new(),
         heartbeat_usages: Vec::new(),
         usage: None,
@@ -102,6 +106,7 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
     request.schedule_controls = schedules::controls(&table, &queues, blob)?;
     request.schedules = schedules::query(&table, blob)?;
     usages(&table, &mut request, blob)?;
+    agents(&table, &mut request, blob)?;
     request.rule_controls = rules::controls(&table, blob)?;
     Ok(request)
 }

@@ -7,15 +7,18 @@ use super::generated as fb;
 use super::plans::appended_to;
 use super::table::{STATES_V1, job_id_to};
 use super::ties::{batch_id_to, batch_view_to};
-use super::{EncodeError, JobEvent, Lookup, ScheduleDetails, operations, rules, schedules, usage};
+use super::{
+    EncodeError, IterationRecord, JobEvent, Lookup, ScheduleDetails, agents, operations, rules,
+    schedules, usage,
+};
 use crate::limits::{
     BATCHES_PER_REQUEST_MAX, ERROR_BYTES_MAX, EVENT_KIND_BYTES_MAX, FRAME_BYTES_MAX,
     LIMIT_KEY_BYTES_MAX, MADE_PAYLOAD_BYTES_MAX, OPERATIONS_ENDED_MAX, OPERATIONS_MAX,
     OPS_PER_REQUEST_MAX, PLAN_KINDS_MAX, QUEUE_BYTES_MAX, RESULT_BYTES_MAX, TAGS_BYTES_MAX,
 };
 use crate::reply::{
-    BatchView, BudgetView, JobState, Lease, OperationView, PolicyView, QueueStats, Reply,
-    ShardStats, UsageSum,
+    BatchView, BudgetView, JobState, Lease, LeasedAgent, OperationView, PolicyView, QueueStats,
+    Reply, ShardStats, UsageSum,
 };
 use crate::{Code, JobId, Micros, ShardId};
 
@@ -88,6 +91,8 @@ pub struct StatsAnswer<'a> {
     pub operations: &'a [OperationView],
     /// Of usage.
     pub usage: &'a [UsageSum],
+    /// Of one agent job, newest first.
+    pub iterations: &'a [IterationRecord<'a>],
     /// Budgets.
     pub budgets: &'a [BudgetView],
     /// Approval policies.
@@ -162,6 +167,10 @@ impl Scratch {
             + size_of_val(&self.lookup_costs[..])
             + size_of_val(&self.usage_sums[..])
             + self.usage_bytes.len()
+            + size_of_val(&self.lease_agents[..])
+            + size_of_val(&self.lookup_agents[..])
+            + size_of_val(&self.iterations[..])
+            + self.iteration_bytes.len()
             + self.names.bytes.len()
             + size_of_val(&self.names.lens[..])
     }
@@ -219,6 +228,7 @@ impl Parts<'_> {
             tasks.push(operations::task_to(&view.task, out)?);
         }
         out.extend_from_slice(&encoder.scratch.usage_bytes);
+        out.extend_from_slice(&encoder.scratch.iteration_bytes);
         let (rules, rule_states) = match more {
             true => (Vec::new(), Vec::new()),
             false => rules::views_to(self.stats.budgets, self.stats.policies, out)?,
@@ -257,6 +267,9 @@ impl Parts<'_> {
             operations_progress: vector_of(table, told, operations::progress_to),
             lookup_costs: vector(table, &scratch.lookup_costs),
             usage_sums: vector(table, &scratch.usage_sums),
+            lease_agents: vector(table, &scratch.lease_agents),
+            lookup_agents: vector(table, &scratch.lookup_agents),
+            iterations: vector(table, &scratch.iterations),
             rules: vector(table, &rules),
             rule_states: vector(table, &rule_states),
             exceeded,
@@ -331,6 +344,7 @@ impl Encoder {
             for (nth, lease) in reply.leases.iter().enumerate() {
                 parts.make_room(this, out)?;
                 this.scratch.lease(out, head.shard, lease, &bytes(nth, lease))?;
+                agents::put_lease(&mut this.scratch, &reply.agents, nth);
             }
             for lookup in lookups {
                 parts.make_room(this, out)?;
@@ -351,6 +365,10 @@ impl Encoder {
             for sum in stats.usage {
                 parts.make_room(this, out)?;
                 usage::put_sum(&mut this.scratch, sum)?;
+            }
+            for iteration in stats.iterations {
+                parts.make_room(this, out)?;
+                iteration.put(&mut this.scratch)?;
             }
             parts.close(this, out, false)
         })
@@ -374,7 +392,7 @@ impl Encoder {
         self.reply(out, head, reply, no_bytes, std::iter::empty(), StatsAnswer::default())
     }
 
-    /// Pushes leased jobs to a subscription, as one frame or, when they are long, several.
+    /// Pushes leased jobs to a subscription, with how far those are that are agent jobs, as one frame or, when they are long, several.
     ///
     /// # Errors
     /// When one job is longer than a frame can hold.
@@ -383,7 +401,7 @@ impl Encoder {
         out: &mut Vec<u8>,
         subscription: u32,
         shard: ShardId,
-        leases: &[Lease],
+        (leases, agents): (&[Lease], &[LeasedAgent]),
         mut bytes: impl FnMut(usize, &Lease) -> LeaseBytes<'p>,
     ) -> Result<(), EncodeError> {
         self.whole(out, |this, out| {
@@ -395,6 +413,7 @@ impl Encoder {
                     open = this.begin(out);
                 }
                 this.scratch.lease(out, shard, lease, &bytes(nth, lease))?;
+                agents::put_lease(&mut this.scratch, agents, nth);
             }
             this.end_deliver(out, &open, subscription)
         })
@@ -412,6 +431,7 @@ impl Encoder {
             names_at,
             names: vector(&mut self.table, &self.scratch.names.lens),
             leases: vector(&mut self.table, &self.scratch.leases),
+            lease_agents: vector(&mut self.table, &self.scratch.lease_agents),
         };
         let root = fb::Deliver::create(&mut self.table, &args);
         self.end(out, open, Kind::Deliver, root)

@@ -1,5 +1,6 @@
 //! Requests to bytes.
 
+use super::agents::Agents;
 use super::blob::{len_u16, len_u32};
 use super::encoder::{Encoder, Scratch, vector, vector_of};
 use super::frame::Kind;
@@ -300,6 +301,7 @@ fn job_control(
             (7, b"", "")
         }
         JobAction::Replace { payload } => (8, payload, ""),
+        JobAction::Revise { feedback, by, .. } => (9, feedback, by),
     };
     wire.set_kind(kind);
     wire.set_text_len(len_u32("text", text)?);
@@ -331,6 +333,7 @@ impl Encoder {
         let planning = Planning::put(out, request)?;
         let schedules = schedules::Asked::put(&mut self.scratch, out, request)?;
         let using = Using::put(out, request)?;
+        let agents = Agents::put(out, request)?;
         let rules = rules::controls_to(&request.rule_controls, out)?;
         let names_at = self.put_names(out, &open);
         let (table, scratch) = (&mut self.table, &self.scratch);
@@ -373,6 +376,10 @@ impl Encoder {
             ack_usages: vector(table, &using.acks),
             heartbeat_usages: vector(table, &using.heartbeats),
             usage_query: using.query.as_ref(),
+            agents: vector(table, &agents.agents),
+            agent_acks: vector(table, &agents.acks),
+            revisions: vector(table, &agents.revisions),
+            iteration_query: agents.query.as_ref(),
             rule_controls: vector(table, &rules),
             ..fb::RequestArgs::default()
         };

@@ -52,6 +52,11 @@ pub(super) struct Scratch {
     pub(super) usage_sums: Vec<fb::UsageSum>,
     /// Their names: they come behind `schedule_bytes` and what is said of operations.
     pub(super) usage_bytes: Vec<u8>,
+    pub(super) lease_agents: Vec<fb::LeaseAgent>,
+    pub(super) lookup_agents: Vec<fb::LookupAgent>,
+    pub(super) iterations: Vec<fb::Iteration>,
+    /// What they say the lengths of: it comes behind `usage_bytes`.
+    pub(super) iteration_bytes: Vec<u8>,
 }
 
 impl Scratch {
@@ -82,6 +87,10 @@ impl Scratch {
         self.lookup_costs.clear();
         self.usage_sums.clear();
         self.usage_bytes.clear();
+        self.lease_agents.clear();
+        self.lookup_agents.clear();
+        self.iterations.clear();
+        self.iteration_bytes.clear();
     }
 }
 

@@ -6093,6 +6093,645 @@ impl<'a> UsageQuery {
     }
 }
 
+// struct EnqueueAgent, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct EnqueueAgent(pub [u8; 48]);
+impl Default for EnqueueAgent {
+    fn default() -> Self {
+        Self([0; 48])
+    }
+}
+impl ::core::fmt::Debug for EnqueueAgent {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("EnqueueAgent")
+            .field("replayed", &self.replayed())
+            .field("max_cost_micros", &self.max_cost_micros())
+            .field("iteration_timeout_ms", &self.iteration_timeout_ms())
+            .field("enqueue", &self.enqueue())
+            .field("max_iterations", &self.max_iterations())
+            .field("checkpoint_len", &self.checkpoint_len())
+            .field("replayed_iteration", &self.replayed_iteration())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for EnqueueAgent {}
+impl<'a> ::flatbuffers::Follow<'a> for EnqueueAgent {
+    type Inner = &'a EnqueueAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a EnqueueAgent>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a EnqueueAgent {
+    type Inner = &'a EnqueueAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<EnqueueAgent>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for EnqueueAgent {
+    type Output = EnqueueAgent;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const EnqueueAgent as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for EnqueueAgent {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> EnqueueAgent {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        replayed: &JobId,
+        max_cost_micros: u64,
+        iteration_timeout_ms: u64,
+        enqueue: u32,
+        max_iterations: u32,
+        checkpoint_len: u32,
+        replayed_iteration: u32,
+    ) -> Self {
+        let mut s = Self([0; 48]);
+        s.set_replayed(replayed);
+        s.set_max_cost_micros(max_cost_micros);
+        s.set_iteration_timeout_ms(iteration_timeout_ms);
+        s.set_enqueue(enqueue);
+        s.set_max_iterations(max_iterations);
+        s.set_checkpoint_len(checkpoint_len);
+        s.set_replayed_iteration(replayed_iteration);
+        s
+    }
+
+    pub fn replayed(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[0..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_replayed(&mut self, x: &JobId) {
+        self.0[0..0 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn max_cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn iteration_timeout_ms(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_iteration_timeout_ms(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn enqueue(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_enqueue(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn max_iterations(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[36..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_iterations(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[36..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn checkpoint_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[40..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_checkpoint_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[40..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn replayed_iteration(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[44..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_replayed_iteration(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[44..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct AgentAck, aligned to 4
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct AgentAck(pub [u8; 16]);
+impl Default for AgentAck {
+    fn default() -> Self {
+        Self([0; 16])
+    }
+}
+impl ::core::fmt::Debug for AgentAck {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("AgentAck")
+            .field("of", &self.of())
+            .field("checkpoint_len", &self.checkpoint_len())
+            .field("reason_len", &self.reason_len())
+            .field("status", &self.status())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for AgentAck {}
+impl<'a> ::flatbuffers::Follow<'a> for AgentAck {
+    type Inner = &'a AgentAck;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a AgentAck>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a AgentAck {
+    type Inner = &'a AgentAck;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<AgentAck>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for AgentAck {
+    type Output = AgentAck;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const AgentAck as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(4)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for AgentAck {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> AgentAck {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(of: u32, checkpoint_len: u32, reason_len: u32, status: u8) -> Self {
+        let mut s = Self([0; 16]);
+        s.set_of(of);
+        s.set_checkpoint_len(checkpoint_len);
+        s.set_reason_len(reason_len);
+        s.set_status(status);
+        s
+    }
+
+    pub fn of(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_of(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn checkpoint_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[4..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_checkpoint_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[4..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn reason_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_reason_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn status(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[12..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_status(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[12..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct Revision, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Revision(pub [u8; 16]);
+impl Default for Revision {
+    fn default() -> Self {
+        Self([0; 16])
+    }
+}
+impl ::core::fmt::Debug for Revision {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Revision")
+            .field("replaces", &self.replaces())
+            .field("control", &self.control())
+            .field("checkpoint_len", &self.checkpoint_len())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Revision {}
+impl<'a> ::flatbuffers::Follow<'a> for Revision {
+    type Inner = &'a Revision;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Revision>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Revision {
+    type Inner = &'a Revision;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Revision>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Revision {
+    type Output = Revision;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Revision as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Revision {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Revision {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(replaces: u64, control: u32, checkpoint_len: u32) -> Self {
+        let mut s = Self([0; 16]);
+        s.set_replaces(replaces);
+        s.set_control(control);
+        s.set_checkpoint_len(checkpoint_len);
+        s
+    }
+
+    pub fn replaces(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_replaces(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn control(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_control(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn checkpoint_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[12..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_checkpoint_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[12..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct Operation, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -12512,6 +13151,1167 @@ impl<'a> UsageSum {
     }
 }
 
+// struct LeaseAgent, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct LeaseAgent(pub [u8; 40]);
+impl Default for LeaseAgent {
+    fn default() -> Self {
+        Self([0; 40])
+    }
+}
+impl ::core::fmt::Debug for LeaseAgent {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("LeaseAgent")
+            .field("cost_micros", &self.cost_micros())
+            .field("max_cost_micros", &self.max_cost_micros())
+            .field("iteration_timeout_ms", &self.iteration_timeout_ms())
+            .field("lease", &self.lease())
+            .field("iteration", &self.iteration())
+            .field("max_iterations", &self.max_iterations())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for LeaseAgent {}
+impl<'a> ::flatbuffers::Follow<'a> for LeaseAgent {
+    type Inner = &'a LeaseAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a LeaseAgent>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a LeaseAgent {
+    type Inner = &'a LeaseAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<LeaseAgent>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for LeaseAgent {
+    type Output = LeaseAgent;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const LeaseAgent as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for LeaseAgent {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> LeaseAgent {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        cost_micros: u64,
+        max_cost_micros: u64,
+        iteration_timeout_ms: u64,
+        lease: u32,
+        iteration: u32,
+        max_iterations: u32,
+    ) -> Self {
+        let mut s = Self([0; 40]);
+        s.set_cost_micros(cost_micros);
+        s.set_max_cost_micros(max_cost_micros);
+        s.set_iteration_timeout_ms(iteration_timeout_ms);
+        s.set_lease(lease);
+        s.set_iteration(iteration);
+        s.set_max_iterations(max_iterations);
+        s
+    }
+
+    pub fn cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn max_cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn iteration_timeout_ms(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_iteration_timeout_ms(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn lease(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_lease(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn iteration(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[28..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_iteration(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[28..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn max_iterations(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_iterations(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct LookupAgent, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct LookupAgent(pub [u8; 48]);
+impl Default for LookupAgent {
+    fn default() -> Self {
+        Self([0; 48])
+    }
+}
+impl ::core::fmt::Debug for LookupAgent {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("LookupAgent")
+            .field("max_cost_micros", &self.max_cost_micros())
+            .field("iteration_timeout_ms", &self.iteration_timeout_ms())
+            .field("newest", &self.newest())
+            .field("checkpoint", &self.checkpoint())
+            .field("lookup", &self.lookup())
+            .field("iteration", &self.iteration())
+            .field("max_iterations", &self.max_iterations())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for LookupAgent {}
+impl<'a> ::flatbuffers::Follow<'a> for LookupAgent {
+    type Inner = &'a LookupAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a LookupAgent>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a LookupAgent {
+    type Inner = &'a LookupAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<LookupAgent>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for LookupAgent {
+    type Output = LookupAgent;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const LookupAgent as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for LookupAgent {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> LookupAgent {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        max_cost_micros: u64,
+        iteration_timeout_ms: u64,
+        newest: u64,
+        checkpoint: u64,
+        lookup: u32,
+        iteration: u32,
+        max_iterations: u32,
+    ) -> Self {
+        let mut s = Self([0; 48]);
+        s.set_max_cost_micros(max_cost_micros);
+        s.set_iteration_timeout_ms(iteration_timeout_ms);
+        s.set_newest(newest);
+        s.set_checkpoint(checkpoint);
+        s.set_lookup(lookup);
+        s.set_iteration(iteration);
+        s.set_max_iterations(max_iterations);
+        s
+    }
+
+    pub fn max_cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn iteration_timeout_ms(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_iteration_timeout_ms(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn newest(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_newest(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn checkpoint(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_checkpoint(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn lookup(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_lookup(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn iteration(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[36..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_iteration(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[36..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn max_iterations(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[40..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_iterations(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[40..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct Iteration, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Iteration(pub [u8; 96]);
+impl Default for Iteration {
+    fn default() -> Self {
+        Self([0; 96])
+    }
+}
+impl ::core::fmt::Debug for Iteration {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Iteration")
+            .field("event", &self.event())
+            .field("previous", &self.previous())
+            .field("time_us", &self.time_us())
+            .field("input_tokens", &self.input_tokens())
+            .field("output_tokens", &self.output_tokens())
+            .field("cache_creation_tokens", &self.cache_creation_tokens())
+            .field("cache_read_tokens", &self.cache_read_tokens())
+            .field("cost_micros", &self.cost_micros())
+            .field("number", &self.number())
+            .field("attempt", &self.attempt())
+            .field("checkpoint_len", &self.checkpoint_len())
+            .field("result_len", &self.result_len())
+            .field("reason_len", &self.reason_len())
+            .field("model_len", &self.model_len())
+            .field("provider_len", &self.provider_len())
+            .field("status", &self.status())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Iteration {}
+impl<'a> ::flatbuffers::Follow<'a> for Iteration {
+    type Inner = &'a Iteration;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Iteration>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Iteration {
+    type Inner = &'a Iteration;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Iteration>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Iteration {
+    type Output = Iteration;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Iteration as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Iteration {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Iteration {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        event: u64,
+        previous: u64,
+        time_us: u64,
+        input_tokens: u64,
+        output_tokens: u64,
+        cache_creation_tokens: u64,
+        cache_read_tokens: u64,
+        cost_micros: u64,
+        number: u32,
+        attempt: u32,
+        checkpoint_len: u32,
+        result_len: u32,
+        reason_len: u32,
+        model_len: u16,
+        provider_len: u16,
+        status: u8,
+    ) -> Self {
+        let mut s = Self([0; 96]);
+        s.set_event(event);
+        s.set_previous(previous);
+        s.set_time_us(time_us);
+        s.set_input_tokens(input_tokens);
+        s.set_output_tokens(output_tokens);
+        s.set_cache_creation_tokens(cache_creation_tokens);
+        s.set_cache_read_tokens(cache_read_tokens);
+        s.set_cost_micros(cost_micros);
+        s.set_number(number);
+        s.set_attempt(attempt);
+        s.set_checkpoint_len(checkpoint_len);
+        s.set_result_len(result_len);
+        s.set_reason_len(reason_len);
+        s.set_model_len(model_len);
+        s.set_provider_len(provider_len);
+        s.set_status(status);
+        s
+    }
+
+    pub fn event(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_event(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn previous(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_previous(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn time_us(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_time_us(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn input_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_input_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn output_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_output_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_creation_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[40..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_creation_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[40..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_read_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[48..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_read_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[48..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[56..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[56..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn number(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[64..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_number(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[64..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn attempt(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[68..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_attempt(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[68..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn checkpoint_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[72..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_checkpoint_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[72..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn result_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[76..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_result_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[76..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn reason_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[80..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_reason_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[80..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn model_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[84..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_model_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[84..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn provider_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[86..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_provider_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[86..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn status(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[88..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_status(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[88..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct Operated, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -13706,7 +15506,11 @@ impl<'a> Request<'a> {
     pub const VT_ACK_USAGES: ::flatbuffers::VOffsetT = 92;
     pub const VT_HEARTBEAT_USAGES: ::flatbuffers::VOffsetT = 94;
     pub const VT_USAGE_QUERY: ::flatbuffers::VOffsetT = 96;
-    pub const VT_RULE_CONTROLS: ::flatbuffers::VOffsetT = 98;
+    pub const VT_AGENTS: ::flatbuffers::VOffsetT = 98;
+    pub const VT_AGENT_ACKS: ::flatbuffers::VOffsetT = 100;
+    pub const VT_REVISIONS: ::flatbuffers::VOffsetT = 102;
+    pub const VT_ITERATION_QUERY: ::flatbuffers::VOffsetT = 104;
+    pub const VT_RULE_CONTROLS: ::flatbuffers::VOffsetT = 106;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -13729,6 +15533,18 @@ impl<'a> Request<'a> {
         builder.add_session(args.session);
         if let Some(x) = args.rule_controls {
             builder.add_rule_controls(x);
+        }
+        if let Some(x) = args.iteration_query {
+            builder.add_iteration_query(x);
+        }
+        if let Some(x) = args.revisions {
+            builder.add_revisions(x);
+        }
+        if let Some(x) = args.agent_acks {
+            builder.add_agent_acks(x);
+        }
+        if let Some(x) = args.agents {
+            builder.add_agents(x);
         }
         if let Some(x) = args.usage_query {
             builder.add_usage_query(x);
@@ -14365,6 +16181,50 @@ impl<'a> Request<'a> {
         unsafe { self._tab.get::<UsageQuery>(Request::VT_USAGE_QUERY, None) }
     }
     #[inline]
+    pub fn agents(&self) -> Option<::flatbuffers::Vector<'a, EnqueueAgent>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab
+                .get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, EnqueueAgent>>>(
+                    Request::VT_AGENTS,
+                    None,
+                )
+        }
+    }
+    #[inline]
+    pub fn agent_acks(&self) -> Option<::flatbuffers::Vector<'a, AgentAck>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, AgentAck>>>(
+                Request::VT_AGENT_ACKS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn revisions(&self) -> Option<::flatbuffers::Vector<'a, Revision>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Revision>>>(
+                Request::VT_REVISIONS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn iteration_query(&self) -> Option<&'a History> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<History>(Request::VT_ITERATION_QUERY, None) }
+    }
+    #[inline]
     pub fn rule_controls(&self) -> Option<::flatbuffers::Vector<'a, Rule>> {
         // Safety:
         // Created from valid Table for this object
@@ -14432,6 +16292,10 @@ impl ::flatbuffers::Verifiable for Request<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Usage>>>("ack_usages", Self::VT_ACK_USAGES, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Usage>>>("heartbeat_usages", Self::VT_HEARTBEAT_USAGES, false)?
      .visit_field::<UsageQuery>("usage_query", Self::VT_USAGE_QUERY, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, EnqueueAgent>>>("agents", Self::VT_AGENTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, AgentAck>>>("agent_acks", Self::VT_AGENT_ACKS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Revision>>>("revisions", Self::VT_REVISIONS, false)?
+     .visit_field::<History>("iteration_query", Self::VT_ITERATION_QUERY, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Rule>>>("rule_controls", Self::VT_RULE_CONTROLS, false)?
      .finish();
         Ok(())
@@ -14486,6 +16350,10 @@ pub struct RequestArgs<'a> {
     pub ack_usages: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Usage>>>,
     pub heartbeat_usages: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Usage>>>,
     pub usage_query: Option<&'a UsageQuery>,
+    pub agents: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, EnqueueAgent>>>,
+    pub agent_acks: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, AgentAck>>>,
+    pub revisions: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Revision>>>,
+    pub iteration_query: Option<&'a History>,
     pub rule_controls: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Rule>>>,
 }
 impl<'a> Default for RequestArgs<'a> {
@@ -14539,6 +16407,10 @@ impl<'a> Default for RequestArgs<'a> {
             ack_usages: None,
             heartbeat_usages: None,
             usage_query: None,
+            agents: None,
+            agent_acks: None,
+            revisions: None,
+            iteration_query: None,
             rule_controls: None,
         }
     }
@@ -14854,6 +16726,32 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RequestBuilder<'a, 'b, A> {
         self.fbb_.push_slot_always::<&UsageQuery>(Request::VT_USAGE_QUERY, usage_query);
     }
     #[inline]
+    pub fn add_agents(
+        &mut self,
+        agents: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, EnqueueAgent>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_AGENTS, agents);
+    }
+    #[inline]
+    pub fn add_agent_acks(
+        &mut self,
+        agent_acks: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, AgentAck>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_AGENT_ACKS, agent_acks);
+    }
+    #[inline]
+    pub fn add_revisions(
+        &mut self,
+        revisions: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Revision>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_REVISIONS, revisions);
+    }
+    #[inline]
+    pub fn add_iteration_query(&mut self, iteration_query: &History) {
+        self.fbb_.push_slot_always::<&History>(Request::VT_ITERATION_QUERY, iteration_query);
+    }
+    #[inline]
     pub fn add_rule_controls(
         &mut self,
         rule_controls: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Rule>>,
@@ -14925,6 +16823,10 @@ impl ::core::fmt::Debug for Request<'_> {
         ds.field("ack_usages", &self.ack_usages());
         ds.field("heartbeat_usages", &self.heartbeat_usages());
         ds.field("usage_query", &self.usage_query());
+        ds.field("agents", &self.agents());
+        ds.field("agent_acks", &self.agent_acks());
+        ds.field("revisions", &self.revisions());
+        ds.field("iteration_query", &self.iteration_query());
         ds.field("rule_controls", &self.rule_controls());
         ds.finish()
     }
@@ -15838,10 +17740,13 @@ impl<'a> Reply<'a> {
     pub const VT_OPERATIONS_PROGRESS: ::flatbuffers::VOffsetT = 76;
     pub const VT_LOOKUP_COSTS: ::flatbuffers::VOffsetT = 78;
     pub const VT_USAGE_SUMS: ::flatbuffers::VOffsetT = 80;
-    pub const VT_RULE_CONTROLS: ::flatbuffers::VOffsetT = 82;
-    pub const VT_RULES: ::flatbuffers::VOffsetT = 84;
-    pub const VT_RULE_STATES: ::flatbuffers::VOffsetT = 86;
-    pub const VT_EXCEEDED: ::flatbuffers::VOffsetT = 88;
+    pub const VT_LEASE_AGENTS: ::flatbuffers::VOffsetT = 82;
+    pub const VT_LOOKUP_AGENTS: ::flatbuffers::VOffsetT = 84;
+    pub const VT_ITERATIONS: ::flatbuffers::VOffsetT = 86;
+    pub const VT_RULE_CONTROLS: ::flatbuffers::VOffsetT = 88;
+    pub const VT_RULES: ::flatbuffers::VOffsetT = 90;
+    pub const VT_RULE_STATES: ::flatbuffers::VOffsetT = 92;
+    pub const VT_EXCEEDED: ::flatbuffers::VOffsetT = 94;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -15870,6 +17775,15 @@ impl<'a> Reply<'a> {
         }
         if let Some(x) = args.rule_controls {
             builder.add_rule_controls(x);
+        }
+        if let Some(x) = args.iterations {
+            builder.add_iterations(x);
+        }
+        if let Some(x) = args.lookup_agents {
+            builder.add_lookup_agents(x);
+        }
+        if let Some(x) = args.lease_agents {
+            builder.add_lease_agents(x);
         }
         if let Some(x) = args.usage_sums {
             builder.add_usage_sums(x);
@@ -16400,6 +18314,42 @@ impl<'a> Reply<'a> {
         }
     }
     #[inline]
+    pub fn lease_agents(&self) -> Option<::flatbuffers::Vector<'a, LeaseAgent>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LeaseAgent>>>(
+                Reply::VT_LEASE_AGENTS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn lookup_agents(&self) -> Option<::flatbuffers::Vector<'a, LookupAgent>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LookupAgent>>>(
+                Reply::VT_LOOKUP_AGENTS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn iterations(&self) -> Option<::flatbuffers::Vector<'a, Iteration>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Iteration>>>(
+                Reply::VT_ITERATIONS,
+                None,
+            )
+        }
+    }
+    #[inline]
     pub fn rule_controls(&self) -> Option<::flatbuffers::Vector<'a, RuleDone>> {
         // Safety:
         // Created from valid Table for this object
@@ -16495,6 +18445,9 @@ impl ::flatbuffers::Verifiable for Reply<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, OperationProgress>>>("operations_progress", Self::VT_OPERATIONS_PROGRESS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LookupCost>>>("lookup_costs", Self::VT_LOOKUP_COSTS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, UsageSum>>>("usage_sums", Self::VT_USAGE_SUMS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LeaseAgent>>>("lease_agents", Self::VT_LEASE_AGENTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LookupAgent>>>("lookup_agents", Self::VT_LOOKUP_AGENTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Iteration>>>("iterations", Self::VT_ITERATIONS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, RuleDone>>>("rule_controls", Self::VT_RULE_CONTROLS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Rule>>>("rules", Self::VT_RULES, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, RuleState>>>("rule_states", Self::VT_RULE_STATES, false)?
@@ -16545,6 +18498,9 @@ pub struct ReplyArgs<'a> {
         Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, OperationProgress>>>,
     pub lookup_costs: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LookupCost>>>,
     pub usage_sums: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, UsageSum>>>,
+    pub lease_agents: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LeaseAgent>>>,
+    pub lookup_agents: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LookupAgent>>>,
+    pub iterations: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Iteration>>>,
     pub rule_controls: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, RuleDone>>>,
     pub rules: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Rule>>>,
     pub rule_states: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, RuleState>>>,
@@ -16593,6 +18549,9 @@ impl<'a> Default for ReplyArgs<'a> {
             operations_progress: None,
             lookup_costs: None,
             usage_sums: None,
+            lease_agents: None,
+            lookup_agents: None,
+            iterations: None,
             rule_controls: None,
             rules: None,
             rule_states: None,
@@ -16872,6 +18831,31 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReplyBuilder<'a, 'b, A> {
         self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_USAGE_SUMS, usage_sums);
     }
     #[inline]
+    pub fn add_lease_agents(
+        &mut self,
+        lease_agents: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LeaseAgent>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_LEASE_AGENTS, lease_agents);
+    }
+    #[inline]
+    pub fn add_lookup_agents(
+        &mut self,
+        lookup_agents: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LookupAgent>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Reply::VT_LOOKUP_AGENTS,
+            lookup_agents,
+        );
+    }
+    #[inline]
+    pub fn add_iterations(
+        &mut self,
+        iterations: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Iteration>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_ITERATIONS, iterations);
+    }
+    #[inline]
     pub fn add_rule_controls(
         &mut self,
         rule_controls: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, RuleDone>>,
@@ -16954,6 +18938,9 @@ impl ::core::fmt::Debug for Reply<'_> {
         ds.field("operations_progress", &self.operations_progress());
         ds.field("lookup_costs", &self.lookup_costs());
         ds.field("usage_sums", &self.usage_sums());
+        ds.field("lease_agents", &self.lease_agents());
+        ds.field("lookup_agents", &self.lookup_agents());
+        ds.field("iterations", &self.iterations());
         ds.field("rule_controls", &self.rule_controls());
         ds.field("rules", &self.rules());
         ds.field("rule_states", &self.rule_states());
@@ -16981,6 +18968,7 @@ impl<'a> Deliver<'a> {
     pub const VT_NAMES_AT: ::flatbuffers::VOffsetT = 6;
     pub const VT_NAMES: ::flatbuffers::VOffsetT = 8;
     pub const VT_LEASES: ::flatbuffers::VOffsetT = 10;
+    pub const VT_LEASE_AGENTS: ::flatbuffers::VOffsetT = 12;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -16997,6 +18985,9 @@ impl<'a> Deliver<'a> {
         args: &'args DeliverArgs<'args>,
     ) -> ::flatbuffers::WIPOffset<Deliver<'bldr>> {
         let mut builder = DeliverBuilder::new(_fbb);
+        if let Some(x) = args.lease_agents {
+            builder.add_lease_agents(x);
+        }
         if let Some(x) = args.leases {
             builder.add_leases(x);
         }
@@ -17046,6 +19037,18 @@ impl<'a> Deliver<'a> {
             )
         }
     }
+    #[inline]
+    pub fn lease_agents(&self) -> Option<::flatbuffers::Vector<'a, LeaseAgent>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LeaseAgent>>>(
+                Deliver::VT_LEASE_AGENTS,
+                None,
+            )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Deliver<'_> {
@@ -17067,6 +19070,11 @@ impl ::flatbuffers::Verifiable for Deliver<'_> {
                 Self::VT_LEASES,
                 false,
             )?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LeaseAgent>>>(
+                "lease_agents",
+                Self::VT_LEASE_AGENTS,
+                false,
+            )?
             .finish();
         Ok(())
     }
@@ -17076,11 +19084,12 @@ pub struct DeliverArgs<'a> {
     pub names_at: u32,
     pub names: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u16>>>,
     pub leases: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Lease>>>,
+    pub lease_agents: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LeaseAgent>>>,
 }
 impl<'a> Default for DeliverArgs<'a> {
     #[inline]
     fn default() -> Self {
-        DeliverArgs { subscription: 0, names_at: 0, names: None, leases: None }
+        DeliverArgs { subscription: 0, names_at: 0, names: None, leases: None, lease_agents: None }
     }
 }
 
@@ -17109,6 +19118,16 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DeliverBuilder<'a, 'b, A> {
         self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Deliver::VT_LEASES, leases);
     }
     #[inline]
+    pub fn add_lease_agents(
+        &mut self,
+        lease_agents: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LeaseAgent>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Deliver::VT_LEASE_AGENTS,
+            lease_agents,
+        );
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DeliverBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         DeliverBuilder { fbb_: _fbb, start_: start }
@@ -17127,6 +19146,7 @@ impl ::core::fmt::Debug for Deliver<'_> {
         ds.field("names_at", &self.names_at());
         ds.field("names", &self.names());
         ds.field("leases", &self.leases());
+        ds.field("lease_agents", &self.lease_agents());
         ds.finish()
     }
 }

@@ -1,5 +1,6 @@
 //! What a lookup answers.
 
+use super::agents::put_lookup;
 use super::blob::{BlobReader, len_u16, len_u32};
 use super::encoder::Scratch;
 use super::generated as fb;
@@ -8,7 +9,7 @@ use super::ties::{batch_id_to, lookup_batch};
 use super::usage::put_cost;
 use super::{DecodeError, EncodeError, PlanDetails};
 use crate::event::{BackoffKind, HoldEnd};
-use crate::reply::{JobState, JobView};
+use crate::reply::{AgentView, JobState, JobView};
 use crate::{BatchId, Code, JobId, LeaseToken, Micros};
 
 /// One job that was looked up.
@@ -61,6 +62,8 @@ pub struct JobDetails<'a> {
     pub batch: Option<BatchId>,
     /// What the work on it has cost, in micro-dollars.
     pub cost_micros: u64,
+    /// How far it is, if it is an agent job.
+    pub agent: Option<AgentView>,
     /// What it carries.
     pub bytes: JobBytes<'a>,
 }
@@ -120,6 +123,7 @@ impl<'a> Lookup<'a> {
             waits_for: view.waits_for,
             batch: view.batch,
             cost_micros: view.cost_micros,
+            agent: view.agent,
             bytes,
         };
         Self { job: view.id, details: Some(details), plan }
@@ -137,6 +141,9 @@ impl<'a> Lookup<'a> {
         }
         scratch.lookups.push(wire);
         scratch.lookups_more.push(more);
+        if let Some(agent) = self.details.as_ref().and_then(|details| details.agent.as_ref()) {
+            put_lookup(scratch, agent);
+        }
         put_cost(scratch, self.details.as_ref().map_or(0, |details| details.cost_micros));
         self.plan.as_ref().map_or(Ok(()), |plan| plan.put(scratch))
     }
@@ -256,6 +263,7 @@ impl<'a> JobDetails<'a> {
             waits_for: 0,
             batch: None,
             cost_micros: 0,
+            agent: None,
             bytes: JobBytes {
                 payload: blob.bytes("payload", wire.payload_len())?,
                 tags: blob.bytes("tags", wire.tags_len())?,

@@ -5,6 +5,7 @@
 //! values that borrow from it. Nothing a peer sends makes them panic, loop or allocate more than
 //! a small multiple of the frame.
 
+mod agents;
 mod blob;
 mod client;
 mod decode_controls;
@@ -39,6 +40,7 @@ mod table;
 mod ties;
 mod usage;
 
+pub use agents::IterationRecord;
 pub use client::{ClientFrame, Subscribe};
 pub use encode_reply::{LeaseBytes, ReplyHead, StatsAnswer};
 pub use encoder::Encoder;

@@ -5,9 +5,10 @@ use super::frame::{Frame, Kind};
 use super::generated as fb;
 use super::table::Table;
 use super::{
-    DecodeError, JobEvent, Lookup, Refused, ScheduleChanged, ScheduleDetails, Welcome,
-    decode_reply, table,
+    DecodeError, IterationRecord, JobEvent, Lookup, Refused, ScheduleChanged, ScheduleDetails,
+    Welcome, decode_reply, table,
 };
+use crate::agent::AgentState;
 use crate::reply::{
     Appended, BatchView, BudgetView, Failed, Operated, OperationView, PolicyView, QueueStats,
     RuleDone, ShardStats, UsageSum,
@@ -111,6 +112,8 @@ pub struct ReplyFrame<'a> {
     pub operations: Vec<OperationView>,
     /// Sums of usage, when asked for, by name.
     pub usage: Vec<UsageSum>,
+    /// Iterations of the agent job that was asked for, newest first.
+    pub iterations: Vec<IterationRecord<'a>>,
     /// One element per rule control.
     pub rule_controls: Vec<RuleDone>,
     /// Budgets, when asked for.
@@ -163,6 +166,8 @@ pub struct LeasedJob<'a> {
     pub tags: &'a [u8],
     /// What an earlier attempt left.
     pub checkpoint: &'a [u8],
+    /// How far it is, if it is an agent job.
+    pub agent: Option<AgentState>,
 }
 
 /// A lease that ended under its worker.

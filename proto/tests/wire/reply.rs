@@ -1,16 +1,18 @@
 //! Replies and deliveries: encoded from what the shard knows, decoded to what a client sees.
 
+use jobbie_proto::agent::{AgentLimits, AgentState, AgentStatus};
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::plan::{Effect, Need, PlanStatus};
 use jobbie_proto::reply::{
-    Appended, BatchView, BudgetView, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated,
-    OperationStatus, OperationView, PolicyView, QueueStats, Reply, ShardStats, UsageSum,
+    AgentView, Appended, BatchView, BudgetView, Enqueued, Failed, JOB_STATES, JobState, Lease,
+    LeasedAgent, Operated, OperationStatus, OperationView, PolicyView, QueueStats, Reply,
+    ShardStats, UsageSum,
 };
 use jobbie_proto::wire::{
-    Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobEvent, KindDetails, LeaseBytes,
-    LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead, ScheduleDetails, ServerFrame,
-    StatsAnswer,
+    Encoder, EnqueuedRun, FrameReader, IterationRecord, JobBytes, JobDetails, JobEvent,
+    KindDetails, LeaseBytes, LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead,
+    ScheduleDetails, ServerFrame, StatsAnswer,
 };
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, ShardId};
 use proptest::collection::vec;
@@ -39,6 +41,7 @@ pub(crate) struct Parts {
     times: Vec<Micros>,
     operations: Vec<OperationView>,
     usage: Vec<UsageSum>,
+    iterations: Vec<IterationRecord<'static>>,
     budgets: Vec<BudgetView>,
     policies: Vec<PolicyView>,
 }
@@ -98,6 +101,16 @@ fn lookup() -> impl Strategy<Value = Lookup<'static>> {
             waits_for: more.3.0,
             batch: more.3.1,
             cost_micros: more.3.2,
+            agent: (more.1 % 2 == 1).then_some(AgentView {
+                iteration: more.1,
+                limits: AgentLimits {
+                    max_iterations: !more.1,
+                    max_cost_micros: more.0,
+                    iteration_timeout_ms: !more.0,
+                },
+                newest: EventSeq(more.3.2),
+                checkpoint: EventSeq(!more.3.2),
+            }),
             bytes,
         });
     let plan = option::weighted(0.3, plan());
@@ -144,6 +157,38 @@ fn event() -> impl Strategy<Value = JobEvent<'static>> {
     )
 }
 
+fn agent_state() -> impl Strategy<Value = AgentState> {
+    any::<([u64; 3], [u32; 2])>().prop_map(|(n, m)| AgentState {
+        iteration: m[0],
+        cost_micros: n[0],
+        limits: AgentLimits {
+            max_iterations: m[1],
+            max_cost_micros: n[1],
+            iteration_timeout_ms: n[2],
+        },
+    })
+}
+
+fn iteration() -> impl Strategy<Value = IterationRecord<'static>> {
+    let numbers = (any::<[u64; 3]>(), any::<[u32; 2]>(), 0..3u8);
+    (numbers, vec(bytes(), 3), amounts(), text(), text()).prop_map(
+        |((n, m, status), b, amounts, model, provider)| IterationRecord {
+            event: EventSeq(n[0]),
+            previous: EventSeq(n[1]),
+            time: Micros(n[2]),
+            number: m[0],
+            attempt: m[1],
+            status: AgentStatus::from_u8(status).unwrap(),
+            checkpoint: b[0],
+            result: b[1],
+            reason: b[2],
+            amounts,
+            model,
+            provider,
+        },
+    )
+}
+
 fn operation() -> impl Strategy<Value = OperationView> {
     (task(), any::<[u64; 7]>(), any::<u32>(), 0..3u8).prop_map(|(task, n, jobs, status)| {
         OperationView {
@@ -186,15 +231,21 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let operated =
         (code(), any::<u64>()).prop_map(|(code, id)| Operated { code, operation: OperationId(id) });
     let lists = (lists, option::of(operated), vec(crate::rules::done(), 0..4));
-    let reply = (code(), lists, vec(lease(), 0..6), batches);
+    let agents = vec(option::weighted(0.3, agent_state()), 6);
+    let reply = (code(), lists, vec(lease(), 0..6), batches, agents);
     let reply = reply.prop_map(
         |(
             code,
             ((lists, appended, schedule_controls), operated, rule_controls),
             leases,
             batches,
+            agents,
         )| Reply {
             rule_controls,
+            agents: (0..leases.len() as u32)
+                .zip(agents)
+                .filter_map(|(lease, state)| Some(LeasedAgent { lease, state: state? }))
+                .collect(),
             code,
             operated,
             enqueued: lists.0,
@@ -257,7 +308,14 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         amounts,
     });
     let rules = (vec(crate::rules::budget_view(), 0..4), vec(crate::rules::policy_view(), 0..4));
-    let told = (vec(details(), 0..4), times, vec(operation(), 0..4), vec(sum, 0..4), rules);
+    let told = (
+        vec(details(), 0..4),
+        times,
+        vec(operation(), 0..4),
+        vec(sum, 0..4),
+        vec(iteration(), 0..3),
+        rules,
+    );
     let rest = (vec(lookup(), 0..4), rest, batches, told);
     (reply, lease_bytes, (text(), text()), rest).prop_map(|(reply, bytes, texts, rest)| Parts {
         reply,
@@ -272,12 +330,13 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         times: rest.3.1,
         operations: rest.3.2,
         usage: rest.3.3,
-        budgets: rest.3.4.0,
-        policies: rest.3.4.1,
+        iterations: rest.3.4,
+        budgets: rest.3.5.0,
+        policies: rest.3.5.1,
     })
 }
 
-fn leased(lease: &Lease, bytes: &Bytes) -> LeasedJob<'static> {
+fn leased(lease: &Lease, bytes: &Bytes, agent: Option<AgentState>) -> LeasedJob<'static> {
     LeasedJob {
         job: JobId::new(lease.created_ms, SHARD, lease.job),
         token: lease.token,
@@ -288,7 +347,17 @@ fn leased(lease: &Lease, bytes: &Bytes) -> LeasedJob<'static> {
         payload: bytes.1,
         tags: bytes.2,
         checkpoint: bytes.3,
+        agent,
     }
+}
+
+fn all_leased(parts: &Parts) -> Vec<LeasedJob<'static>> {
+    let agent = |nth: usize| {
+        let found = parts.reply.agents.iter().find(|agent| agent.lease as usize == nth);
+        found.map(|agent| agent.state)
+    };
+    let leases = parts.reply.leases.iter().zip(&parts.bytes).enumerate();
+    leases.map(|(nth, (lease, bytes))| leased(lease, bytes, agent(nth))).collect()
 }
 
 fn lease_bytes(bytes: &Bytes) -> LeaseBytes<'static> {
@@ -308,6 +377,7 @@ impl Parts {
             times: &self.times,
             operations: &self.operations,
             usage: &self.usage,
+            iterations: &self.iterations,
             budgets: &self.budgets,
             policies: &self.policies,
         };
@@ -340,7 +410,7 @@ impl Parts {
             schedule_controls: reply.schedule_controls.iter().map(|d| changed(SHARD, d)).collect(),
             operated: reply.operated,
             operations: self.operations.clone(),
-            leases: reply.leases.iter().zip(&self.bytes).map(|(l, b)| leased(l, b)).collect(),
+            leases: all_leased(self),
             lookups: self.lookups.clone(),
             queue_stats: self.queues.clone(),
             shard_stats: self.shard,
@@ -352,6 +422,7 @@ impl Parts {
             schedules: self.schedules.clone(),
             schedule_times: self.times.clone(),
             usage: self.usage.clone(),
+            iterations: self.iterations.clone(),
             rule_controls: reply.rule_controls,
             budgets: self.budgets.clone(),
             policies: self.policies.clone(),
@@ -370,10 +441,11 @@ proptest! {
 
     #[test]
     fn deliveries_come_back(parts in parts()) {
-        let (mut out, leases) = (vec![], &parts.reply.leases);
+        let (mut out, leases) = (vec![], &parts.reply.leases[..]);
         let source = |nth: usize, _: &Lease| lease_bytes(&parts.bytes[nth]);
-        Encoder::new().deliver(&mut out, 9, SHARD, leases, source).unwrap();
-        let leases = leases.iter().zip(&parts.bytes).map(|(l, b)| leased(l, b)).collect();
+        let agents = &parts.reply.agents[..];
+        Encoder::new().deliver(&mut out, 9, SHARD, (leases, agents), source).unwrap();
+        let leases = all_leased(&parts);
         let expected = ServerFrame::Deliver { subscription: 9, leases };
         prop_assert_eq!(ServerFrame::decode(crate::round_trip::only(&out)), Ok(expected));
     }

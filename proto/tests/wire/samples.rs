@@ -187,6 +187,7 @@ fn lookups() -> Vec<Lookup<'static>> {
         waits_for: 0,
         batch: None,
         cost_micros: 0,
+        agent: None,
         bytes: JOB_BYTES,
     };
     vec![Lookup { job: id(20), details: Some(details), plan: None }, Lookup::not_found(id(21))]
@@ -224,6 +225,7 @@ fn reply() -> Reply {
         batches: vec![],
         batch_seals: vec![],
         appended: vec![],
+        agents: vec![],
     }
 }
 
@@ -238,6 +240,7 @@ fn leased() -> Vec<LeasedJob<'static>> {
         payload: b"to: ann",
         tags: b"{}",
         checkpoint: b"page 2",
+        agent: None,
     };
     reply().leases.iter().map(job).collect()
 }
@@ -378,7 +381,7 @@ fn server_bytes(e: &mut Encoder, name: &str) -> Vec<u8> {
         "welcome" => e.welcome(&mut out, &welcome()),
         "reply" => e.reply(&mut out, &head, &reply(), lease_bytes, lookups(), stats),
         "reply_refused" => e.plain_reply(&mut out, &refusal, &not_leader),
-        "deliver" => e.deliver(&mut out, 1, SHARD, &reply().leases, lease_bytes),
+        "deliver" => e.deliver(&mut out, 1, SHARD, (&reply().leases, &[]), lease_bytes),
         "lost" => e.lost(&mut out, &lost()),
         "refused" => e.refused(&mut out, &refused()),
         "go_away" => e.go_away(&mut out, 500, "restart"),

@@ -1,13 +1,14 @@
 //! Random frames. Borrowed parts are leaked: a test run makes a few megabytes.
 
+use jobbie_proto::agent::AgentLimits;
 use jobbie_proto::event::{
-    BackoffKind, BulkAction, HoldEnd, JobFilter, QueueSettings, Sharing, Task,
+    BackoffKind, BulkAction, HoldEnd, JobFilter, QueueSettings, Replayed, Sharing, Task,
 };
 use jobbie_proto::plan::Need;
 use jobbie_proto::request::{
-    Ack, Append, BatchSeal, Chain, Depends, Enqueue, EnqueueHold, EnqueuePlan, Expected, Fail,
-    Fetch, Heartbeat, History, Hold, JobAction, JobControl, JobRef, Members, Operate, QueueAction,
-    QueueControl, ReportUsage, Stats, Ties, Usage, UsageQuery, When,
+    Ack, Agent, AgentAck, Append, BatchSeal, Chain, Depends, Enqueue, EnqueueAgent, EnqueueHold,
+    EnqueuePlan, Expected, Fail, Fetch, Heartbeat, History, Hold, JobAction, JobControl, JobRef,
+    Members, Operate, QueueAction, QueueControl, ReportUsage, Stats, Ties, Usage, UsageQuery, When,
 };
 use jobbie_proto::usage::{Amounts, UsageGroup};
 use jobbie_proto::wire::{
@@ -166,6 +167,9 @@ fn job_control() -> impl Strategy<Value = JobControl<'static>> {
         text().prop_map(|queue| JobAction::Move { queue }),
         any::<u8>().prop_map(|priority| JobAction::Prioritize { priority }),
         bytes().prop_map(|payload| JobAction::Replace { payload }),
+        (bytes(), bytes(), text(), any::<u64>()).prop_map(|(checkpoint, feedback, by, event)| {
+            JobAction::Revise { checkpoint, feedback, by, replaces: EventSeq(event) }
+        }),
     ];
     (job_id(), action).prop_map(|(job, action)| JobControl { job, action })
 }
@@ -315,6 +319,32 @@ fn usage_query() -> impl Strategy<Value = UsageQuery<'static>> {
     })
 }
 
+fn agent() -> impl Strategy<Value = Agent<'static>> {
+    let replayed = (job_id(), any::<u32>())
+        .prop_filter("no job is 0", |(job, _)| *job != JobId::default())
+        .prop_map(|(job, iteration)| Replayed { job, iteration });
+    (any::<[u64; 2]>(), any::<u32>(), bytes(), option::of(replayed)).prop_map(
+        |(n, max_iterations, checkpoint, replayed)| Agent {
+            limits: AgentLimits {
+                max_iterations,
+                max_cost_micros: n[0],
+                iteration_timeout_ms: n[1],
+            },
+            checkpoint,
+            replayed,
+        },
+    )
+}
+
+fn agent_ack() -> impl Strategy<Value = AgentAck<'static>> {
+    (any::<u8>(), bytes(), bytes()).prop_map(|(status, checkpoint, reason)| AgentAck {
+        of: 0,
+        status,
+        checkpoint,
+        reason,
+    })
+}
+
 fn operate() -> impl Strategy<Value = Operate> {
     let cancel = (1..u64::MAX).prop_map(|id| Operate::Cancel { operation: OperationId(id) });
     let start =
@@ -339,6 +369,8 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let rest = (rest, vec(append(), 0..4), option::of(history()), ties());
     let schedules = (vec(schedule_control(), 0..4), query());
     let usage = (usages(), usages(), option::of(usage_query()));
+    let agents = (vec(option::weighted(0.2, agent()), 30), vec(agent_ack(), 5));
+    let usage = (usage, agents, option::of(history()));
     let rules = vec(crate::rules::control(), 0..4);
     let rest = (rest, schedules, option::weighted(0.3, operate()), usage, rules);
     (ids, jobs, results, refs, rest).prop_map(
@@ -347,7 +379,13 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
             jobs,
             results,
             refs,
-            ((rest, appends, history, ties), schedules, operation, usage, rule_controls),
+            (
+                (rest, appends, history, ties),
+                schedules,
+                operation,
+                (usage, agents, iterations),
+                rule_controls,
+            ),
         )| {
             Request {
                 session: SessionId(ids.0),
@@ -371,6 +409,16 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
                 ack_usages: reports(jobs.1.len(), &usage.0),
                 heartbeat_usages: reports(results.1.len(), &usage.1),
                 usage: usage.2,
+                agents: (0..jobs.0.len() as u32)
+                    .zip(&agents.0)
+                    .filter_map(|(enqueue, agent)| Some(EnqueueAgent { enqueue, agent: (*agent)? }))
+                    .collect(),
+                agent_acks: (0..jobs.1.len() as u32)
+                    .zip(agents.1)
+                    .map(|(of, ack)| AgentAck { of, ..ack })
+                    .filter(|ack| ack.status > 0)
+                    .collect(),
+                iterations,
                 rule_controls,
                 appends,
                 history,

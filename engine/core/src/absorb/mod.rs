@@ -1,5 +1,6 @@
 //! Events to state. Total and deterministic; what cannot be is asserted.
 
+mod agents;
 mod controls;
 mod jobs;
 mod leases;
@@ -74,6 +75,9 @@ enum Mark {
     OperationAdvanced,
     OperationEnded,
     UsageReported,
+    AgentEnqueued,
+    Iterated,
+    Revised,
     Ruled,
 }
 
@@ -214,6 +218,8 @@ impl State {
             }
             Event::PlanTimedOut { jobs } => jobs.iter().for_each(|job| self.plan_timed_out(*job)),
             Event::UsageReported(reported) => self.usage_reported(reported),
+            Event::AgentEnqueued(enqueued) => self.agent_enqueued(enqueued),
+            Event::Iterated(iteration) => self.iterated(iteration, reply),
             Event::Purged { jobs } => jobs.iter().for_each(|job| self.purged(*job)),
             Event::QueuePaused { .. }
             | Event::QueueResumed { .. }

@@ -155,9 +155,10 @@ impl State {
     }
 
     /// The job is scheduled for when others are completed.
-    pub(super) fn block(&mut self, detached: Detached) {
+    pub(super) fn block(&mut self, detached: Detached) -> u32 {
         let number = self.track(detached, JobState::Scheduled, BLOCKED);
         self.set_expiry_timer(number, None);
+        number
     }
 
     /// One of the jobs that a job waits for is completed.

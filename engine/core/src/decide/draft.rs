@@ -193,7 +193,8 @@ fn can_touch_twice(request: &Request<'_>) -> bool {
         request.cancels.len(),
         request.deletes.len(),
     ];
-    let fetched = request.fetch.is_some() && lists[3..].iter().any(|&len| len > 0);
+    let steps_back = lists[3..].iter().any(|&len| len > 0) || !request.agent_acks.is_empty();
+    let fetched = request.fetch.is_some() && steps_back;
     let all_rise = rises(&request.acks, |a| a.job.job)
         && rises(&request.fails, |f| f.job.job)
         && rises(&request.heartbeats, |h| h.job.job)

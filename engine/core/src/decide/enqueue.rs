@@ -3,17 +3,26 @@
 use std::hash::BuildHasherDefault;
 
 use hashbrown::HashMap;
+use jobbie_proto::agent::AgentLimits;
 use jobbie_proto::event::{Blob, Class, EnqueuedJob, Event, KeyTaken, LimitedJobs, UniqueKey};
 use jobbie_proto::limits::{KEY_MS_DEFAULT, UNIQUE_MS_DEFAULT};
-use jobbie_proto::request::{Enqueue, EnqueuePlan, Expected, When};
+use jobbie_proto::request::{Enqueue, EnqueueAgent, EnqueuePlan, Expected, When};
 use jobbie_proto::{Code, JobSeq, Micros, Request};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::BlobSink;
+use super::agents::agent_enqueued;
 use super::draft::{Arrival, Draft, JobHasher};
 use super::plans::planned;
 use super::rules::tagged;
 use super::ties::{TieCursor, join};
+
+/// What a new job is beside a job that waits for a worker.
+#[derive(Clone, Copy)]
+struct Special<'r, 'a> {
+    plan: Option<&'r EnqueuePlan<'a>>,
+    agent: Option<&'r EnqueueAgent<'a>>,
+}
 
 type OwnKeys = HashMap<u128, (u64, JobSeq), BuildHasherDefault<JobHasher>>;
 
@@ -41,6 +50,7 @@ impl<'a> Draft<'a> {
         let mut holds = request.holds.iter().peekable();
         let mut ties = TieCursor::new(&request.ties);
         let mut plans = request.plans.iter().peekable();
+        let mut agents = request.agents.iter().peekable();
         let mut own = Taken::default();
         let mut next_job = self.state.next_job;
         for (at, enqueue) in enqueues.iter().enumerate() {
@@ -48,9 +58,11 @@ impl<'a> Draft<'a> {
             let hold = holds.next_if(|hold| hold.enqueue as usize == at);
             let (batch, chain, depends) = (ties.batch(at), ties.chain(at), ties.depends(at));
             let plan = plans.next_if(|plan| plan.enqueue as usize == at);
+            let agent = agents.next_if(|agent| agent.enqueue as usize == at);
+            let special = Special { plan, agent };
             let (mut key, mut unique) = (None, None);
             if !(enqueue.key.is_empty() && enqueue.unique.is_empty()) {
-                match self.take(enqueue, plan, job, &mut own) {
+                match self.take(enqueue, special, job, &mut own) {
                     Ok(taken) => (key, unique) = taken,
                     Err(duplicate) => {
                         self.events.append(&mut own.after);
@@ -66,6 +78,7 @@ impl<'a> Draft<'a> {
                 && hold.is_none()
                 && depends.is_none()
                 && plan.is_none()
+                && agent.is_none_or(|agent| agent.agent.checkpoint.is_empty())
                 && enqueue.limit_key.is_empty()
                 // Whether money is left for its tags is known once they are.
                 && rules.is_empty()
@@ -95,6 +108,7 @@ impl<'a> Draft<'a> {
                 join(&mut own.after, batch, job);
             }
             own.after.extend(depends.map(|on| self.awaits(job, due, on)));
+            own.after.extend(agent.map(|agent| agent_enqueued(job, agent, blob)));
             if let Some(hold) = hold {
                 own.after.push(self.held(job, &hold.hold, blob));
             }
@@ -107,13 +121,13 @@ impl<'a> Draft<'a> {
     fn take(
         &self,
         enqueue: &Enqueue<'_>,
-        plan: Option<&EnqueuePlan<'_>>,
+        special: Special<'_, '_>,
         job: JobSeq,
         own: &mut Taken,
     ) -> Result<(Option<KeyTaken>, Option<UniqueKey>), Event> {
         let key = match enqueue.key {
             [] => None,
-            _ => Some(self.take_key(enqueue, plan, job, &mut own.keys)?),
+            _ => Some(self.take_key(enqueue, special, job, &mut own.keys)?),
         };
         let unique = match enqueue.unique {
             [] => Ok(None),
@@ -200,12 +214,12 @@ impl<'a> Draft<'a> {
     fn take_key(
         &self,
         enqueue: &Enqueue<'_>,
-        plan: Option<&EnqueuePlan<'_>>,
+        special: Special<'_, '_>,
         job: JobSeq,
         own: &mut OwnKeys,
     ) -> Result<KeyTaken, Event> {
         let key_hash = key_hash(enqueue.queue, enqueue.key);
-        let content_hash = content_hash(enqueue, plan);
+        let content_hash = content_hash(enqueue, special);
         let key_ms = if enqueue.key_ms == 0 { KEY_MS_DEFAULT } else { enqueue.key_ms };
         let taken = |content, job, created_ms| {
             let same = content == content_hash;
@@ -245,7 +259,7 @@ pub(super) fn key_hash(queue: &str, key: &[u8]) -> u128 {
 
 /// Everything the client asked for but queue and key. Lengths go first, so that no two requests
 /// give the same bytes.
-fn content_hash(enqueue: &Enqueue<'_>, plan: Option<&EnqueuePlan<'_>>) -> u64 {
+fn content_hash(enqueue: &Enqueue<'_>, special: Special<'_, '_>) -> u64 {
     let (when_kind, when) = match enqueue.when {
         When::Now => (0_u64, 0),
         When::DelayMs(ms) => (1, ms),
@@ -273,13 +287,23 @@ fn content_hash(enqueue: &Enqueue<'_>, plan: Option<&EnqueuePlan<'_>>) -> u64 {
         hasher.update(&enqueue.unique_ms.to_le_bytes());
         hasher.update(enqueue.limit_key.as_bytes());
     }
-    if let Some(plan) = plan {
+    if let Some(plan) = special.plan {
         hasher.update(&plan.deadline_ms.to_le_bytes());
         for Expected { name, need, count, deadline_ms } in &plan.kinds {
             let words = [name.len() as u64, *need as u64, u64::from(*count), *deadline_ms];
             words.iter().for_each(|word| hasher.update(&word.to_le_bytes()));
             hasher.update(name.as_bytes());
         }
+    }
+    if let Some(EnqueueAgent { agent, .. }) = special.agent {
+        let AgentLimits { max_iterations, max_cost_micros, iteration_timeout_ms } = agent.limits;
+        let replayed = agent.replayed.map_or((0, 0), |of| (of.job.to_u128(), of.iteration));
+        hasher.update(&max_iterations.to_le_bytes());
+        hasher.update(&max_cost_micros.to_le_bytes());
+        hasher.update(&iteration_timeout_ms.to_le_bytes());
+        hasher.update(&replayed.0.to_le_bytes());
+        hasher.update(&replayed.1.to_le_bytes());
+        hasher.update(agent.checkpoint);
     }
     hasher.digest()
 }

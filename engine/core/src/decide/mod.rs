@@ -1,5 +1,6 @@
 //! Requests and timers to events. Reads the state, changes nothing.
 
+mod agents;
 mod consequences;
 mod controls;
 mod draft;
@@ -15,6 +16,7 @@ mod ties;
 mod timers;
 mod usage;
 mod validate;
+mod validate_agents;
 mod validate_operation;
 mod validate_plans;
 mod validate_rules;
@@ -103,7 +105,7 @@ pub fn decide(
     draft.batch_opens(&request.ties.batch_opens, blob);
     draft.batch_seals(&request.ties.batch_seals);
     draft.exits(&request.ties.exits, &request.acks);
-    draft.acks(&request.acks, &request.ack_usages, blob);
+    draft.acks(request, blob);
     draft.fails(&request.fails, blob);
     draft.heartbeats(&request.heartbeats, &request.heartbeat_usages, blob);
     draft.extend_session(request.session, request.extend_session_ms);

@@ -82,6 +82,7 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
     }
     holds(request)?;
     super::validate_usage::usages(request)?;
+    super::validate_agents::agents(state, request)?;
     check_ties(state, request)?;
     plans(request)?;
     appends(state, request)?;
@@ -251,6 +252,9 @@ pub(super) fn check_action(action: &JobAction<'_>, field: Field<'_>) -> Checked 
         JobAction::Move { queue } => queue_name(queue, field),
         JobAction::Prioritize { priority } => {
             at_most(u64::from(priority), u64::from(PRIORITY_TIERS) - 1, "priority", field)
+        }
+        JobAction::Revise { checkpoint, feedback, by, .. } => {
+            super::validate_agents::revise(checkpoint, feedback, by, field)
         }
         JobAction::Replace { payload } => bytes(payload, PAYLOAD_BYTES_MAX, "payload", field),
     }

@@ -4,11 +4,12 @@ use jobbie_proto::event::{
     Asked, BackoffKind, Class, CompletedJob, Event, ExtendedJob, FailOutcome, Late, OverrunAt,
 };
 use jobbie_proto::reply::JobState;
-use jobbie_proto::request::{Ack, Fail, Heartbeat, JobRef, QueueAction, QueueControl, ReportUsage};
+use jobbie_proto::request::{Fail, Heartbeat, JobRef, QueueAction, QueueControl, ReportUsage};
 use jobbie_proto::usage::UsagePhase;
-use jobbie_proto::{Code, JobId, SessionId};
+use jobbie_proto::{Code, JobId, Request, SessionId};
 
 use super::BlobSink;
+use super::agents::AgentCursor;
 use super::draft::{After, Arrival, Draft};
 use super::usage::UsageCursor;
 
@@ -35,15 +36,12 @@ impl Draft<'_> {
         self.events.push(Event::Ignored { job: job.job.seq(), token: job.token, late, code });
     }
 
-    pub(super) fn acks(
-        &mut self,
-        acks: &[Ack<'_>],
-        usages: &[ReportUsage<'_>],
-        blob: &mut impl BlobSink,
-    ) {
-        let mut usages = UsageCursor::new(usages);
+    pub(super) fn acks(&mut self, request: &Request<'_>, blob: &mut impl BlobSink) {
+        let acks = &request.acks;
+        let mut usages = UsageCursor::new(&request.ack_usages);
+        let mut agent_acks = AgentCursor::new(&request.agent_acks);
         for (at, ack) in acks.iter().enumerate() {
-            let usage = usages.of(at);
+            let (usage, said) = (usages.of(at), agent_acks.of(at));
             let lease = match self.lease(ack.job.job, ack.job.token) {
                 Ok(lease) => lease,
                 Err(code) => {
@@ -51,6 +49,11 @@ impl Draft<'_> {
                     continue;
                 }
             };
+            let is_agent = self.state.agents.get(lease.job).is_some();
+            if said.is_some() && !is_agent {
+                self.ignore(ack.job, Late::Ack, Code::NotAgent);
+                continue;
+            }
             if let Some(usage) = usage {
                 self.report_usage(&lease, UsagePhase::Ack, usage);
             }
@@ -64,6 +67,10 @@ impl Draft<'_> {
                 }
                 self.touch(lease.job, After::In(JobState::Held));
                 self.events.push(overrun.into());
+                continue;
+            }
+            if is_agent {
+                self.iterate(&lease, ack, said, usage, blob);
                 continue;
             }
             self.touch(lease.job, After::Gone);

@@ -7,6 +7,7 @@
 //! A chunk is an rkyv archive (little-endian, 32-bit relative pointers, unaligned, root last) of a
 //! [`Part`], then the version of the snapshot as u16, little-endian. Parts come in the order of the enum.
 
+mod agents;
 mod plans;
 mod read;
 mod read_lanes;
@@ -23,6 +24,7 @@ use jobbie_proto::reply::{JobState, OperationStatus};
 use jobbie_proto::{BatchId, EventSeq, JobSeq, Reply, ShardId};
 use rkyv::{Archive, Deserialize, Serialize};
 
+use agents::AgentRow;
 use plans::PlanRow;
 use rules::RuleRow;
 use schedules::{DefinitionRow, ScheduleRow};
@@ -253,6 +255,7 @@ struct JobsPart {
     plans: Vec<PlanRow>,
     definitions: Vec<DefinitionRow>,
     costs: Vec<CostRow>,
+    agents: Vec<AgentRow>,
 }
 
 /// Waiting jobs, in order.

@@ -275,6 +275,8 @@ impl Restoring {
         definitions
             .into_iter()
             .try_for_each(|row| schedules::restore_definition(&mut self.state, row))?;
+        let agents = part.agents.iter().copied();
+        agents.into_iter().try_for_each(|row| row.restore(&mut self.state))?;
         let costs = part.costs.iter().copied();
         costs.into_iter().try_for_each(|row| usage::restore_cost(&mut self.state, row))
     }

@@ -135,8 +135,8 @@ fn rows_have_the_documented_sizes() {
     macro_rules! sizes { ($($row:ty),*) => { [$(size_of::<rkyv::Archived<$row>>()),*] } }
     let rows = sizes!(Header, QueueRow, SessionRow, ReplyRow, JobRun, SleeperRow, TrackedRow);
     assert_eq!(rows, [36, 109, 32, 139, 36, 16, 88]);
-    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [96, 21, 48, 97]);
-    assert_eq!(sizes!(CostRow, UsageRow), [16, 77]);
+    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [104, 21, 48, 105]);
+    assert_eq!(sizes!(CostRow, UsageRow, AgentRow), [16, 77, 48]);
     assert_eq!(sizes!(RuleRow, rules::CrossingRow, jobbie_proto::reply::RuleDone), [118, 21, 9]);
     assert_eq!(sizes!(PlanRow, plans::PlanKindRow), [57, 29]);
     assert_eq!(sizes!(UniqueRow, PayloadRow, ChargeRow), [32, 16, 24]);

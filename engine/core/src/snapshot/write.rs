@@ -5,6 +5,7 @@ use jobbie_proto::limits::PRIORITY_TIERS;
 use jobbie_proto::reply::JobState;
 use rkyv::rancor::Error as RkyvError;
 
+use super::agents::AgentRow;
 use super::rules::{self, RuleCursor};
 use super::ties::{self, TieCursor};
 use super::usage::{CostRow, UsageCursor};
@@ -298,6 +299,7 @@ impl Snapshot {
                 + part.blocked.len()
                 + part.definitions.len()
                 + part.costs.len()
+                + part.agents.len()
                 + plan_rows;
             if looked_at == JOBS_LOOKED_AT || rows >= ROWS {
                 return (Some(Part::Jobs(part)), Stage::Jobs(job));
@@ -431,6 +433,7 @@ impl Snapshot {
         if let Some(event) = state.schedules.definition_of(job) {
             part.definitions.push(DefinitionRow { job, event: EventSeq(event) });
         }
+        part.agents.extend(state.agents.get(job).map(|agent| AgentRow::new(job, agent)));
         let told = !crate::mutant!(CostMissingFromSnapshot);
         part.costs
             .extend(state.usage.row_of(job).filter(|_| told).map(|micros| CostRow { job, micros }));

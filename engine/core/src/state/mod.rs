@@ -12,6 +12,7 @@ use jobbie_proto::limits::RETENTION_MS;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, Micros, Reply, SessionId, ShardId};
 
+use crate::agents::Agents;
 use crate::class::{ClassId, Classes};
 use crate::digest::Digest;
 use crate::fifo::{Fifo, Item};
@@ -78,6 +79,8 @@ pub struct State {
     pub(crate) ties: Ties,
     pub(crate) operations: Operations,
     pub(crate) usage: Usage,
+    /// Jobs that are worked on in iterations.
+    pub(crate) agents: Agents,
 }
 
 /// The time that a scheduled job waits for when it is others that it waits for.
@@ -171,6 +174,7 @@ impl State {
             ties: Ties::default(),
             operations: Operations::default(),
             usage: Usage::new(),
+            agents: Agents::new(),
         }
     }
 

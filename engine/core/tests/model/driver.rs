@@ -7,15 +7,18 @@ use jobbie_core::{
     decide_operations, decide_timers,
 };
 use jobbie_proto::event::{Event, Group, QueueSettings, Sharing};
-use jobbie_proto::reply::{JOB_STATES, JobView};
+use jobbie_proto::reply::{AgentView, JOB_STATES, JobView};
 use jobbie_proto::request::{
-    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, JobControl, JobRef, QueueAction,
+    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, JobAction, JobControl, JobRef, QueueAction,
     QueueControl, ScheduleControl, When,
 };
-use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
+use jobbie_proto::{
+    Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId,
+};
 use proptest::prelude::*;
 
 use crate::naive::{Naive, Outcome};
+use crate::naive_agents;
 use crate::naive_usage;
 use crate::operations::Meant;
 use crate::plans;
@@ -32,11 +35,13 @@ pub(crate) enum Op {
         times: u8,
         hold: Option<u8>,
         plan: Option<u8>,
+        agent: Option<u8>,
     },
     Ack {
         job: usize,
         token: u8,
         usage: Option<u8>,
+        said: Option<u8>,
     },
     Fail {
         job: usize,
@@ -99,14 +104,15 @@ fn op() -> impl Strategy<Value = Op> {
     let token = || 0..4_u8;
     let hold = prop::option::weighted(0.15, 0..3_u8);
     let plan = prop::option::weighted(0.15, 0..4_u8);
+    let agent = || prop::option::weighted(0.3, any::<u8>());
     let usage = || prop::option::weighted(0.4, any::<u8>());
     prop_oneof![
-        6 => (0..3_usize, any::<u8>(), 0..4_usize, 0..6_usize, 1..4_u8, hold, plan).prop_map(
-            |(queue, options, key, unique, times, hold, plan)| {
-                Op::Enqueue { queue, options, key, unique, times, hold, plan }
+        6 => (0..3_usize, any::<u8>(), 0..4_usize, 0..6_usize, 1..4_u8, hold, plan, agent()).prop_map(
+            |(queue, options, key, unique, times, hold, plan, agent)| {
+                Op::Enqueue { queue, options, key, unique, times, hold, plan, agent }
             }),
-        3 => (job(), token(), usage())
-            .prop_map(|(job, token, usage)| Op::Ack { job, token, usage }),
+        3 => (job(), token(), usage(), agent())
+            .prop_map(|(job, token, usage, said)| Op::Ack { job, token, usage, said }),
         2 => (job(), token(), any::<bool>())
             .prop_map(|(job, token, no_retry)| Op::Fail { job, token, no_retry }),
         2 => (job(), token(), prop_oneof![Just(0), 100..3000_u32], 0..4_u8, usage()).prop_map(
@@ -129,7 +135,7 @@ pub(crate) fn steps(len: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (0..3_u8, prop::collection::vec(op(), 1..6), any::<bool>())
             .prop_map(|(client, ops, confirm)| Step::Request { client, ops, confirm }),
-        6 => (0..3_u8, prop::collection::vec((0..12_usize, 0..8_u8, any::<u8>()), 1..4))
+        6 => (0..3_u8, prop::collection::vec((0..12_usize, 0..9_u8, any::<u8>()), 1..4))
             .prop_map(|(client, jobs)| Step::Control { client, jobs }),
         2 => (0..3_u8, 0..3_usize, any::<[u8; 4]>())
             .prop_map(|(client, queue, limits)| Step::Configure { client, queue, limits }),
@@ -278,12 +284,16 @@ impl Driver {
         for op in ops {
             self.add(op, &mut request);
         }
+        if request.fetch.is_some() {
+            // One with a checkpoint waits for the next request.
+            request.agents.iter_mut().for_each(|agent| agent.agent.checkpoint = b"");
+        }
         request
     }
 
     fn add(&self, op: &Op, request: &mut Request<'static>) {
         match *op {
-            Op::Enqueue { queue, options, key, unique, times, hold, plan } => {
+            Op::Enqueue { queue, options, key, unique, times, hold, plan, agent } => {
                 let limit_key = LIMIT_KEYS[usize::from(options) % LIMIT_KEYS.len()];
                 let like = enqueue(queue, options, key);
                 let mut job = Enqueue { unique: UNIQUES[unique], limit_key, ..like };
@@ -291,13 +301,16 @@ impl Driver {
                 if let Some(plan) = plan {
                     job.when = When::Now;
                     request.plans.push(plans::plan(enqueue, plan));
-                } else if let Some(hold) = hold {
-                    request.holds.push(EnqueueHold { enqueue, hold: make_hold(hold) });
+                } else {
+                    let hold = hold.map(|hold| EnqueueHold { enqueue, hold: make_hold(hold) });
+                    request.holds.extend(hold);
+                    request.agents.extend(agent.map(|with| naive_agents::agent(enqueue, with)));
                 }
                 request.enqueues.extend(std::iter::repeat_n(job, usize::from(times)));
             }
-            Op::Ack { job, token, usage } => {
+            Op::Ack { job, token, usage, said } => {
                 let of = request.acks.len() as u32;
+                request.agent_acks.extend(said.map(|with| naive_agents::said(of, with)));
                 request.ack_usages.extend(usage.map(|with| naive_usage::usage(of, with)));
                 request.acks.push(Ack { job: self.job(job, token), result: b"result" });
             }
@@ -349,6 +362,14 @@ impl Driver {
             action: action(kind, with),
         };
         request.job_controls = jobs.iter().map(control).collect();
+        for control in &mut request.job_controls {
+            if let JobAction::Revise { replaces, .. } = &mut control.action
+                && replaces.0.is_multiple_of(2)
+            {
+                let view = self.state.job(control.job);
+                *replaces = view.map_or(EventSeq(0), |view| view.checkpoint);
+            }
+        }
         self.perform(&request);
     }
 
@@ -522,7 +543,9 @@ impl Driver {
         for job in model.jobs.values() {
             let view = state.job(job.view.id);
             let plan = job.plan.as_ref().map(|plan| Box::new(plan.view(job.view.state)));
-            let expected = JobView { plan, ..job.view.clone() };
+            let checkpoint = job.view.checkpoint;
+            let agent = job.view.agent.map(|agent| AgentView { checkpoint, ..agent });
+            let expected = JobView { plan, agent, ..job.view.clone() };
             assert_eq!(view, Ok(expected), "r10: a job differs");
             let counts = counts.entry(&job.view.class.queue).or_default();
             counts[job.view.state as usize] += 1;

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jobbie_proto::agent::AgentState;
 use jobbie_proto::event::{BackoffKind, Class, HoldEnd, QueueSettings};
-use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, Lease, OperationView};
-use jobbie_proto::request::{Enqueue, EnqueuePlan, Fetch, Hold, JobRef, When};
+use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, Lease, LeasedAgent, OperationView};
+use jobbie_proto::request::{Agent, Enqueue, EnqueuePlan, Fetch, Hold, JobRef, When};
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request, ShardId};
 
 use crate::naive_plans::NaivePlan;
@@ -32,6 +33,7 @@ pub(crate) struct Job {
 /// What follows a run of new jobs.
 enum After {
     Unique,
+    Agent { job: u64, agent: Agent<'static> },
     Hold { job: u64, until: u64, then: HoldEnd },
     Plan { job: u64, plan: NaivePlan },
 }
@@ -41,6 +43,8 @@ pub(crate) struct Session {
     pub(crate) confirmed_below: u64,
     pub(crate) replies: BTreeMap<u64, Reply>,
 }
+
+type Special<'a> = (Option<&'a Hold<'a>>, Option<&'a EnqueuePlan<'a>>, Option<&'a Agent<'static>>);
 
 type Content = (Vec<u8>, Vec<u8>, u64, Class, When, Vec<u8>, String, String);
 
@@ -147,17 +151,12 @@ impl Naive {
         for (at, enqueue) in request.enqueues.iter().enumerate() {
             let hold = request.holds.iter().find(|hold| hold.enqueue as usize == at);
             let plan = request.plans.iter().find(|plan| plan.enqueue as usize == at);
-            self.enqueue(enqueue, hold.map(|hold| &hold.hold), plan, &mut after, &mut reply);
+            let agent = request.agents.iter().find(|agent| agent.enqueue as usize == at);
+            let special = (hold.map(|hold| &hold.hold), plan, agent.map(|agent| &agent.agent));
+            self.enqueue(enqueue, special, &mut after, &mut reply);
         }
         self.settle(&mut after);
-        for (at, ack) in request.acks.iter().enumerate() {
-            self.report(ack.job, at, &request.ack_usages);
-            let code = self.worker(ack.job, |model, job| {
-                let job = model.remove(job);
-                model.queues.get_mut(&job.view.class.queue).expect("it exists").1 += 1;
-            });
-            reply.acks.push(code);
-        }
+        reply.acks = (0..request.acks.len()).map(|at| self.ack(request, at)).collect();
         for fail in &request.fails {
             reply.fails.push(self.fail(fail.job, fail.no_retry));
         }
@@ -241,6 +240,7 @@ impl Naive {
             let event = EventSeq(self.event());
             match after {
                 After::Unique => {}
+                After::Agent { job, agent } => self.make_agent(job, &agent),
                 After::Hold { job, until, then } => self.hold(job, until, then, event),
                 After::Plan { job, plan } => self.plan(job, plan, event.0),
             }
@@ -265,8 +265,7 @@ impl Naive {
     fn enqueue(
         &mut self,
         enqueue: &Enqueue<'_>,
-        hold: Option<&Hold<'_>>,
-        plan: Option<&EnqueuePlan<'_>>,
+        (hold, plan, agent): Special<'_>,
         after: &mut Vec<After>,
         reply: &mut Reply,
     ) {
@@ -287,7 +286,7 @@ impl Naive {
             enqueue.when,
             enqueue.unique.to_vec(),
             enqueue.limit_key.to_owned(),
-            format!("{:?}", plan.map(|plan| (plan.deadline_ms, &plan.kinds))),
+            format!("{:?} {agent:?}", plan.map(|plan| (plan.deadline_ms, &plan.kinds))),
         );
         let key = (enqueue.queue.to_owned(), enqueue.key.to_vec());
         let free_below = self.keys_end_below(enqueue.queue);
@@ -336,6 +335,7 @@ impl Naive {
             self.uniques.insert(unique, (job, self.now + ms * 1000));
             after.push(After::Unique);
         }
+        after.extend(agent.map(|agent| After::Agent { job, agent: *agent }));
         if let Some(hold) = hold {
             let (until, then) = (self.until(hold), hold.then);
             after.push(After::Hold { job, until, then });
@@ -405,6 +405,7 @@ impl Naive {
             progress: EventSeq(0),
             plan: None,
             cost_micros: 0,
+            agent: None,
             waits_for: 0,
             batch: None,
         };
@@ -574,6 +575,12 @@ impl Naive {
             }
             let deadline = Micros(self.now + u64::from(fetch.lease_ms) * 1000);
             let job = self.jobs.get_mut(&job).expect("it waits");
+            if let Some(agent) = &job.view.agent {
+                let (iteration, cost_micros) = (agent.iteration, job.view.cost_micros);
+                let state = AgentState { iteration, cost_micros, limits: agent.limits };
+                let lease = reply.leases.len() as u32;
+                reply.agents.push(LeasedAgent { lease, state });
+            }
             job.view.state = JobState::Active;
             job.view.attempt += 1;
             (job.view.token, job.view.due) = (token, deadline);

@@ -1,7 +1,11 @@
 //! What may be set, and what is told.
 
+use jobbie_core::ties::mail::Source;
+use jobbie_proto::agent::AgentStatus;
+use jobbie_proto::event::Event;
 use jobbie_proto::limits::{BUDGET_MICROS_MAX, POLICIES_MAX, RULE_CONTROLS_MAX};
-use jobbie_proto::request::Enqueue;
+use jobbie_proto::reply::JobState;
+use jobbie_proto::request::{Ack, Agent, AgentAck, Enqueue, EnqueueAgent};
 use jobbie_proto::rules::{Budget, JobTag, OnExceed, Policy, PolicyMode, RuleControl, Scope};
 use jobbie_proto::{Code, EventSeq, Request, ShardId};
 
@@ -114,7 +118,7 @@ fn the_newest_policy_that_concerns_a_job_counts() {
     let before = net.enqueue(Request { enqueues: vec![before], ..Request::default() })[0];
     net.control(RuleControl::AddPolicy(policy("without a condition")));
     net.control(RuleControl::AddPolicy(Policy { enabled: false, ..of_queue("disabled") }));
-    let mut made = |net: &mut Net| {
+    let made = |net: &mut Net| {
         let jobs = [("q", &b""[..]), ("q", tags), ("r", tags), ("r", b"")];
         jobs.map(|(queue, tags)| {
             let enqueues = vec![Enqueue { tags, ..enqueue(queue) }];
@@ -140,6 +144,54 @@ fn the_newest_policy_that_concerns_a_job_counts() {
     net.control(RuleControl::AddPolicy(any));
     let jobs = made(&mut net);
     assert_eq!(jobs.map(|job| name(&net, job)), ["either", "either", "either", ""]);
+    survives(&mut net);
+}
+
+/// An agent job of the queue that wants to go on: its state then, and why it is held.
+fn continues(net: &mut Net, tags: &[u8], reason: &[u8]) -> (JobState, String) {
+    let agents = vec![EnqueueAgent { enqueue: 0, agent: Agent::default() }];
+    let enqueues = vec![Enqueue { tags, ..enqueue("q") }];
+    net.enqueue(Request { enqueues, agents, ..Request::default() });
+    let job = net.one("q");
+    let status = AgentStatus::Continue as u8;
+    let agent_acks = vec![AgentAck { of: 0, status, checkpoint: b"", reason }];
+    let acks = vec![Ack { job, result: b"" }];
+    let reply = net.run(ShardId(0), Request { acks, agent_acks, ..Request::default() });
+    assert_eq!(reply.acks, [Code::Ok]);
+    let state = net.state_of(job.job).expect("it is there");
+    let said = net.held_for(job.job);
+    net.run(ShardId(0), Request { cancels: vec![job.job], ..Request::default() });
+    (state, said)
+}
+
+impl Net {
+    /// The reason in the record that holds a job; empty when none does.
+    fn held_for(&self, job: jobbie_proto::JobId) -> String {
+        let node = &self.nodes[0];
+        let hold = node.state.job(job).expect("it is there").hold;
+        let log = node.log();
+        let Some(found) = log.find(hold) else { return String::new() };
+        match found.event {
+            Event::Iterated(iteration) => {
+                String::from_utf8(iteration.reason.of(found.blob).to_vec()).expect("text")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_agent_job_that_a_policy_concerns_waits_for_a_human() {
+    let mut net = Net::new(1);
+    let tags = br#"{"k":"7"}"#;
+    assert_eq!(continues(&mut net, tags, b"").0, JobState::Pending);
+    let tag = Some(JobTag { key: "k".into(), value: "7".into() });
+    net.control(RuleControl::AddPolicy(Policy { tag, ..policy("look at sevens") }));
+    let held = |reason: &str| (JobState::Held, reason.to_owned());
+    let matched = held("approval policy matched: look at sevens");
+    assert_eq!(continues(&mut net, tags, b""), matched);
+    assert_eq!(continues(&mut net, tags, b"I am not sure"), held("I am not sure"));
+    assert_eq!(continues(&mut net, b"", b"").0, JobState::Pending);
     survives(&mut net);
 }
 
