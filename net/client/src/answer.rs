@@ -7,12 +7,13 @@ use jobbie_proto::reply::{
     Appended, BatchView, Failed, Operated, OperationView, QueueStats, ShardStats, UsageSum,
 };
 use jobbie_proto::wire::{
-    EnqueuedRun, JobDetails, LeasedJob, Lookup, ReplyFrame, ScheduleChanged, ScheduleDetails,
+    EnqueuedRun, IterationRecord, JobDetails, LeasedJob, Lookup, ReplyFrame, ScheduleChanged,
+    ScheduleDetails,
 };
 use jobbie_proto::{BatchId, Code, JobId, Micros};
 
 use crate::schedule::ScheduleInfo;
-use crate::{Job, JobEvent, JobInfo, PlanInfo};
+use crate::{IterationInfo, Job, JobEvent, JobInfo, PlanInfo};
 
 /// The answer to a request, whole and owned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub struct Answer {
     pub operations: Vec<OperationView>,
     /// Sums of usage asked for, by name.
     pub usage: Vec<UsageSum>,
+    /// Iterations of the agent job that was asked for, newest first.
+    pub iterations: Vec<IterationInfo>,
 }
 
 /// One copy of a frame's blob, of which parts are handed out without copying again.
@@ -112,6 +115,7 @@ impl<'a> Shared<'a> {
             payload: self.part(lease.payload),
             tags: self.part(lease.tags),
             checkpoint: self.part(lease.checkpoint),
+            agent: lease.agent,
         }
     }
 
@@ -136,6 +140,7 @@ impl<'a> Shared<'a> {
             waits_for: d.waits_for,
             batch: d.batch,
             cost_micros: d.cost_micros,
+            agent: d.agent,
             payload: self.part(d.bytes.payload),
             tags: self.part(d.bytes.tags),
             key: self.part(d.bytes.key),
@@ -186,6 +191,28 @@ fn lookups(found: &[Lookup<'_>], blob: &[u8]) -> Vec<(JobId, Option<JobInfo>)> {
     found.iter().map(one).collect()
 }
 
+fn iterations(told: &[IterationRecord<'_>], blob: &[u8]) -> Vec<IterationInfo> {
+    if told.is_empty() {
+        return Vec::new();
+    }
+    let shared = Shared::new(blob);
+    let one = |of: &IterationRecord<'_>| IterationInfo {
+        event: of.event,
+        previous: of.previous,
+        time: of.time,
+        number: of.number,
+        attempt: of.attempt,
+        status: of.status,
+        checkpoint: shared.part(of.checkpoint),
+        result: shared.part(of.result),
+        reason: shared.part(of.reason),
+        amounts: of.amounts,
+        model: of.model.to_owned(),
+        provider: of.provider.to_owned(),
+    };
+    told.iter().map(one).collect()
+}
+
 impl Answer {
     /// Owned, out of one frame; `blob` is what `reply` borrows from.
     #[must_use]
@@ -218,6 +245,7 @@ impl Answer {
             operated: reply.operated,
             operations: reply.operations,
             usage: reply.usage,
+            iterations: iterations(&reply.iterations, blob),
         }
     }
 
@@ -232,5 +260,6 @@ impl Answer {
         self.shard_stats = part.shard_stats;
         self.operations.append(&mut part.operations);
         self.usage.append(&mut part.usage);
+        self.iterations.append(&mut part.iterations);
     }
 }
