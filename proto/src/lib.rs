@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod code;
+pub mod compose;
 pub mod event;
 pub mod id;
 pub mod letter;

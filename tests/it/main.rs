@@ -1,5 +1,6 @@
 //! Tests of the repository as a whole and of the binaries from outside.
 
+mod agents;
 mod checksums;
 mod cli;
 mod client;

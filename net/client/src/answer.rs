@@ -8,12 +8,13 @@ use jobbie_proto::reply::{
     RuleDone, ShardStats, UsageSum,
 };
 use jobbie_proto::wire::{
-    EnqueuedRun, JobDetails, LeasedJob, Lookup, ReplyFrame, ScheduleChanged, ScheduleDetails,
+    EnqueuedRun, IterationRecord, JobDetails, LeasedJob, Lookup, ReplyFrame, ScheduleChanged,
+    ScheduleDetails,
 };
 use jobbie_proto::{BatchId, Code, JobId, Micros};
 
 use crate::schedule::ScheduleInfo;
-use crate::{Job, JobEvent, JobInfo, PlanInfo};
+use crate::{IterationInfo, Job, JobEvent, JobInfo, PlanInfo};
 
 /// The answer to a request, whole and owned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct Answer {
     pub operations: Vec<OperationView>,
     /// Sums of usage asked for, by name.
     pub usage: Vec<UsageSum>,
+    /// Iterations of the agent job that was asked for, newest first.
+    pub iterations: Vec<IterationInfo>,
     /// One element per rule control.
     pub rule_controls: Vec<RuleDone>,
     /// Budgets asked for.
@@ -119,6 +122,7 @@ impl<'a> Shared<'a> {
             payload: self.part(lease.payload),
             tags: self.part(lease.tags),
             checkpoint: self.part(lease.checkpoint),
+            agent: lease.agent,
         }
     }
 
@@ -143,6 +147,7 @@ impl<'a> Shared<'a> {
             waits_for: d.waits_for,
             batch: d.batch,
             cost_micros: d.cost_micros,
+            agent: d.agent,
             payload: self.part(d.bytes.payload),
             tags: self.part(d.bytes.tags),
             key: self.part(d.bytes.key),
@@ -193,6 +198,28 @@ fn lookups(found: &[Lookup<'_>], blob: &[u8]) -> Vec<(JobId, Option<JobInfo>)> {
     found.iter().map(one).collect()
 }
 
+fn iterations(told: &[IterationRecord<'_>], blob: &[u8]) -> Vec<IterationInfo> {
+    if told.is_empty() {
+        return Vec::new();
+    }
+    let shared = Shared::new(blob);
+    let one = |of: &IterationRecord<'_>| IterationInfo {
+        event: of.event,
+        previous: of.previous,
+        time: of.time,
+        number: of.number,
+        attempt: of.attempt,
+        status: of.status,
+        checkpoint: shared.part(of.checkpoint),
+        result: shared.part(of.result),
+        reason: shared.part(of.reason),
+        amounts: of.amounts,
+        model: of.model.to_owned(),
+        provider: of.provider.to_owned(),
+    };
+    told.iter().map(one).collect()
+}
+
 impl Answer {
     /// Owned, out of one frame; `blob` is what `reply` borrows from.
     #[must_use]
@@ -225,6 +252,7 @@ impl Answer {
             operated: reply.operated,
             operations: reply.operations,
             usage: reply.usage,
+            iterations: iterations(&reply.iterations, blob),
             rule_controls: reply.rule_controls,
             budgets: reply.budgets,
             policies: reply.policies,
@@ -242,6 +270,7 @@ impl Answer {
         self.shard_stats = part.shard_stats;
         self.operations.append(&mut part.operations);
         self.usage.append(&mut part.usage);
+        self.iterations.append(&mut part.iterations);
         self.budgets.append(&mut part.budgets);
         self.policies.append(&mut part.policies);
     }

@@ -72,7 +72,7 @@ impl Client {
         self.control(job, JobAction::Replace { payload }).await
     }
 
-    async fn control(&self, job: JobId, action: JobAction<'_>) -> Result<(), Error> {
+    pub(crate) async fn control(&self, job: JobId, action: JobAction<'_>) -> Result<(), Error> {
         let job_controls = vec![JobControl { job, action }];
         let mut request = Request { job_controls, ..Request::default() };
         self.job_request(job, &mut request, |a| a.job_controls.first().copied()).await.map(drop)

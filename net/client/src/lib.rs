@@ -17,6 +17,7 @@
 //!
 //! [`connection`] is the protocol without sockets, for programs with their own event loop.
 
+mod agents;
 mod answer;
 mod batch;
 mod client;
@@ -37,6 +38,7 @@ mod topology;
 mod usage;
 mod worker;
 
+pub use agents::{FEEDBACK_KEY, IterationEnd, IterationInfo};
 pub use answer::{Answer, jobs};
 pub use client::{Beat, Client, FailedJob, FetchOptions};
 pub use config::Config;
@@ -49,16 +51,17 @@ pub use ties::TiedJob;
 pub use topology::Topology;
 pub use worker::{JobContext, JobError, Report, Worker, WorkerBuilder};
 
+pub use jobbie_proto::agent::{AgentLimits, AgentState, AgentStatus};
 pub use jobbie_proto::event::{
     BackoffKind, BulkAction, HoldEnd, JobFilter, Missed, QueueSettings, Sharing, Task,
 };
 pub use jobbie_proto::id::OperationRef;
 pub use jobbie_proto::plan::{Effect, Need, PlanStatus};
 pub use jobbie_proto::reply::{
-    Appended, BatchView, BudgetView, JobState, KindView, OperationStatus, OperationView,
+    AgentView, Appended, BatchView, BudgetView, JobState, KindView, OperationStatus, OperationView,
     PolicyView, QueueStats, ShardStats, UsageSum,
 };
-pub use jobbie_proto::request::{Append, Expected, Hold, JobRef, Plan, Usage};
+pub use jobbie_proto::request::{AgentAck, Append, Expected, Hold, JobRef, Plan, Usage};
 pub use jobbie_proto::rules::{Budget, JobTag, OnExceed, Policy, PolicyMode, Scope};
 pub use jobbie_proto::usage::{Amounts, UsageGroup, UsagePhase, dollars, parse_dollars};
 pub use jobbie_proto::{BatchId, Code, EventSeq, JobId, LeaseToken, Micros, OperationId, ShardId};

@@ -37,6 +37,7 @@ pub(crate) struct Asked {
     pub(crate) one_schedule: bool,
     pub(crate) answers: Answers,
     pub(crate) history: Option<Wanted>,
+    pub(crate) iterations: Option<Wanted>,
 }
 
 impl Asked {
@@ -83,7 +84,8 @@ impl Content {
     /// The next event that is needed when everything that [`Content::needs`] names is there.
     pub(crate) fn missing(&self, sources: &Sources) -> Option<EventSeq> {
         let Content::Reply(Answer { asked: Some(asked), .. }) = self else { return None };
-        asked.history?.told(sources).1
+        let events = asked.history.and_then(|history| history.told(sources).1);
+        events.or_else(|| asked.iterations?.iterations(sources).1)
     }
 
     /// Appends the frame. `sources` holds every entry that [`Content::needs`] named.
@@ -101,7 +103,8 @@ impl Content {
             Content::Lost(leases) => encoder.lost(out, leases),
             Content::Delivery { subscription, reply } => {
                 let bytes = |_: usize, lease: &Lease| sources.lease(lease);
-                encoder.deliver(out, *subscription, config.shard, &reply.leases, bytes)
+                let leased = (&reply.leases[..], &reply.agents[..]);
+                encoder.deliver(out, *subscription, config.shard, leased, bytes)
             }
             Content::Reply(answer) => answer.encode(config.shard, sources, encoder, out),
         }
@@ -154,6 +157,8 @@ impl Answer {
             Err(_) => Lookup::not_found(*id),
         });
         let events = asked.history.map_or_else(Vec::new, |history| history.told(sources).0);
+        let iterations =
+            asked.iterations.map_or_else(Vec::new, |wanted| wanted.iterations(sources).0);
         let Answers { queues, shard: counts, batches, schedules, times, operations, .. } =
             &asked.answers;
         let Answers { usage, budgets, policies, .. } = &asked.answers;
@@ -170,6 +175,7 @@ impl Answer {
             times,
             operations,
             usage,
+            iterations: &iterations,
             budgets,
             policies,
         };
@@ -271,6 +277,7 @@ impl Sources {
 
     fn hold(&self, event: EventSeq) -> (&[u8], &str) {
         match self.event(event) {
+            Some((entry, Event::Iterated(iteration), _)) => (entry.bytes(iteration.reason), ""),
             Some((entry, Event::Held { reason, by, .. }, _)) => {
                 let by = std::str::from_utf8(entry.bytes(*by)).unwrap_or_default();
                 (entry.bytes(*reason), by)
@@ -296,8 +303,11 @@ impl Sources {
         }
     }
 
-    fn checkpoint(&self, event: EventSeq) -> &[u8] {
+    pub(crate) fn checkpoint(&self, event: EventSeq) -> &[u8] {
         match self.event(event) {
+            Some((entry, Event::Iterated(iteration), _)) => entry.bytes(iteration.checkpoint),
+            Some((entry, Event::AgentEnqueued(agent), _)) => entry.bytes(agent.checkpoint),
+            Some((entry, Event::Revised(revised), _)) => entry.bytes(revised.checkpoint),
             Some((entry, Event::Extended { jobs }, nth)) => entry.bytes(jobs[nth].checkpoint),
             _ => &[],
         }

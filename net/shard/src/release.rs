@@ -180,6 +180,9 @@ fn is_read_back(event: &Event) -> bool {
             | Event::Planned(_)
             | Event::Appended(_)
             | Event::ScheduleSet(_)
+            | Event::AgentEnqueued(_)
+            | Event::Iterated(_)
+            | Event::Revised(_)
     )
 }
 

@@ -1,5 +1,6 @@
 //! `dump`: every event as a line of JSON, one line for each event sequence number.
 
+mod agents;
 mod ties;
 
 mod rules;
@@ -323,6 +324,7 @@ impl Lines<'_> {
                 line.as_object_mut().expect("made as one").extend(amounts);
                 line
             }
+            Event::AgentEnqueued(_) | Event::Iterated(_) | Event::Revised(_) => self.agent(event),
             list => unreachable!("{list:?} has a line for each of its jobs"),
         }
     }

@@ -330,6 +330,7 @@ pub(crate) fn explain(code: Code, message: &str) -> String {
         Code::NotActive => "the job is not leased to anybody, so nothing changed",
         Code::StaleLease => "the lease is over and the job was given out again; nothing changed",
         Code::IllegalState => "the job's state does not allow it; nothing was done",
+        Code::NotAgent => "the job is no agent job, and only one goes on like that; nothing was done",
         Code::PlanFull => "the job has as many events as it can have; nothing was done",
         Code::Unsupported => "this version cannot do that, such as moving a job to a queue of another shard",
         Code::TooLarge => "a field is larger than its limit",

@@ -1,6 +1,7 @@
 //! The command line as plain data. Every flag can also be given as a variable `JOBBIE_<FLAG>` and as a key in the
 //! file named by `--config`; a flag beats its variable, which beats the file, which beats the default.
 
+mod agents;
 mod layers;
 mod operations;
 mod plans;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jobbie_proto::{JobId, limits};
 
+pub(crate) use agents::{AgentArgs, IterationArgs, IterationsArgs, ReplayArgs};
 pub(crate) use layers::{UsageError, parse};
 pub(crate) use operations::{
     Action, BulkArgs, ClearArgs, DestroyArgs, FilterArgs, OperationsArgs, State, WaitArgs,
@@ -119,6 +121,10 @@ pub(crate) enum Command {
     Bulk(BulkArgs),
     /// List what is being done to many jobs, or end it
     Operations(OperationsArgs),
+    /// List the iterations of an agent job, newest first
+    Iterations(IterationsArgs),
+    /// Make a new job from an iteration of an agent job
+    Replay(ReplayArgs),
     /// Sum up what work on jobs used
     Usage(UsageArgs),
     /// Say how much may be spent
@@ -278,6 +284,8 @@ pub(crate) struct EnqueueArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
     #[command(flatten)]
+    pub(crate) agent: AgentArgs,
+    #[command(flatten)]
     pub(crate) ties: TieArgs,
 }
 
@@ -345,8 +353,11 @@ pub(crate) struct RejectArgs {
     #[command(flatten)]
     pub(crate) jobs: JobsArgs,
     /// Why; becomes the error of the jobs
-    #[arg(long, default_value = "", value_name = "TEXT")]
+    #[arg(long, default_value = "", value_name = "TEXT", conflicts_with = "revise")]
     pub(crate) reason: String,
+    /// Let held agent jobs go on instead, with this feedback added to the list `feedback` of their checkpoint, a JSON object
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) revise: Option<String>,
     #[command(flatten)]
     pub(crate) by: ByArgs,
 }
@@ -415,6 +426,8 @@ pub(crate) struct AckArgs {
     /// What came out: a text, `@file`, or `-` for standard input
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) result: String,
+    #[command(flatten)]
+    pub(crate) iteration: IterationArgs,
     #[command(flatten)]
     pub(crate) usage: SpentArgs,
     /// End the job's chain with it: of what comes after it, only the handler of the chain's end is enqueued

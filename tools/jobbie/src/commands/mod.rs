@@ -1,5 +1,6 @@
 //! The commands that ask a server.
 
+mod agents;
 mod controls;
 mod jobs;
 mod limits;
@@ -53,6 +54,8 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Destroy(args) => operations::destroy(&args),
         Command::Bulk(args) => operations::bulk(&args),
         Command::Operations(args) => operations::operations(&args),
+        Command::Iterations(args) => agents::iterations(&args),
+        Command::Replay(args) => agents::replay(&args),
         Command::Usage(args) => usage::usage(&args),
         Command::Budget(command) => rules::budget(&command),
         Command::ApprovalPolicy(command) => rules::policy(&command),
