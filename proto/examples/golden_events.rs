@@ -1,5 +1,5 @@
 //! Writes a golden entry body of this version, once, before it ships:
-//! `golden_events every_kind|plans|ties|moves|schedules|operations FILE`.
+//! `golden_events every_kind|plans|ties|moves|schedules|operations|usage|rules FILE`.
 
 #[expect(dead_code, reason = "those of older versions are written")]
 #[path = "../tests/support/events.rs"]
@@ -8,8 +8,12 @@ mod events;
 mod events_moves;
 #[path = "../tests/support/events_plans.rs"]
 mod events_plans;
+#[path = "../tests/support/events_rules.rs"]
+mod events_rules;
 #[path = "../tests/support/events_ties.rs"]
 mod events_ties;
+#[path = "../tests/support/events_usage.rs"]
+mod events_usage;
 
 fn main() {
     let name = std::env::args().nth(1).expect("a name");
@@ -19,6 +23,8 @@ fn main() {
         "ties" => events_ties::body(),
         "moves" => events_moves::body(),
         "schedules" => events::body_of_schedules(),
+        "rules" => events_rules::body(),
+        "usage" => events_usage::body(),
         "operations" => events::body_operations(),
         other => panic!("no golden body {other}"),
     };

@@ -61,6 +61,11 @@ codes! {
     PlanFull = 9, "PLAN_FULL";
     /// The job went to a queue of another shard, or is on its way there. Nothing was done; a lookup says under which id it is there.
     Moved = 11, "MOVED";
+    /// The job is no agent job, and only one can go on like that. Nothing was done.
+    NotAgent = 12, "NOT_AGENT";
+    /// There is no money left. Of a fetch: every queue it names is closed for today, and nothing was done. Of an ack: the job is held.
+    /// Of a heartbeat: the job costs more than it may; unless the budget only warns, its lease is over.
+    BudgetExceeded = 13, "BUDGET_EXCEEDED";
 
     /// A field is missing, out of range or of the wrong form.
     Invalid = 64, "INVALID";

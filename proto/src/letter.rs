@@ -1,7 +1,7 @@
 //! What shards say to each other: messages with consecutive numbers from one to another, taken once and in order.
 
-use crate::event::{Class, Fate, Standing};
-use crate::{BatchId, JobId, Micros, ShardId};
+use crate::event::{Class, Fate, Rule, Standing};
+use crate::{BatchId, EventSeq, JobId, Micros, ShardId};
 
 /// From one shard to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +67,17 @@ pub enum Message {
         job: JobId,
         /// What became of it.
         fate: Fate,
+    },
+    /// A fact about a budget or policy that concerns jobs here.
+    Rule(Box<Rule>),
+    /// Jobs have cost money that a budget here counts.
+    Spent {
+        /// The budget.
+        budget: EventSeq,
+        /// The day they did.
+        day: u32,
+        /// How much, in millionths of a dollar.
+        micros: u64,
     },
 }
 

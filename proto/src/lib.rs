@@ -5,7 +5,9 @@
 //! means the same thing by the same word because it takes the word from here.
 
 pub mod ability;
+pub mod agent;
 pub mod code;
+pub mod compose;
 pub mod event;
 pub mod id;
 pub mod letter;
@@ -14,6 +16,8 @@ pub mod placement;
 pub mod plan;
 pub mod reply;
 pub mod request;
+pub mod rules;
+pub mod usage;
 pub mod wire;
 
 pub use code::Code;

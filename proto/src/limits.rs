@@ -57,6 +57,26 @@ pub const HISTORY_COUNT_MAX: u32 = 100;
 
 /// Errors of one job that do not name the one before them and of which that is remembered: those of expiry and plans, the newest.
 pub const ERROR_LINKS_MAX: usize = 64;
+/// Micro-dollars that an agent job may be limited to: a billion dollars.
+pub const AGENT_COST_MICROS_MAX: u64 = 1_000_000_000 * 1_000_000;
+/// Bytes of checkpoints, results and reasons of iterations after which an answer tells no more of them.
+pub const ITERATIONS_BYTES_SOFT: usize = 4 << 20;
+/// Tokens of one kind in one report of usage.
+pub const USAGE_TOKENS_MAX: u64 = 1_000_000_000_000;
+/// Micro-dollars in one report of usage: a million dollars.
+pub const USAGE_COST_MICROS_MAX: u64 = 1_000_000 * 1_000_000;
+/// Bytes of the name of a model or of its provider, no control characters; it may be empty.
+pub const MODEL_BYTES_MAX: usize = 128;
+/// Hours for which usage is summed up by queue, model and provider: 35 days.
+pub const USAGE_HOURS: u32 = 35 * 24;
+/// Sums of usage of one shard, each of an hour, a queue, a model and a provider. When there are as many, new ones are of
+/// an hour and a queue only, and are called [`USAGE_OTHER`]; of these too there are at most so many, and then one for
+/// each hour.
+pub const USAGE_SUMS_MAX: usize = 50_000;
+/// What models, providers and queues are called that are summed up together because there are too many.
+pub const USAGE_OTHER: &str = "other";
+/// Sums that one answer tells.
+pub const USAGE_GROUPS_MAX: usize = 1000;
 
 /// Operations of one kind in one request.
 pub const OPS_PER_REQUEST_MAX: usize = 10_000;
@@ -156,6 +176,23 @@ pub const SCHEDULE_LATE_MS_MAX: u64 = 60_000;
 pub const SCHEDULE_CATCH_UP_MAX: usize = 100;
 /// Planned times that were skipped at once are counted up to here.
 pub const SCHEDULE_SKIPPED_MAX: usize = 1000;
+
+/// The largest limit of a budget, in millionths of a dollar: a billion dollars.
+pub const BUDGET_MICROS_MAX: u64 = 1_000_000_000_000_000;
+/// Budgets of queues of one shard.
+pub const QUEUE_BUDGETS_MAX: usize = 1000;
+/// Budgets of tags, of all shards together.
+pub const TAG_BUDGETS_MAX: usize = 1000;
+/// Approval policies, of all shards together.
+pub const POLICIES_MAX: usize = 100;
+/// Bytes of the key and of the value of a tag that a rule names, at least 1 of the key.
+pub const RULE_TAG_BYTES_MAX: usize = 255;
+/// Bytes of a policy's name, at least 1, no control characters.
+pub const POLICY_NAME_BYTES_MAX: usize = 255;
+/// Budgets and policies one request may change.
+pub const RULE_CONTROLS_MAX: usize = 100;
+/// Waiting jobs of a queue that one fetch passes over because of their tags.
+pub const TAG_PASSED_MAX: usize = 1000;
 
 /// Body bytes at which a log entry is closed and the next one begun. One request is never split,
 /// so an entry may exceed this by one frame.

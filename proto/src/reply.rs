@@ -3,8 +3,11 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::agent::{AgentLimits, AgentState};
 use crate::event::{Class, HoldEnd, Missed, QueueSettings, Task};
 use crate::plan::{Effect, Need, PlanStatus};
+use crate::rules::{Budget, OnExceed, Policy};
+use crate::usage::Amounts;
 use crate::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, SessionId};
 
 /// The answer to one request.
@@ -40,6 +43,55 @@ pub struct Reply {
     pub appended: Vec<Appended>,
     /// What became of the operation that was to begin or to end.
     pub operated: Option<Operated>,
+    /// How far those of `leases` are that are agent jobs, by rising position.
+    pub agents: Vec<LeasedAgent>,
+    /// One element per rule control.
+    pub rule_controls: Vec<RuleDone>,
+}
+
+/// How far a leased agent job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct LeasedAgent {
+    /// Its position in [`Reply::leases`].
+    pub lease: u32,
+    /// How far it is.
+    pub state: AgentState,
+}
+
+/// What became of a rule control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Archive, Serialize, Deserialize)]
+pub struct RuleDone {
+    /// `Ok`, or `NotFound` for a policy that is not there.
+    pub code: Code,
+    /// The number of the budget or policy; 0 is none.
+    pub id: EventSeq,
+}
+
+/// A budget as its home knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetView {
+    /// Its number.
+    pub id: EventSeq,
+    /// What it says.
+    pub budget: Budget,
+    /// When it was made.
+    pub created: Micros,
+    /// What was spent on the day of the newest log time, in millionths of a dollar. Of jobs of other shards, as far as they have
+    /// reported.
+    pub spent: u64,
+    /// Whether as much was spent today as may be.
+    pub exceeded: bool,
+}
+
+/// An approval policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyView {
+    /// Its number.
+    pub id: EventSeq,
+    /// What it says.
+    pub policy: Policy,
+    /// When it was made.
+    pub created: Micros,
 }
 
 /// What became of an appended event.
@@ -256,6 +308,10 @@ pub struct JobView {
     pub batch: Option<BatchId>,
     /// Its plan, if it has one.
     pub plan: Option<Box<PlanView>>,
+    /// What the work on it has cost, in micro-dollars.
+    pub cost_micros: u64,
+    /// How far it is, if it is an agent job.
+    pub agent: Option<AgentView>,
     /// What it has to do with other jobs and other shards.
     pub kin: KinView,
 }
@@ -280,6 +336,19 @@ pub struct Child {
     pub job: JobId,
     /// Its state.
     pub state: JobState,
+}
+
+/// Everything the state knows of an agent job beside what any job has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AgentView {
+    /// The iteration that is worked on, or is next, from 1.
+    pub iteration: u32,
+    /// What limits it.
+    pub limits: AgentLimits,
+    /// The newest record of an iteration; 0 is none.
+    pub newest: EventSeq,
+    /// The event with its checkpoint; 0 is none.
+    pub checkpoint: EventSeq,
 }
 
 /// Everything the state knows of a plan.
@@ -364,6 +433,8 @@ pub struct QueueStats {
     pub jobs: [u64; JOB_STATES],
     /// Jobs ever enqueued.
     pub enqueued_total: u64,
+    /// What the strictest budget of all jobs or of the queue does that has no money left.
+    pub exceeded: Option<OnExceed>,
 }
 
 /// How far an operation is.
@@ -441,6 +512,17 @@ pub struct ShardStats {
     pub state_hash: u64,
     /// Log time.
     pub time: Micros,
+}
+
+/// What was used in a time, in sum.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageSum {
+    /// The queue, model or provider; empty when all are summed up, or when it was not said.
+    pub name: String,
+    /// Reports.
+    pub reports: u64,
+    /// What they add up to.
+    pub amounts: Amounts,
 }
 
 /// What is known of a batch.

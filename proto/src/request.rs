@@ -3,12 +3,17 @@
 //! One request holds many operations of several kinds. They are done in the order of the fields below; the request
 //! is done whole or not at all.
 
+mod agents;
 mod ties;
+mod usage;
 
 use crate::event::{BackoffKind, HoldEnd, Missed, QueueSettings, Task};
 use crate::plan::Need;
+use crate::rules::RuleControl;
 use crate::{EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, SessionId};
+pub use agents::{Agent, AgentAck, EnqueueAgent};
 pub use ties::{BatchSeal, Chain, Depends, Members, Parents, Ties};
+pub use usage::{ReportUsage, Usage, UsageQuery};
 
 /// A batch of operations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +73,20 @@ pub struct Request<'a> {
     pub workers: Option<Workers<'a>>,
     /// Children of which job are wanted.
     pub children: Option<Children>,
+    /// What the work on the jobs of `acks` used, by rising position.
+    pub ack_usages: Vec<ReportUsage<'a>>,
+    /// What the work on the jobs of `heartbeats` used since their last report, by rising position.
+    pub heartbeat_usages: Vec<ReportUsage<'a>>,
+    /// Those of `enqueues` that are agent jobs, by rising position.
+    pub agents: Vec<EnqueueAgent<'a>>,
+    /// What workers say of iterations with their acks, by rising position.
+    pub agent_acks: Vec<AgentAck<'a>>,
+    /// Iterations of which agent job are wanted.
+    pub iterations: Option<History>,
+    /// Which usage is wanted.
+    pub usage: Option<UsageQuery<'a>>,
+    /// What is done to budgets and approval policies; such a request does nothing else.
+    pub rule_controls: Vec<RuleControl>,
 }
 
 impl Request<'_> {
@@ -82,6 +101,8 @@ impl Request<'_> {
             || self.errors.is_some()
             || self.workers.is_some()
             || self.children.is_some()
+            || self.usage.is_some()
+            || self.iterations.is_some()
     }
 
     /// Whether there is nothing in it but plain new jobs, what workers say of theirs, a fetch, and jobs to cancel or
@@ -118,9 +139,18 @@ impl Request<'_> {
             errors,
             workers,
             children,
+            ack_usages,
+            heartbeat_usages,
+            agents,
+            agent_acks,
+            iterations,
+            usage,
+            rule_controls,
         } = self;
         let lists = holds.len() | plans.len() | job_controls.len() | appends.len();
         let lists = lists | queue_controls.len() | schedule_controls.len() | lookups.len();
+        let lists = lists | ack_usages.len() | heartbeat_usages.len() | agents.len();
+        let lists = lists | agent_acks.len() | rule_controls.len();
         lists == 0
             && ties.is_empty()
             && operation.is_none()
@@ -130,6 +160,8 @@ impl Request<'_> {
             && errors.is_none()
             && workers.is_none()
             && children.is_none()
+            && iterations.is_none()
+            && usage.is_none()
     }
 
     /// How many operations there are, of all kinds.
@@ -141,7 +173,7 @@ impl Request<'_> {
     /// How many operations there are of each kind, by the name of their list.
     #[inline(always)]
     #[must_use]
-    pub fn operations(&self) -> [(&'static str, usize); 23] {
+    pub fn operations(&self) -> [(&'static str, usize); 28] {
         [
             ("enqueues", self.enqueues.len()),
             ("holds", self.holds.len()),
@@ -166,6 +198,11 @@ impl Request<'_> {
             ("depends", self.ties.depends.len()),
             ("exits", self.ties.exits.len()),
             ("batch_lookups", self.ties.batch_lookups.len()),
+            ("agents", self.agents.len()),
+            ("agent_acks", self.agent_acks.len()),
+            ("ack_usages", self.ack_usages.len()),
+            ("heartbeat_usages", self.heartbeat_usages.len()),
+            ("rule_controls", self.rule_controls.len()),
         ]
     }
 }
@@ -404,6 +441,17 @@ pub enum JobAction<'a> {
         /// Who says so.
         by: &'a str,
     },
+    /// Held agent job: it goes on, with this checkpoint.
+    Revise {
+        /// The checkpoint, with the feedback in it.
+        checkpoint: &'a [u8],
+        /// What the human said.
+        feedback: &'a [u8],
+        /// Who says so.
+        by: &'a str,
+        /// The event with the checkpoint that is replaced, 0 is none: if there is another, nothing is done.
+        replaces: EventSeq,
+    },
     /// It goes to another queue, in any state; a worker that has it keeps it.
     Move {
         /// The queue.
@@ -614,6 +662,8 @@ pub enum Stats<'a> {
     },
     /// Of every operation that runs, and of those that ended last.
     Operations,
+    /// Of the budgets and approval policies whose home the shard is.
+    Rules,
 }
 
 /// Which workers are wanted: those that come after one, by session and name.

@@ -6,8 +6,12 @@ mod events;
 mod events_moves;
 #[path = "support/events_plans.rs"]
 mod events_plans;
+#[path = "support/events_rules.rs"]
+mod events_rules;
 #[path = "support/events_ties.rs"]
 mod events_ties;
+#[path = "support/events_usage.rs"]
+mod events_usage;
 #[path = "support/events_workers.rs"]
 mod events_workers;
 
@@ -22,8 +26,10 @@ const GOLDEN_2: &[u8] = include_bytes!("../../tests/golden/v2/events/every_kind.
 const SCHEDULES: &[u8] = include_bytes!("../../tests/golden/v2/events/schedules.bin");
 
 const GOLDEN_PLANS: &[u8] = include_bytes!("../../tests/golden/v2/events/plans.bin");
+const GOLDEN_RULES: &[u8] = include_bytes!("../../tests/golden/v2/events/rules.bin");
 const GOLDEN_TIES: &[u8] = include_bytes!("../../tests/golden/v2/events/ties.bin");
 const GOLDEN_MOVES: &[u8] = include_bytes!("../../tests/golden/v2/events/moves.bin");
+const GOLDEN_USAGE: &[u8] = include_bytes!("../../tests/golden/v2/events/usage.bin");
 /// Kinds that version 2 got after that file was made.
 const GOLDEN_OPERATIONS: &[u8] = include_bytes!("../../tests/golden/v2/events/operations.bin");
 
@@ -95,6 +101,13 @@ fn r24_events_of_moves_are_read_and_still_written_the_same() {
 }
 
 #[test]
+fn r24_events_of_usage_are_read_and_still_written_the_same() {
+    let (groups, blob) = codec::decode(GOLDEN_USAGE).expect("version 2");
+    assert_eq!((groups, blob), (events_usage::groups(), events_usage::BLOB));
+    assert!(events_usage::body() == GOLDEN_USAGE, "the bytes have changed");
+}
+
+#[test]
 fn r24_events_of_schedules_are_read_and_still_written_the_same() {
     let (groups, blob) = codec::decode(SCHEDULES).expect("version 2");
     assert_eq!((groups, blob), (events::schedules(), events::BLOB_2));
@@ -110,6 +123,13 @@ fn r24_events_of_workers_are_read_and_still_written_the_same() {
     assert!(same, "the bytes have changed: that needs another version");
 }
 
+#[test]
+fn r24_events_of_rules_are_read_and_still_written_the_same() {
+    let (groups, blob) = codec::decode(GOLDEN_RULES).expect("version 2");
+    assert_eq!((groups, blob), (events_rules::groups(), events_rules::BLOB));
+    assert!(events_rules::body() == GOLDEN_RULES, "the bytes have changed");
+}
+
 /// An older release reads what it can understand, and refuses the rest by its version.
 #[test]
 fn r24_an_entry_says_the_version_that_its_newest_event_needs() {
@@ -119,7 +139,10 @@ fn r24_an_entry_says_the_version_that_its_newest_event_needs() {
     let new = events::groups_2().into_iter().chain(events_plans::groups());
     let new = new.chain(events::schedules()).chain(events::groups_operations());
     let new = new.chain(events_workers::groups()).chain(events_moves::groups());
-    for event in new.chain(events_ties::groups()).flat_map(|group| group.events) {
+    let new = new.chain(events_usage::groups()).chain(events_rules::groups());
+    // An `Ignored` has a kind of version 1, whatever its code.
+    let events = new.chain(events_ties::groups()).flat_map(|group| group.events);
+    for event in events.filter(|event| !matches!(event, Event::Ignored { .. })) {
         assert_eq!(event.version(), 2, "{event:?}");
         // Last of the first group, so that neither the first nor the last event decides alone.
         let mut groups = old.clone();
@@ -146,17 +169,26 @@ fn the_samples_have_every_kind() {
     let ties = kinds(events_ties::groups());
     let workers = kinds(events_workers::groups());
     assert_eq!(workers.len(), 2);
+    let usage = kinds(events_usage::groups());
     let others = [&old, &new, &plans, &schedules, &operations, &workers];
     assert!(others.iter().all(|others| ties.is_disjoint(others)));
+    assert!(ties.is_disjoint(&usage));
+    let new_kinds = |of: &HashSet<_>| usage.iter().filter(|kind| !of.contains(*kind)).count();
+    assert!(others.iter().all(|others| new_kinds(others) >= 4), "all but `Refused`, `Ignored`");
+    assert_eq!(usage.len(), 6);
+    // Messages are told in the same event, whatever they are about.
+    let rules = kinds(events_rules::groups());
+    assert!(rules.is_superset(&ties) && rules.is_disjoint(&usage) && rules.len() == 2);
+    assert!(others.iter().all(|others| rules.is_disjoint(others)));
     assert_eq!((operations.len(), ties.len()), (4, 1));
     assert_eq!((old.len(), new.len(), plans.len(), schedules.len()), (19, 17, 3, 6));
 }
 
 #[test]
 fn every_cut_is_refused_and_no_flipped_bit_does_harm() {
-    let of_ties = [GOLDEN_TIES, GOLDEN_MOVES, GOLDEN_WORKERS];
-    let others = [GOLDEN, GOLDEN_2, GOLDEN_PLANS, SCHEDULES, GOLDEN_OPERATIONS];
-    for golden in of_ties.into_iter().chain(others) {
+    let all = [GOLDEN, GOLDEN_2, GOLDEN_PLANS, GOLDEN_TIES, SCHEDULES, GOLDEN_OPERATIONS];
+    let more = [GOLDEN_MOVES, GOLDEN_WORKERS, GOLDEN_USAGE, GOLDEN_RULES];
+    for golden in all.into_iter().chain(more) {
         for cut in 0..golden.len() {
             assert!(codec::decode(&golden[..cut]).is_err(), "cut at {cut}");
         }

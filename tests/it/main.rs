@@ -1,5 +1,6 @@
 //! Tests of the repository as a whole and of the binaries from outside.
 
+mod agents;
 mod bad_input;
 mod checksums;
 mod cli;
@@ -14,6 +15,8 @@ mod operations;
 mod pipeline;
 mod plans;
 mod release_1;
+mod rules;
 mod schedules;
 mod tidy;
 mod ties;
+mod usage;

@@ -82,7 +82,10 @@ impl State {
         self.schedules.check(self.time, self.next_event, waits);
         self.workers.check(self.time);
         self.check_error_links();
+        self.usage.check(self.time, waits);
+        assert!(self.agents.jobs().into_iter().all(waits), "an agent job that is not there");
         self.check_ties();
+        self.check_rules();
         self.check_kin();
     }
 

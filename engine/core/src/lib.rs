@@ -17,11 +17,15 @@
 //! | `ties` | batches, chains, dependencies, and messages between shards |
 //! | `settings` | what operators set and decisions depend on |
 //! | `workers` | who asked for jobs not long ago |
+//! | `agents` | jobs that are worked on in iterations |
+//! | `usage` | what work on jobs used, in sums that outlive them |
+//! | `rules` | budgets and approval policies, and what jobs have cost against them |
 //! | `schedules` | what makes jobs again and again, and which definitions are needed |
 //! | `snapshot` | the state as bytes, in slices, and back |
 //! | `pages`, `slab`, `table`, `ordered`, `sidetable` | shared pages, and what is built on them |
 
 mod absorb;
+mod agents;
 mod check;
 
 mod class;
@@ -40,6 +44,7 @@ mod ordered;
 mod pages;
 mod plans;
 mod queue;
+mod rules;
 mod schedules;
 mod serving;
 mod session;
@@ -53,6 +58,7 @@ mod table;
 pub mod ties;
 mod tracked;
 mod unique;
+mod usage;
 mod view;
 mod workers;
 

@@ -75,11 +75,37 @@ pub enum Mutant {
     MemberCountedByBoth,
     /// A moved job has all its attempts before it again.
     MoveForgetsAttempts,
+    /// What heartbeats report is not part of what a job cost.
+    HeartbeatCostIgnored,
+    /// What the work on jobs has cost is not in snapshots.
+    CostMissingFromSnapshot,
+    /// An agent job stays in its first iteration.
+    IterationUncounted,
+    /// An agent job goes on although it has had all its iterations.
+    GuardrailIgnored,
+    /// The attempts at one iteration count for the next.
+    AgentKeepsAttempts,
+    /// A budget of all jobs looks at each queue by itself.
+    GlobalBudgetPerQueue,
+    /// A budget says again and again that it is exceeded.
+    CrossingToldTwice,
+    /// What was spent yesterday still counts today.
+    DayNeverTurns,
+    /// The usage that an ack reports is forgotten when the ack is refused for it.
+    RefusedAckForgetsUsage,
+    /// The oldest approval policy counts.
+    PoliciesOldestFirst,
+    /// What budgets have spent is not in snapshots.
+    SpendingMissingFromSnapshot,
+    /// The tags of jobs are not in snapshots.
+    TagsMissingFromSnapshot,
+    /// Only one other shard is told of rules.
+    RuleToldToOneShard,
 }
 
 impl Mutant {
     /// Those of one shard alone.
-    pub const ALL: [Mutant; 26] = [
+    pub const ALL: [Mutant; 31] = [
         Mutant::TokenUncompared,
         Mutant::RepliesMissingFromSnapshot,
         Mutant::LeaseEndedEarly,
@@ -106,6 +132,21 @@ impl Mutant {
         Mutant::BulkForgetsCursor,
         Mutant::OlderErrorsForgotten,
         Mutant::WorkerNotedAlways,
+        Mutant::HeartbeatCostIgnored,
+        Mutant::CostMissingFromSnapshot,
+        Mutant::IterationUncounted,
+        Mutant::GuardrailIgnored,
+        Mutant::AgentKeepsAttempts,
+    ];
+    /// Those of budgets and approval policies.
+    pub const RULES: [Mutant; 7] = [
+        Mutant::GlobalBudgetPerQueue,
+        Mutant::CrossingToldTwice,
+        Mutant::DayNeverTurns,
+        Mutant::RefusedAckForgetsUsage,
+        Mutant::SpendingMissingFromSnapshot,
+        Mutant::TagsMissingFromSnapshot,
+        Mutant::RuleToldToOneShard,
     ];
     /// Those of what ties jobs together.
     pub const TIES: [Mutant; 4] = [

@@ -4,10 +4,11 @@ use std::rc::Rc;
 
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::reply::{
-    BatchView, Child, JobState, JobView, KinView, OperationView, QueueStats, ScheduleView,
-    ShardStats, WorkerView,
+    AgentView, BatchView, BudgetView, Child, JobState, JobView, KinView, OperationView, PolicyView,
+    QueueStats, ScheduleView, ShardStats, UsageSum, WorkerView,
 };
-use jobbie_proto::request::{Children, History, Stats};
+use jobbie_proto::request::{Children, History, Stats, UsageQuery};
+use jobbie_proto::rules::day_of;
 use jobbie_proto::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request};
 
 use crate::slab::NONE;
@@ -43,6 +44,14 @@ pub struct Answers {
     pub workers: Vec<WorkerView>,
     /// Children of the job asked for.
     pub children: Vec<Child>,
+    /// Where the iterations asked for begin, as those events do.
+    pub iterations: Option<EventSeq>,
+    /// Of usage, when asked.
+    pub usage: Vec<UsageSum>,
+    /// Budgets whose home the shard is, when asked, by scope.
+    pub budgets: Vec<BudgetView>,
+    /// Approval policies, when the shard is their home and they are asked for, newest first.
+    pub policies: Vec<PolicyView>,
 }
 
 /// Errors of a job, from the newest on. Most events of errors name the one before them.
@@ -58,7 +67,7 @@ pub struct ErrorChain {
 #[must_use]
 pub fn answers(state: &State, request: &Request<'_>) -> Answers {
     let (shard, queues) = match request.stats {
-        Stats::None | Stats::Operations => (None, Vec::new()),
+        Stats::None | Stats::Operations | Stats::Rules => (None, Vec::new()),
         Stats::Shard => (Some(state.stats()), Vec::new()),
         Stats::Queue(name) => (None, state.queue_stats(name).into_iter().collect()),
         Stats::Queues { prefix, after } => {
@@ -72,11 +81,17 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
         Stats::Operations => state.operations().collect(),
         _ => Vec::new(),
     };
+    let (budgets, policies) = match request.stats {
+        Stats::Rules => (state.budgets().collect(), state.policies().collect()),
+        _ => (Vec::new(), Vec::new()),
+    };
     let jobs = request.lookups.iter().map(|job| state.job(*job)).collect();
     let batches = request.ties.batch_lookups.iter().map(|batch| state.batch(*batch)).collect();
     let errors = request.errors.and_then(|errors| state.errors(&errors));
     let workers = request.workers.iter().flat_map(|wanted| state.workers(wanted)).collect();
     let children = request.children.map_or_else(Vec::new, |wanted| state.children(&wanted));
+    let iterations = request.iterations.and_then(|wanted| state.iterations(&wanted));
+    let usage = request.usage.map_or_else(Vec::new, |query| state.usage_sums(&query));
     Answers {
         jobs,
         shard,
@@ -89,6 +104,10 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
         errors,
         workers,
         children,
+        usage,
+        iterations,
+        budgets,
+        policies,
     }
 }
 
@@ -137,7 +156,31 @@ impl State {
             keys: queue.lanes.as_ref().map_or(0, |lanes| lanes.len() as u32),
             jobs: queue.jobs,
             enqueued_total: queue.enqueued_total,
+            exceeded: self.exceeded_for(&queue.name, self.time()),
         }
+    }
+
+    /// Budgets whose home this shard is, by scope.
+    pub fn budgets(&self) -> impl Iterator<Item = BudgetView> + '_ {
+        let own = self.rules.accounts.iter().filter(|(scope, _)| self.is_home_of(scope));
+        let today = day_of(self.time());
+        own.map(move |(_, account)| BudgetView {
+            id: EventSeq(account.id),
+            budget: (*account.budget).clone(),
+            created: Micros(account.created),
+            spent: account.total_on(today),
+            exceeded: account.is_spent(today, true),
+        })
+    }
+
+    /// Approval policies, newest first, if this shard is their home.
+    pub fn policies(&self) -> impl Iterator<Item = PolicyView> + '_ {
+        let own = self.rules.policies.iter().filter(|_| self.is_rules_home()).rev();
+        own.map(|(id, approval)| PolicyView {
+            id: EventSeq(*id),
+            policy: approval.policy.clone(),
+            created: Micros(approval.created),
+        })
     }
 
     /// Everything known of a job.
@@ -172,6 +215,8 @@ impl State {
             batch: self.ties.members.get(job).copied(),
             plan: None,
             kin: self.kin_of(job),
+            cost_micros: self.usage.cost_of(job),
+            agent: None,
         };
         if self.job_state(job) == JobState::Moved {
             // Payload and tags are where it is.
@@ -208,6 +253,12 @@ impl State {
                 view.plan = plan;
             }
         }
+        view.agent = self.agents.get(job).map(|agent| AgentView {
+            iteration: agent.iteration,
+            limits: agent.limits,
+            newest: EventSeq(agent.newest),
+            checkpoint: view.checkpoint,
+        });
         if let Some(blocked) = self.ties.blocked.get(job) {
             view.waits_for = blocked.missing;
             if view.state == JobState::Scheduled {
@@ -240,6 +291,13 @@ impl State {
         all.take(wanted.count as usize).map(child).collect()
     }
 
+    /// What was used in the hours that are asked for, at most [`USAGE_HOURS`](jobbie_proto::limits::USAGE_HOURS) ago: one
+    /// sum for each group, by name, at most as many as one answer tells.
+    #[must_use]
+    pub fn usage_sums(&self, query: &UsageQuery<'_>) -> Vec<UsageSum> {
+        self.usage.sums(self.time, query)
+    }
+
     pub(crate) fn find_batch(&self, id: BatchId) -> Option<&Batch> {
         let batch = self.ties.batches.get(id.number().0)?;
         (id.shard() == self.shard && batch.opened_ms == id.opened_ms()).then_some(batch)
@@ -270,6 +328,20 @@ impl State {
         let made = self.jobs.origin(job).event;
         let links = self.error_links.get(job).cloned().unwrap_or_default();
         (made < from.0 && from <= newest).then_some(ErrorChain { from, links })
+    }
+
+    /// The same of the iterations of an agent job.
+    fn iterations(&self, wanted: &History) -> Option<EventSeq> {
+        let agent = self.agents.get(self.resolve(wanted.job).ok()?)?;
+        let newest = EventSeq(agent.newest);
+        let from = if wanted.from == EventSeq(0) { newest } else { wanted.from };
+        (agent.record < from.0 && from <= newest).then_some(from)
+    }
+
+    /// Whether there are agent jobs.
+    #[must_use]
+    pub fn has_agents(&self) -> bool {
+        !self.agents.is_empty()
     }
 
     /// Where a job's struct is, if it has one.

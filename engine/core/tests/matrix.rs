@@ -8,10 +8,10 @@ use jobbie_proto::limits::RETENTION_MS;
 use jobbie_proto::placement::shard_of;
 use jobbie_proto::reply::{JOB_STATES, JobState, JobView};
 use jobbie_proto::request::{
-    Ack, Append, Enqueue, EnqueueHold, Fail, Heartbeat, Hold, JobAction, JobControl, JobRef, Plan,
-    When,
+    Ack, AgentAck, Append, Enqueue, EnqueueHold, Fail, Heartbeat, Hold, JobAction, JobControl,
+    JobRef, Plan, When,
 };
-use jobbie_proto::{Code, JobId, LeaseToken, Micros, Reply, Request};
+use jobbie_proto::{Code, EventSeq, JobId, LeaseToken, Micros, Reply, Request};
 use shard::{Shard, enqueue, fetch, required};
 
 use JobState::{
@@ -113,6 +113,20 @@ const PRIORITIZE: Operation =
 const REPLACE: Operation =
     |shard, job| control(shard, job.job, JobAction::Replace { payload: b"new" });
 
+/// Of a job that is no agent job.
+const CONTINUE: Operation = |shard, job| {
+    let said = AgentAck { status: 1, ..AgentAck::default() };
+    let fill = |r: &mut Request<'static>| {
+        (r.acks, r.agent_acks) = (vec![Ack { job, result: b"" }], vec![said]);
+    };
+    request(shard, fill).acks[0]
+};
+const REVISE: Operation = |shard, job| {
+    let (checkpoint, feedback, by): (&[u8], &[u8], _) = (b"{}", b"", "");
+    let replaces = EventSeq(0);
+    control(shard, job.job, JobAction::Revise { checkpoint, feedback, by, replaces })
+};
+
 const APPEND: Operation = |shard, job| {
     let append = Append { job: job.job, id: b"1", kind: "paid", data: b"", source: "", trace: "" };
     request(shard, |r| r.appends = vec![append]).appended[0].effect.code()
@@ -129,8 +143,9 @@ fn every_operation_in_every_state() {
     /// Recorded, without effect.
     const REC: Code = Code::NotActive;
     const GONE: Code = Code::NotFound;
+    const AGENT: Code = Code::NotAgent;
     const AWAY: Code = Code::Moved;
-    let table: [(&str, Operation, [Code; JOB_STATES]); 15] = [
+    let table: [(&str, Operation, [Code; JOB_STATES]); 17] = [
         ("ack", ACK, [REC, REC, OK, REC, REC, GONE, REC, REC, REC, REC]),
         ("fail", FAIL, [REC, REC, OK, REC, REC, GONE, REC, REC, REC, REC]),
         ("heartbeat", HEARTBEAT, [REC, REC, OK, REC, REC, GONE, REC, REC, REC, REC]),
@@ -145,6 +160,8 @@ fn every_operation_in_every_state() {
         ("move", MOVE, [OK, OK, OK, OK, OK, GONE, OK, OK, OK, AWAY]),
         ("prioritize", PRIORITIZE, [OK, OK, NO, NO, NO, GONE, NO, NO, NO, AWAY]),
         ("replace", REPLACE, [OK, OK, NO, OK, OK, GONE, NO, NO, NO, AWAY]),
+        ("continue", CONTINUE, [REC, REC, AGENT, REC, REC, GONE, REC, REC, REC, REC]),
+        ("revise", REVISE, [NO, NO, NO, NO, AGENT, GONE, NO, NO, NO, AWAY]),
         ("append", APPEND, [NO, NO, NO, NO, NO, GONE, NO, NO, OK, NO]),
     ];
     for (name, operation, expected) in table {

@@ -6,6 +6,8 @@ mod driver;
 mod many;
 #[path = "model/naive.rs"]
 mod naive;
+#[path = "model/naive_agents.rs"]
+mod naive_agents;
 #[path = "model/naive_controls.rs"]
 mod naive_controls;
 #[path = "model/naive_operations.rs"]
@@ -14,6 +16,8 @@ mod naive_operations;
 mod naive_plans;
 #[path = "model/naive_schedules.rs"]
 mod naive_schedules;
+#[path = "model/naive_usage.rs"]
+mod naive_usage;
 #[path = "model/naive_workers.rs"]
 mod naive_workers;
 #[path = "model/operations.rs"]
@@ -63,7 +67,7 @@ mod planted {
     fn every_mutant_falls_and_the_engine_does_not() {
         assert_eq!(falls_within(None, 100), None);
         for mutant in Mutant::ALL {
-            let fell = falls_within(Some(mutant), 1000);
+            let fell = falls_within(Some(mutant), 5000);
             println!("{mutant:?} fell with seed {fell:?}");
             assert!(fell.is_some(), "{mutant:?} was not found");
         }

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jobbie_proto::reply::{
-    Appended, BatchView, Child, Failed, Operated, OperationView, QueueStats, ShardStats, WorkerView,
+    Appended, BatchView, BudgetView, Child, Failed, Operated, OperationView, PolicyView,
+    QueueStats, RuleDone, ShardStats, UsageSum, WorkerView,
 };
 use jobbie_proto::wire::{
-    EnqueuedRun, JobDetails, Kin, LeasedJob, Lookup, ReplyFrame, ScheduleChanged, ScheduleDetails,
+    EnqueuedRun, IterationRecord, JobDetails, Kin, LeasedJob, Lookup, ReplyFrame, ScheduleChanged,
+    ScheduleDetails,
 };
 use jobbie_proto::{BatchId, Code, JobId, Micros};
 
 use crate::schedule::ScheduleInfo;
-use crate::{Job, JobErrorRecord, JobEvent, JobInfo, MovedJob, PlanInfo};
+use crate::{IterationInfo, Job, JobErrorRecord, JobEvent, JobInfo, MovedJob, PlanInfo};
 
 /// The answer to a request, whole and owned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,6 +79,16 @@ pub struct Answer {
     pub workers: Vec<WorkerView>,
     /// Children of the job asked for.
     pub children: Vec<Child>,
+    /// Sums of usage asked for, by name.
+    pub usage: Vec<UsageSum>,
+    /// Iterations of the agent job that was asked for, newest first.
+    pub iterations: Vec<IterationInfo>,
+    /// One element per rule control.
+    pub rule_controls: Vec<RuleDone>,
+    /// Budgets asked for.
+    pub budgets: Vec<BudgetView>,
+    /// Approval policies asked for.
+    pub policies: Vec<PolicyView>,
 }
 
 /// One copy of a frame's blob, of which parts are handed out without copying again.
@@ -118,6 +130,7 @@ impl<'a> Shared<'a> {
             payload: self.part(lease.payload),
             tags: self.part(lease.tags),
             checkpoint: self.part(lease.checkpoint),
+            agent: lease.agent,
         }
     }
 
@@ -141,6 +154,8 @@ impl<'a> Shared<'a> {
             then: d.then,
             waits_for: d.waits_for,
             batch: d.batch,
+            cost_micros: d.cost_micros,
+            agent: d.agent,
             payload: self.part(d.bytes.payload),
             tags: self.part(d.bytes.tags),
             key: self.part(d.bytes.key),
@@ -205,6 +220,28 @@ fn moved(found: &[Lookup<'_>]) -> Vec<MovedJob> {
     moved.map(one).collect()
 }
 
+fn iterations(told: &[IterationRecord<'_>], blob: &[u8]) -> Vec<IterationInfo> {
+    if told.is_empty() {
+        return Vec::new();
+    }
+    let shared = Shared::new(blob);
+    let one = |of: &IterationRecord<'_>| IterationInfo {
+        event: of.event,
+        previous: of.previous,
+        time: of.time,
+        number: of.number,
+        attempt: of.attempt,
+        status: of.status,
+        checkpoint: shared.part(of.checkpoint),
+        result: shared.part(of.result),
+        reason: shared.part(of.reason),
+        amounts: of.amounts,
+        model: of.model.to_owned(),
+        provider: of.provider.to_owned(),
+    };
+    told.iter().map(one).collect()
+}
+
 impl Answer {
     /// Owned, out of one frame; `blob` is what `reply` borrows from.
     #[must_use]
@@ -240,6 +277,11 @@ impl Answer {
             errors: crate::observe::errors(&reply.errors, blob),
             workers: reply.workers,
             children: reply.children,
+            usage: reply.usage,
+            iterations: iterations(&reply.iterations, blob),
+            rule_controls: reply.rule_controls,
+            budgets: reply.budgets,
+            policies: reply.policies,
         }
     }
 
@@ -256,5 +298,9 @@ impl Answer {
         self.operations.append(&mut part.operations);
         self.errors.append(&mut part.errors);
         self.workers.append(&mut part.workers);
+        self.usage.append(&mut part.usage);
+        self.iterations.append(&mut part.iterations);
+        self.budgets.append(&mut part.budgets);
+        self.policies.append(&mut part.policies);
     }
 }

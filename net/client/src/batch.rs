@@ -1,7 +1,7 @@
 //! Many new jobs: split over shards and requests.
 
 use futures_util::future::join_all;
-use jobbie_proto::request::{EnqueueHold, EnqueuePlan, Plan, Ties};
+use jobbie_proto::request::{EnqueueAgent, EnqueueHold, EnqueuePlan, Plan, Ties};
 use jobbie_proto::wire::Limits;
 use jobbie_proto::{Code, Request, ShardId};
 
@@ -15,6 +15,9 @@ const JOB_OVERHEAD_BYTES: usize = 112;
 const HOLD_OVERHEAD_BYTES: usize = 24;
 /// And its plan, and each kind of events of that.
 const PLAN_OVERHEAD_BYTES: usize = 16;
+
+/// And what is special about an agent job.
+const AGENT_OVERHEAD_BYTES: usize = 48;
 
 /// What became of each job, in order.
 pub(crate) fn outcomes(answer: &Answer) -> Vec<Result<Enqueued, Error>> {
@@ -70,9 +73,17 @@ fn bytes(job: NewJob<'_>) -> usize {
         PLAN_OVERHEAD_BYTES
             + plan.kinds.iter().map(|k| k.name.len() + PLAN_OVERHEAD_BYTES).sum::<usize>()
     });
+    let agent = job.3.map_or(0, |agent| agent.checkpoint.len() + AGENT_OVERHEAD_BYTES);
     let job = &job.0;
     let keys = job.key.len() + job.unique.len() + job.limit_key.len();
-    job.queue.len() + job.payload.len() + job.tags.len() + keys + held + kinds + JOB_OVERHEAD_BYTES
+    job.queue.len()
+        + job.payload.len()
+        + job.tags.len()
+        + keys
+        + held
+        + kinds
+        + agent
+        + JOB_OVERHEAD_BYTES
 }
 
 /// The request that makes these jobs.
@@ -80,13 +91,15 @@ pub(crate) fn request<'a, 'i, I: Item<'a> + 'i>(
     items: impl IntoIterator<Item = &'i I>,
 ) -> Request<'a> {
     let (mut enqueues, mut holds, mut plans) = (Vec::new(), Vec::new(), Vec::new());
+    let mut agents = Vec::new();
     let mut ties = Ties::default();
     for item in items {
         let enqueue = enqueues.len() as u32;
         if let Some(tied) = item.tied() {
             tied.add_to(&mut ties, enqueue);
         }
-        let NewJob(job, hold, plan) = item.job();
+        let NewJob(job, hold, plan, agent) = item.job();
+        agents.extend(agent.map(|agent| EnqueueAgent { enqueue, agent }));
         plans.extend(plan.map(|Plan { deadline_ms, kinds }| {
             let kinds = kinds.to_vec();
             EnqueuePlan { enqueue, deadline_ms, kinds }
@@ -94,7 +107,7 @@ pub(crate) fn request<'a, 'i, I: Item<'a> + 'i>(
         holds.extend(hold.map(|hold| EnqueueHold { enqueue, hold }));
         enqueues.push(job);
     }
-    Request { enqueues, holds, plans, ties, ..Request::default() }
+    Request { enqueues, holds, plans, agents, ties, ..Request::default() }
 }
 
 /// Positions of `jobs` that go into one request, in order.

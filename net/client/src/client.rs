@@ -7,7 +7,7 @@ use std::time::Duration;
 use jobbie_proto::event::QueueSettings;
 use jobbie_proto::reply::{QueueStats, ShardStats};
 use jobbie_proto::request::{
-    Ack, Fail, Fetch, Heartbeat, JobRef, QueueAction, QueueControl, Stats,
+    Ack, Fail, Fetch, Heartbeat, JobRef, QueueAction, QueueControl, ReportUsage, Stats, Usage,
 };
 use jobbie_proto::wire::ANY_SHARD;
 use jobbie_proto::{Code, JobId, Micros, Request, ShardId};
@@ -83,6 +83,8 @@ pub struct Beat<'a> {
     pub progress: &'a [u8],
     /// Replaces the checkpoint when not empty.
     pub checkpoint: &'a [u8],
+    /// What the work used since the last report. A report of nothing is dropped.
+    pub usage: Usage<'a>,
 }
 
 impl Client {
@@ -214,7 +216,8 @@ impl Client {
     /// a worker ([`crate::Worker`]) gets its jobs pushed instead.
     ///
     /// # Errors
-    /// See [`Error`]. After [`crate::Outcome::Unknown`], jobs leased unseen are offered again when their lease ends.
+    /// [`Error::Refused`] with `BUDGET_EXCEEDED` when budgets that reject have no money left for any of the queues; see [`Error`]. After
+    /// [`crate::Outcome::Unknown`], jobs leased unseen are offered again when their lease ends.
     pub async fn fetch(&self, queues: &[&str], options: FetchOptions) -> Result<Vec<Job>, Error> {
         let mut by_shard: Vec<(ShardId, Vec<&str>)> = Vec::new();
         for queue in queues {
@@ -229,6 +232,8 @@ impl Client {
         let mut jobs = Vec::new();
         let mut wait_ms = if by_shard.len() == 1 { wait_ms } else { 0 };
         loop {
+            // Of shards on which no queue has money left.
+            let mut refused = Vec::new();
             for (shard, queues) in &by_shard {
                 let count = options.count - jobs.len() as u32;
                 let fetch = Fetch {
@@ -238,10 +243,20 @@ impl Client {
                     wait_ms: if jobs.is_empty() { wait_ms as u32 } else { 0 },
                     worker: "",
                 };
-                jobs.append(&mut self.fetch_of(*shard, fetch).await?);
+                match self.fetch_of(*shard, fetch).await {
+                    Ok(mut got) => jobs.append(&mut got),
+                    Err(error) if error.is_over_budget() => refused.push(error),
+                    Err(error) => return Err(error),
+                }
                 if jobs.len() as u32 >= options.count {
                     return Ok(jobs);
                 }
+            }
+            if jobs.is_empty()
+                && refused.len() == by_shard.len()
+                && let Some(error) = refused.pop()
+            {
+                return Err(error);
             }
             let left = until.saturating_duration_since(Instant::now()).as_millis() as u64;
             if !jobs.is_empty() || left == 0 || by_shard.len() <= 1 {
@@ -264,7 +279,22 @@ impl Client {
     /// # Errors
     /// [`Error::Job`] when the lease is over: somebody else has the job, or had.
     pub async fn ack(&self, job: JobRef, result: &[u8]) -> Result<(), Error> {
-        let mut request = Request { acks: vec![Ack { job, result }], ..Request::default() };
+        self.ack_with(job, result, Usage::default()).await
+    }
+
+    /// Finishes a job and says what the work on it used.
+    ///
+    /// # Errors
+    /// [`Error::Job`] when the lease is over: then what was used is not counted either.
+    pub async fn ack_with(
+        &self,
+        job: JobRef,
+        result: &[u8],
+        usage: Usage<'_>,
+    ) -> Result<(), Error> {
+        let ack_usages = vec![ReportUsage { of: 0, usage }];
+        let acks = vec![Ack { job, result }];
+        let mut request = Request { acks, ack_usages, ..Request::default() };
         self.job_request(job.job, &mut request, |a| a.acks.first().copied()).await.map(drop)
     }
 
@@ -299,9 +329,10 @@ impl Client {
     /// # Errors
     /// [`Error::Job`] when the lease is over: stop working on the job.
     pub async fn heartbeat(&self, job: JobRef, beat: Beat<'_>) -> Result<(), Error> {
-        let Beat { extend_ms, progress, checkpoint } = beat;
+        let Beat { extend_ms, progress, checkpoint, usage } = beat;
         let heartbeats = vec![Heartbeat { job, extend_ms, progress, checkpoint }];
-        let mut request = Request { heartbeats, ..Request::default() };
+        let heartbeat_usages = vec![ReportUsage { of: 0, usage }];
+        let mut request = Request { heartbeats, heartbeat_usages, ..Request::default() };
         self.job_request(job.job, &mut request, |a| a.heartbeats.first().copied()).await.map(drop)
     }
 

@@ -73,7 +73,7 @@ impl Client {
         self.control(job, JobAction::Replace { payload }).await
     }
 
-    async fn control(&self, job: JobId, action: JobAction<'_>) -> Result<(), Error> {
+    pub(crate) async fn control(&self, job: JobId, action: JobAction<'_>) -> Result<(), Error> {
         let request = |job| {
             let job_controls = vec![JobControl { job, action }];
             Request { job_controls, ..Request::default() }

@@ -114,6 +114,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether no queue that a fetch named has money left.
+    pub(crate) fn is_over_budget(&self) -> bool {
+        matches!(self, Self::Refused { code: Code::BudgetExceeded, .. })
+    }
+
     /// Whether the request may have been done.
     #[must_use]
     pub fn outcome(&self) -> Outcome {

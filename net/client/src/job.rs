@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use jobbie_proto::agent::{AgentLimits, AgentState};
 use jobbie_proto::event::{BackoffKind, HoldEnd};
 use jobbie_proto::limits;
-use jobbie_proto::reply::JobState;
-use jobbie_proto::request::{Enqueue, Hold, JobRef, Plan, When};
+use jobbie_proto::reply::{AgentView, JobState};
+use jobbie_proto::request::{Agent, Enqueue, Hold, JobRef, Plan, When};
 use jobbie_proto::{BatchId, JobId, LeaseToken, Micros};
 
 use crate::PlanInfo;
@@ -28,6 +29,7 @@ pub struct NewJob<'a>(
     pub(crate) Enqueue<'a>,
     pub(crate) Option<Hold<'a>>,
     pub(crate) Option<Plan<'a>>,
+    pub(crate) Option<Agent<'a>>,
 );
 
 impl<'a> From<NewJob<'a>> for Enqueue<'a> {
@@ -61,7 +63,7 @@ impl<'a> NewJob<'a> {
             expire_after_ms: 0,
             when: When::Now,
         };
-        Self(enqueue, None, None)
+        Self(enqueue, None, None, None)
     }
 
     /// Tier: 0 critical, 1 high, 2 normal (the default). A lower number always goes first.
@@ -154,6 +156,14 @@ impl<'a> NewJob<'a> {
         self.2 = Some(plan);
         self
     }
+
+    /// Is worked on in iterations, each of which is acked ([`crate::Client::ack_iteration`]), within these limits. Has no
+    /// plan.
+    #[must_use]
+    pub fn agent(mut self, limits: AgentLimits) -> Self {
+        self.3 = Some(Agent { limits, checkpoint: b"", replayed: None });
+        self
+    }
 }
 
 /// A job that is in the server's log.
@@ -187,6 +197,8 @@ pub struct Job {
     pub tags: Bytes,
     /// What an earlier attempt left by its checkpoint; empty is none.
     pub checkpoint: Bytes,
+    /// How far it is, if it is an agent job.
+    pub agent: Option<AgentState>,
 }
 
 impl Job {
@@ -236,6 +248,10 @@ pub struct JobInfo {
     pub waits_for: u32,
     /// The batch that counts it when it ends.
     pub batch: Option<BatchId>,
+    /// What the work on it has cost, in micro-dollars.
+    pub cost_micros: u64,
+    /// How far it is, if it is an agent job.
+    pub agent: Option<AgentView>,
     /// What its worker gets.
     pub payload: Bytes,
     /// Tags.

@@ -17,6 +17,7 @@
 //!
 //! [`connection`] is the protocol without sockets, for programs with their own event loop.
 
+mod agents;
 mod answer;
 mod batch;
 mod client;
@@ -32,11 +33,14 @@ mod link;
 mod observe;
 mod operation;
 mod plans;
+mod rules;
 mod schedule;
 mod ties;
 mod topology;
+mod usage;
 mod worker;
 
+pub use agents::{FEEDBACK_KEY, IterationEnd, IterationInfo};
 pub use answer::{Answer, jobs};
 pub use client::{Beat, Client, FailedJob, FetchOptions};
 pub use config::Config;
@@ -52,14 +56,17 @@ pub use topology::Topology;
 pub use worker::{JobContext, JobError, Report, Worker, WorkerBuilder};
 
 pub use jobbie_proto::ability::{Abilities, Ability};
+pub use jobbie_proto::agent::{AgentLimits, AgentState, AgentStatus};
 pub use jobbie_proto::event::{
     BackoffKind, BulkAction, HoldEnd, JobFilter, Missed, QueueSettings, Sharing, Task,
 };
 pub use jobbie_proto::id::OperationRef;
 pub use jobbie_proto::plan::{Effect, Need, PlanStatus};
 pub use jobbie_proto::reply::{
-    Appended, BatchView, Child, JobState, KindView, OperationStatus, OperationView, QueueStats,
-    ShardStats, WorkerView,
+    AgentView, Appended, BatchView, BudgetView, Child, JobState, KindView, OperationStatus,
+    OperationView, PolicyView, QueueStats, ShardStats, UsageSum, WorkerView,
 };
-pub use jobbie_proto::request::{Append, Expected, Hold, JobRef, Plan};
+pub use jobbie_proto::request::{AgentAck, Append, Expected, Hold, JobRef, Plan, Usage};
+pub use jobbie_proto::rules::{Budget, JobTag, OnExceed, Policy, PolicyMode, Scope};
+pub use jobbie_proto::usage::{Amounts, UsageGroup, UsagePhase, dollars, parse_dollars};
 pub use jobbie_proto::{BatchId, Code, EventSeq, JobId, LeaseToken, Micros, OperationId, ShardId};

@@ -51,7 +51,7 @@ impl<'a> NewSchedule<'a> {
 
     /// What is asked of the server, or what such a job cannot have.
     fn definition(&self) -> Result<Definition<'a>, Error> {
-        let NewJob(job, hold, plan) = self.job;
+        let NewJob(job, hold, plan, agent) = self.job;
         let refused = if !job.key.is_empty() {
             "an idempotency key"
         } else if job.when != When::Now {
@@ -60,6 +60,8 @@ impl<'a> NewSchedule<'a> {
             "a hold"
         } else if plan.is_some() {
             "a plan"
+        } else if agent.is_some() {
+            "iterations"
         } else {
             return Ok(definition_of(self, &job));
         };

@@ -87,6 +87,7 @@ const NUMBERS: &[(&str, &str, &str, Read)] = &[
     ("mail", "gauge", "Messages to other shards that are not known to have been taken.", |m| {
         m.mail.get()
     }),
+    ("budgets_spent", "gauge", "Budgets that have no money left today.", |m| m.budgets_spent.get()),
     ("last_index", "gauge", "Last index in the log.", |m| m.last_index.get()),
     ("flushed_index", "gauge", "Last durable index.", |m| m.flushed_index.get()),
     ("committed_index", "gauge", "Last committed index.", |m| m.committed_index.get()),

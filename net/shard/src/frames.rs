@@ -15,7 +15,7 @@ use jobbie_proto::request::{
 use jobbie_proto::wire::{
     ANY_SHARD, ClientFrame, Hello, PROTOCOL_VERSION, Refused, Subscribe, frame,
 };
-use jobbie_proto::{Code, Reply, Request, SessionId};
+use jobbie_proto::{Code, EventSeq, Reply, Request, SessionId};
 use jobbie_raft::AsyncRuntime;
 
 use crate::clock::Clock;
@@ -126,7 +126,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         frame_bytes: usize,
     ) {
         let bytes_max = self.log.body_bytes_max() / 2;
-        let bytes = log_bytes(request, frame_bytes, bytes_max);
+        let bytes = log_bytes(request, frame_bytes, bytes_max, self.state.borrow().has_agents());
         if bytes > bytes_max {
             let message = format!(
                 "the request takes up to {bytes} bytes in the log, and on this small disk at most \
@@ -138,8 +138,9 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             let message = "the request names another session than this connection's";
             return self.reject(entry, connection, request, Code::SessionGone, message.into());
         }
-        let replaces =
-            |control: &JobControl<'_>| matches!(control.action, JobAction::Replace { .. });
+        let replaces = |control: &JobControl<'_>| {
+            matches!(control.action, JobAction::Replace { .. } | JobAction::Revise { .. })
+        };
         let makes = |control: &ScheduleControl<'_>| {
             matches!(control.action, ScheduleAction::Set(_) | ScheduleAction::Run)
         };
@@ -172,10 +173,12 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         let asked = request.asks().then(|| {
             let answers = answers(&self.state.borrow(), request);
             let wanted = request.history.zip(answers.history);
-            let history = wanted.map(|(History { job, count, .. }, from)| {
+            let of = |(History { job, count, .. }, from): (History, EventSeq)| {
                 let job = job.seq();
                 Wanted { job, from, count }
-            });
+            };
+            let history = wanted.map(of);
+            let iterations = request.iterations.zip(answers.iterations).map(of);
             let one_schedule = matches!(request.schedules, Schedules::One { .. });
             let wanted = request.errors.zip(answers.errors.clone());
             let errors = wanted.map(|(History { job, count, .. }, chain)| {
@@ -183,7 +186,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 WantedErrors { job, chain, count }
             });
             let lookups = request.lookups.clone();
-            Box::new(Asked { lookups, one_schedule, answers, history, errors })
+            Box::new(Asked { lookups, one_schedule, answers, history, errors, iterations })
         });
         let answer = Answer { number: request.number, reply, asked, ..Answer::default() };
         self.answer(entry, connection, answer);
@@ -327,7 +330,12 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 
 /// At most what a request takes in the log: its own bytes, what it says of each job, its events, and the name of a queue in
 /// each event that has one, which a frame has only once. Exact enough to be told only when it may be above `bytes_max`.
-fn log_bytes(request: &Request<'_>, frame_bytes: usize, bytes_max: usize) -> usize {
+fn log_bytes(
+    request: &Request<'_>,
+    frame_bytes: usize,
+    bytes_max: usize,
+    has_agents: bool,
+) -> usize {
     const EVENT_BYTES: usize = 64;
     const JOB_BYTES: usize = 48;
     /// What a kind of events takes more in a record than in a frame.
@@ -357,6 +365,11 @@ fn log_bytes(request: &Request<'_>, frame_bytes: usize, bytes_max: usize) -> usi
         + request.appends.len()
         + request.ties.depends.len()
         + 4;
+    // A report stands in its list's way, and is longer than other events.
+    let reports = request.ack_usages.len() + request.heartbeat_usages.len();
+    // And an ack of an agent job has the record of an iteration, with a reason of the server.
+    let iterations = if has_agents { request.acks.len() } else { 0 };
+    let unnamed = unnamed + 2 * reports + 2 * request.agents.len() + 5 * iterations;
     let kinds: usize = request.plans.iter().map(|plan| plan.kinds.len()).sum();
     frame_bytes
         + schedules

@@ -1,7 +1,8 @@
-//! The events recorded for a job, read back one after the other: each names the one before it.
+//! The events recorded for a job, and the iterations of one, read back one after the other: each names the one before it.
 
 use jobbie_proto::event::Event;
-use jobbie_proto::wire::JobEvent;
+use jobbie_proto::limits::ITERATIONS_BYTES_SOFT;
+use jobbie_proto::wire::{IterationRecord, JobEvent};
 use jobbie_proto::{EventSeq, JobSeq};
 
 use crate::outgoing::Sources;
@@ -18,6 +19,47 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// The same of the iterations of an agent job, up to some bytes of content.
+    pub(crate) fn iterations<'a>(
+        &self,
+        sources: &'a Sources,
+    ) -> (Vec<IterationRecord<'a>>, Option<EventSeq>) {
+        let (mut told, mut bytes) = (Vec::new(), 0);
+        let mut at = self.from;
+        while at != EventSeq(0) && told.len() < self.count as usize && bytes < ITERATIONS_BYTES_SOFT
+        {
+            let Some((entry, record, _)) = sources.event(at) else { return (told, Some(at)) };
+            let Event::Iterated(iteration) = record else { break };
+            if iteration.job != self.job {
+                break;
+            }
+            let kept = iteration.kept;
+            if kept != EventSeq(0) && sources.event(kept).is_none() {
+                return (told, Some(kept));
+            }
+            let own = entry.bytes(iteration.checkpoint);
+            let checkpoint = if own.is_empty() { sources.checkpoint(kept) } else { own };
+            let (result, reason) = (entry.bytes(iteration.result), entry.bytes(iteration.reason));
+            bytes += checkpoint.len() + result.len() + reason.len();
+            told.push(IterationRecord {
+                event: at,
+                previous: iteration.previous,
+                time: entry.time(),
+                number: iteration.number,
+                attempt: iteration.attempt,
+                status: iteration.status,
+                checkpoint,
+                result,
+                reason,
+                amounts: iteration.amounts,
+                model: &iteration.model,
+                provider: &iteration.provider,
+            });
+            at = iteration.previous;
+        }
+        (told, None)
+    }
+
     /// What has been gathered of them, and the event whose entry is to be gathered next, if that is not all.
     pub(crate) fn told<'a>(&self, sources: &'a Sources) -> (Vec<JobEvent<'a>>, Option<EventSeq>) {
         let mut told = Vec::new();

@@ -91,6 +91,8 @@ pub struct Metrics {
     pub jobs: Counter,
     /// Messages to other shards that are not known to have been taken, now.
     pub mail: Counter,
+    /// Budgets that have no money left today, now.
+    pub budgets_spent: Counter,
     /// Last index in the log.
     pub last_index: Counter,
     /// Last durable index.

@@ -42,6 +42,7 @@ pub(crate) struct Asked {
     pub(crate) answers: Answers,
     pub(crate) history: Option<Wanted>,
     pub(crate) errors: Option<WantedErrors>,
+    pub(crate) iterations: Option<Wanted>,
 }
 
 impl Asked {
@@ -97,8 +98,9 @@ impl Content {
     /// The next event that is needed when everything that [`Content::needs`] names is there.
     pub(crate) fn missing(&self, sources: &Sources) -> Option<EventSeq> {
         let Content::Reply(Answer { asked: Some(asked), .. }) = self else { return None };
-        let of_history = asked.history.and_then(|history| history.told(sources).1);
-        of_history.or_else(|| asked.errors.as_ref()?.told(sources).1)
+        let events = asked.history.and_then(|history| history.told(sources).1);
+        let older = || asked.errors.as_ref()?.told(sources).1;
+        events.or_else(older).or_else(|| asked.iterations?.iterations(sources).1)
     }
 
     /// Appends the frame. `sources` holds every entry that [`Content::needs`] named.
@@ -116,7 +118,8 @@ impl Content {
             Content::Lost(leases) => encoder.lost(out, leases),
             Content::Delivery { subscription, reply } => {
                 let bytes = |_: usize, lease: &Lease| sources.lease(lease);
-                encoder.deliver(out, *subscription, config.shard, &reply.leases, bytes)
+                let leased = (&reply.leases[..], &reply.agents[..]);
+                encoder.deliver(out, *subscription, config.shard, leased, bytes)
             }
             Content::Reply(answer) => answer.encode(config.shard, sources, encoder, out),
         }
@@ -176,6 +179,8 @@ impl Answer {
         });
         let events = asked.history.map_or_else(Vec::new, |history| history.told(sources).0);
         let errors = asked.errors.as_ref().map_or_else(Vec::new, |errors| errors.told(sources).0);
+        let iterations =
+            asked.iterations.map_or_else(Vec::new, |wanted| wanted.iterations(sources).0);
         let Answers {
             queues,
             shard: counts,
@@ -187,6 +192,7 @@ impl Answer {
             children,
             ..
         } = &asked.answers;
+        let Answers { usage, budgets, policies, .. } = &asked.answers;
         let carried = asked.defined().and_then(|event| sources.definition(event));
         let (payload, tags) = carried.unwrap_or_default();
         let schedules = schedules.iter().map(|view| ScheduleDetails::new(view, payload, tags));
@@ -202,6 +208,10 @@ impl Answer {
             errors: &errors,
             workers,
             children,
+            usage,
+            iterations: &iterations,
+            budgets,
+            policies,
         };
         encoder.reply(out, &head, &self.reply, bytes, lookups, stats)
     }
@@ -333,7 +343,7 @@ impl Sources {
         self.found(event).map_or(&[], progress_of)
     }
 
-    fn checkpoint(&self, event: EventSeq) -> &[u8] {
+    pub(crate) fn checkpoint(&self, event: EventSeq) -> &[u8] {
         self.found(event).map_or(&[], checkpoint_of)
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use jobbie_io::Disk;
 use jobbie_log::Entry;
-use jobbie_proto::event::{Event, Tie};
+use jobbie_proto::event::{Event, Rule, Tie};
 use jobbie_proto::wire::Refused;
 use jobbie_proto::{Code, EventSeq, Reply};
 use jobbie_raft::AsyncRuntime;
@@ -161,6 +161,11 @@ fn is_read_back(event: &Event) -> bool {
     if let Event::Tied(tie) = event {
         return matches!(**tie, Tie::BatchOpened { .. } | Tie::Chained(_) | Tie::Arrived(_));
     }
+    if let Event::Ruled(rule) = event {
+        let kept =
+            matches!(**rule, Rule::Tagged { .. } | Rule::Spent { .. } | Rule::DayTurned { .. });
+        return !kept;
+    }
     matches!(
         event,
         Event::Enqueued { .. }
@@ -175,6 +180,9 @@ fn is_read_back(event: &Event) -> bool {
             | Event::Planned(_)
             | Event::Appended(_)
             | Event::ScheduleSet(_)
+            | Event::AgentEnqueued(_)
+            | Event::Iterated(_)
+            | Event::Revised(_)
     )
 }
 

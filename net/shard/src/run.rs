@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use jobbie_io::Disk;
-use jobbie_proto::event::{Blob, Event, ExtendedJob, Group};
+use jobbie_proto::event::{Blob, Event, ExtendedJob, Group, OverrunAt, Rule};
 use jobbie_proto::plan::Effect;
+use jobbie_proto::rules::OnExceed;
 use jobbie_proto::wire::LostLease;
 use jobbie_proto::{Code, JobSeq, Micros};
 use jobbie_raft::{AsyncRuntime, Leadership};
@@ -185,6 +186,15 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                     jobs.for_each(|job| self.tell_loser(entry, job, Code::NotActive));
                     continue;
                 }
+                Event::Ruled(rule) => match &**rule {
+                    // Whoever acked has an answer.
+                    Rule::Overrun { job, at: OverrunAt::Heartbeat, on_exceed, .. }
+                        if *on_exceed > OnExceed::AlertOnly =>
+                    {
+                        (std::slice::from_ref(job), Code::NotActive)
+                    }
+                    _ => continue,
+                },
                 _ => continue,
             };
             jobs.iter().for_each(|job| self.tell_loser(entry, *job, code));
@@ -232,6 +242,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         metrics.leases.set(stats.leases);
         metrics.jobs.set(stats.jobs);
         metrics.mail.set(self.state.borrow().mail_len() as u64);
+        metrics.budgets_spent.set(self.state.borrow().budgets_spent() as u64);
         metrics.intake_frames.set(self.intake.depth() as u64);
         metrics.waiters.set(self.waiters.borrow().len() as u64);
         metrics.connections.set(self.connections.borrow().len() as u64);

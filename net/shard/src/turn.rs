@@ -5,7 +5,7 @@ use std::rc::Rc;
 use jobbie_core::{Decision, decide, decide_close_session, decide_operations, decide_timers};
 use jobbie_io::Disk;
 use jobbie_log::Body;
-use jobbie_proto::event::{Event, Group, Tie};
+use jobbie_proto::event::{Event, Group, Rule, Tie};
 use jobbie_proto::letter::Letter;
 use jobbie_proto::limits::ENTRY_BYTES_SOFT;
 use jobbie_proto::{Reply, Request, ShardId};
@@ -236,6 +236,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 Event::Moved { queue, .. } => waiters.stir(queue),
                 Event::Tied(tie) if matches!(**tie, Tie::Settled { .. }) => waiters.stir_all(),
                 Event::ScheduleFired { queue, .. } => waiters.stir(queue),
+                Event::Ruled(rule) if opens(rule) => waiters.stir_all(),
                 Event::Released { .. }
                 | Event::LeaseExpired { .. }
                 | Event::Promoted { .. }
@@ -299,6 +300,11 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     fn snapshot_state(&self) -> Captured {
         Captured::of(&self.state.borrow())
     }
+}
+
+/// Whether queues may hand out jobs again by it.
+fn opens(rule: &Rule) -> bool {
+    matches!(rule, Rule::BudgetSet { .. } | Rule::BudgetDeleted { .. } | Rule::DayTurned { .. })
 }
 
 fn proposal(time_us: u64, body: Body, pending: &Pending) -> Proposal {

@@ -13,7 +13,7 @@ use rkyv::rancor::Error as RkyvError;
 use rkyv::ser::{Positional, Writer};
 use rkyv::vec::ArchivedVec;
 
-use super::{AppendedEvent, ArchivedGroup, Blob, Event, Group};
+use super::{AppendedEvent, ArchivedGroup, Blob, Event, Group, Iteration, RevisedJob};
 
 /// The newest version of the event records. An entry is written with the oldest that has all its kinds of events, so
 /// that an older release reads what it can understand and refuses the rest by its version.
@@ -144,6 +144,15 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
             let AppendedEvent { id, kind, data, source, trace, error, .. } = &**appended;
             [id, kind, data, source, trace, error].into_iter().try_for_each(check)
         }
+        Event::AgentEnqueued(agent) => check(&agent.checkpoint),
+        Event::Iterated(iteration) => {
+            let Iteration { checkpoint, result, reason, .. } = &**iteration;
+            [checkpoint, result, reason].into_iter().try_for_each(check)
+        }
+        Event::Revised(revised) => {
+            let RevisedJob { checkpoint, feedback, by, .. } = &**revised;
+            [checkpoint, feedback, by].into_iter().try_for_each(check)
+        }
         Event::ScheduleSet(set) => [&set.payload, &set.tags].into_iter().try_for_each(check),
         Event::SessionClosed { .. }
         | Event::Deduplicated { .. }
@@ -179,7 +188,9 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
         | Event::OperationEnded { .. }
         | Event::OperationRefused { .. }
         | Event::WorkerSeen(_)
-        | Event::WorkersForgotten { .. } => Ok(()),
+        | Event::WorkersForgotten { .. }
+        | Event::UsageReported(_)
+        | Event::Ruled(_) => Ok(()),
     }
 }
 

@@ -10,14 +10,18 @@
 
 #![expect(missing_docs, reason = "rkyv's derive makes an undocumented helper field of `Event`")]
 
+mod agents;
 pub mod codec;
 mod operations;
 mod parts;
 mod plans;
+mod rules;
 mod schedules;
 mod ties;
+mod usage;
 mod workers;
 
+pub use agents::{EnqueuedAgent, Iteration, Replayed, RevisedJob};
 pub use operations::{BulkAction, JobFilter, StartedOperation, Task};
 pub use parts::{
     Asked, BackoffKind, Blob, Class, CompletedJob, EnqueuedJob, ExtendedJob, FailOutcome, HoldEnd,
@@ -25,10 +29,12 @@ pub use parts::{
 };
 pub use plans::{AppendedEvent, ExpectedKind, PlannedJob};
 use rkyv::{Archive, Deserialize, Serialize};
+pub use rules::{Excess, OverrunAt, Rule, TaggedJob};
 pub use schedules::{Missed, SetSchedule};
 pub use ties::{
     ArrivedJob, ChainedJob, Fate, NextStep, ON_EXIT, ON_FAILURE, Parcel, Standing, Step, Tie,
 };
+pub use usage::ReportedUsage;
 pub use workers::{SeenWorker, WorkerAsks, WorkerKey};
 
 use crate::{Code, EventSeq, JobSeq, LeaseToken, Micros, OperationId, SessionId};
@@ -391,6 +397,16 @@ pub enum Event {
         /// The workers.
         workers: Vec<WorkerKey>,
     },
+    /// Work on a job used tokens or money.
+    UsageReported(Box<ReportedUsage>),
+    /// A job is worked on in iterations.
+    AgentEnqueued(Box<EnqueuedAgent>),
+    /// An iteration of an agent job is over.
+    Iterated(Box<Iteration>),
+    /// A held agent job goes on with feedback.
+    Revised(Box<RevisedJob>),
+    /// Something about budgets and approval policies.
+    Ruled(Box<Rule>),
 }
 
 /// Events lie next to each other in their group, all as large as the largest: one that is larger than those of
@@ -400,6 +416,12 @@ const _: () = assert!(size_of::<ArchivedEvent>() == 55);
 impl From<Tie> for Event {
     fn from(tie: Tie) -> Self {
         Event::Tied(Box::new(tie))
+    }
+}
+
+impl From<Rule> for Event {
+    fn from(rule: Rule) -> Self {
+        Event::Ruled(Box::new(rule))
     }
 }
 
@@ -458,7 +480,12 @@ impl Event {
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
             | Event::OperationRefused { .. }
-            | Event::WorkerSeen(_) => 1,
+            | Event::WorkerSeen(_)
+            | Event::UsageReported(_)
+            | Event::AgentEnqueued(_)
+            | Event::Iterated(_)
+            | Event::Revised(_)
+            | Event::Ruled(_) => 1,
         };
         n as u64
     }
@@ -518,7 +545,12 @@ impl Event {
             | Event::OperationEnded { .. }
             | Event::OperationRefused { .. }
             | Event::WorkerSeen(_)
-            | Event::WorkersForgotten { .. } => 2,
+            | Event::WorkersForgotten { .. }
+            | Event::UsageReported(_)
+            | Event::AgentEnqueued(_)
+            | Event::Iterated(_)
+            | Event::Revised(_)
+            | Event::Ruled(_) => 2,
         }
     }
 }

@@ -191,6 +191,8 @@ pub enum Asked {
     Prioritize = 8,
     /// To change its payload.
     Replace = 9,
+    /// To let it go on with feedback.
+    Revise = 10,
 }
 
 /// What becomes of a held job when nobody has decided in time.

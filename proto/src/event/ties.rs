@@ -114,6 +114,20 @@ pub enum Parcel {
         /// What became of it.
         fate: Fate,
     },
+    /// A budget or policy that concerns jobs there too was set or deleted, or a budget is exceeded.
+    Rule {
+        /// The event that says it.
+        event: EventSeq,
+    },
+    /// Jobs have cost money that a budget there counts.
+    Spent {
+        /// The budget's number there.
+        budget: EventSeq,
+        /// The day they did.
+        day: u32,
+        /// How much, in millionths of a dollar.
+        micros: u64,
+    },
 }
 
 /// What became of a job that was moved to another shard, for the shard it was on before.

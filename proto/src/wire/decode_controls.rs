@@ -4,6 +4,7 @@ use super::DecodeError;
 use super::blob::BlobReader;
 use super::generated as fb;
 use super::table::{Names, Table, collect, hold_end, job_id, sharing};
+use crate::EventSeq;
 use crate::event::QueueSettings;
 use crate::limits::OPS_PER_REQUEST_MAX;
 use crate::request::{
@@ -97,6 +98,8 @@ pub(super) fn job_controls<'a>(
                 JobAction::Prioritize { priority }
             }
             8 => JobAction::Replace { payload: text },
+            // The rest of it is in the list of revisions.
+            9 => JobAction::Revise { checkpoint: b"", feedback: text, by, replaces: EventSeq(0) },
             kind => {
                 let field = "kind of job control";
                 return Err(DecodeError::Value { field, value: kind.into() });

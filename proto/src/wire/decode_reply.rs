@@ -1,14 +1,16 @@
 //! Bytes to replies and deliveries.
 
+use super::agents::{decode_iterations, decode_leases, decode_lookups};
 use super::blob::BlobReader;
 use super::generated as fb;
 use super::operations::{operated, views};
 use super::plans::{decode_appended, decode_lookup_plans};
 use super::table::{Names, STATES_V1, Table, code, collect, job_id, names, sharing};
 use super::ties::batch_answers;
+use super::usage::{decode_costs, decode_sums};
 use super::{
-    DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, errors, history, kin, schedules,
-    workers,
+    DecodeError, EnqueuedRun, LeasedJob, Lookup, ReplyFrame, errors, history, kin, rules,
+    schedules, workers,
 };
 use crate::event::QueueSettings;
 use crate::limits::{FETCH_COUNT_MAX, OPS_PER_REQUEST_MAX};
@@ -79,6 +81,11 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
         errors: Vec::new(),
         workers: Vec::new(),
         children: kin::decode_child_list(&table)?,
+        usage: Vec::new(),
+        iterations: Vec::new(),
+        rule_controls: rules::done(&table)?,
+        budgets: Vec::new(),
+        policies: Vec::new(),
     };
     let more = table.list("details of lookups", T::VT_LOOKUPS_MORE, most)?;
     if !more.is_empty() && more.len() != reply.lookups.len() {
@@ -109,12 +116,26 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
         queue.jobs[JobState::Moved as usize] = u64::from_le_bytes(*raw);
     }
     kin::decode_lookup_kin(&table, &names, &mut reply.lookups)?;
+    let exceeded = table.list("exceeded budgets of queues", T::VT_EXCEEDED, usize::MAX)?;
+    if !exceeded.is_empty() && exceeded.len() != reply.queue_stats.len() {
+        return Err(DecodeError::Parallel { field: "exceeded budgets of queues" });
+    }
+    for (queue, [number]) in reply.queue_stats.iter_mut().zip(exceeded) {
+        queue.exceeded = rules::exceeded(*number)?;
+    }
     decode_lookup_plans(&table, &mut reply.lookups, blob)?;
     reply.events = history::decode(&table, blob)?;
     reply.schedules = schedules::details(&table, &names, blob)?;
     reply.operations = views(&table, blob)?;
     reply.errors = errors::decode(&table, blob)?;
     reply.workers = workers::decode(&table, &names, blob)?;
+    decode_costs(&table, &mut reply.lookups)?;
+    reply.usage = decode_sums(&table, blob)?;
+    let agents = table.list("leased agents", T::VT_LEASE_AGENTS, most)?;
+    decode_leases(agents, &mut reply.leases)?;
+    decode_lookups(&table, &mut reply.lookups)?;
+    reply.iterations = decode_iterations(&table, blob)?;
+    (reply.budgets, reply.policies) = rules::views(&table, blob)?;
     Ok(reply)
 }
 
@@ -127,7 +148,9 @@ pub(super) fn deliver<'a>(
     let names_at = table.u32(T::VT_NAMES_AT)?;
     let names = names(table.list("queue names", T::VT_NAMES, usize::MAX)?, names_at, blob)?;
     let list = table.list("leases", T::VT_LEASES, LIST_MAX)?;
-    let leases = leases(list, &names, &mut BlobReader::new(blob))?;
+    let mut leases = leases(list, &names, &mut BlobReader::new(blob))?;
+    let agents = table.list("leased agents", T::VT_LEASE_AGENTS, LIST_MAX)?;
+    decode_leases(agents, &mut leases)?;
     Ok((table.u32(T::VT_SUBSCRIPTION)?, leases))
 }
 
@@ -165,6 +188,7 @@ fn leases<'a>(
             payload: blob.bytes("payload", lease.payload_len())?,
             tags: blob.bytes("tags", lease.tags_len())?,
             checkpoint: blob.bytes("checkpoint", lease.checkpoint_len())?,
+            agent: None,
         })
     })
 }
@@ -179,6 +203,7 @@ fn queue_stats(stats: &fb::QueueStats, names: &Names<'_>) -> Result<QueueStats, 
         keys: 0,
         jobs: std::array::from_fn(|state| if state < STATES_V1 { jobs.get(state) } else { 0 }),
         enqueued_total: stats.enqueued_total(),
+        exceeded: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Bytes to requests.
 
+use super::agents::agents;
 use super::blob::BlobReader;
 use super::decode_controls::{holds, job_controls, limit_keys, queue_actions, uniques};
 use super::generated as fb;
@@ -7,7 +8,8 @@ use super::operations::operate;
 use super::plans::{decode_appends, decode_history, decode_plans};
 use super::table::{Names, Table, backoff, collect, job_id, job_ref, names};
 use super::ties::ties;
-use super::{DecodeError, errors, kin, schedules, workers};
+use super::usage::usages;
+use super::{DecodeError, errors, kin, rules, schedules, workers};
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
     Ack, Enqueue, Fail, Fetch, Heartbeat, QueueAction, QueueControl, Request, Schedules, Stats,
@@ -87,6 +89,13 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         errors: errors::wanted(&table)?,
         workers: None,
         children: kin::decode_children(&table)?,
+        agents: Vec::new(),
+        agent_acks: Vec::new(),
+        iterations: None,
+        ack_usages: Vec::new(),
+        heartbeat_usages: Vec::new(),
+        usage: None,
+        rule_controls: Vec::new(),
     };
     uniques(&table, &mut request.enqueues, blob)?;
     request.holds = holds(&table, request.enqueues.len(), blob)?;
@@ -100,6 +109,9 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
     request.schedule_controls = schedules::controls(&table, &queues, blob)?;
     request.schedules = schedules::query(&table, blob)?;
     request.workers = workers::wanted(&table, blob)?;
+    usages(&table, &mut request, blob)?;
+    agents(&table, &mut request, blob)?;
+    request.rule_controls = rules::controls(&table, blob)?;
     Ok(request)
 }
 
@@ -226,6 +238,7 @@ fn stats<'a>(
         2 => Ok(Stats::Queue(first)),
         3 => Ok(Stats::Queues { prefix: first, after: second }),
         4 => Ok(Stats::Operations),
+        5 => Ok(Stats::Rules),
         kind => Err(DecodeError::Value { field: "kind of statistics", value: kind.into() }),
     }
 }

@@ -8,7 +8,8 @@ use super::plans::appended_to;
 use super::table::{STATES_V1, job_id_to};
 use super::ties::{batch_id_to, batch_view_to};
 use super::{
-    EncodeError, JobError, JobEvent, Lookup, ScheduleDetails, kin, operations, schedules, workers,
+    EncodeError, IterationRecord, JobError, JobEvent, Lookup, ScheduleDetails, agents, kin,
+    operations, rules, schedules, usage, workers,
 };
 use crate::limits::{
     BATCHES_PER_REQUEST_MAX, CHILDREN_COUNT_MAX, ERROR_BYTES_MAX, EVENT_KIND_BYTES_MAX,
@@ -17,7 +18,8 @@ use crate::limits::{
     TAGS_BYTES_MAX,
 };
 use crate::reply::{
-    BatchView, Child, JobState, Lease, OperationView, QueueStats, Reply, ShardStats, WorkerView,
+    BatchView, BudgetView, Child, JobState, Lease, LeasedAgent, OperationView, PolicyView,
+    QueueStats, Reply, ShardStats, UsageSum, WorkerView,
 };
 use crate::{Code, JobId, Micros, ShardId};
 
@@ -95,6 +97,14 @@ pub struct StatsAnswer<'a> {
     pub workers: &'a [WorkerView],
     /// Children of the job asked for.
     pub children: &'a [Child],
+    /// Of usage.
+    pub usage: &'a [UsageSum],
+    /// Of one agent job, newest first.
+    pub iterations: &'a [IterationRecord<'a>],
+    /// Budgets.
+    pub budgets: &'a [BudgetView],
+    /// Approval policies.
+    pub policies: &'a [PolicyView],
 }
 
 impl Scratch {
@@ -130,6 +140,7 @@ impl Scratch {
         self.queue_stats.push(wire);
         self.planned.push(stats.jobs[JobState::Planned as usize]);
         self.moved.push(stats.jobs[JobState::Moved as usize]);
+        self.exceeded.push(stats.exceeded.map_or(0, |what| what as u8 + 1));
         let set = &stats.settings;
         self.queue_settings.push(fb::QueueSettings::new(
             set.concurrency,
@@ -154,6 +165,7 @@ impl Scratch {
             + size_of_val(&self.queue_stats[..])
             + size_of_val(&self.queue_settings[..])
             + size_of_val(&self.planned[..])
+            + size_of_val(&self.exceeded[..])
             + size_of_val(&self.lookup_plans[..])
             + size_of_val(&self.lookup_kinds[..])
             + size_of_val(&self.lookup_kin[..])
@@ -168,6 +180,13 @@ impl Scratch {
             + size_of_val(&self.workers[..])
             + size_of_val(&self.worker_queues[..])
             + self.worker_bytes.len()
+            + size_of_val(&self.lookup_costs[..])
+            + size_of_val(&self.usage_sums[..])
+            + self.usage_bytes.len()
+            + size_of_val(&self.lease_agents[..])
+            + size_of_val(&self.lookup_agents[..])
+            + size_of_val(&self.iterations[..])
+            + self.iteration_bytes.len()
             + self.names.bytes.len()
             + size_of_val(&self.names.lens[..])
     }
@@ -226,6 +245,12 @@ impl Parts<'_> {
         }
         out.extend_from_slice(&encoder.scratch.error_bytes);
         out.extend_from_slice(&encoder.scratch.worker_bytes);
+        out.extend_from_slice(&encoder.scratch.usage_bytes);
+        out.extend_from_slice(&encoder.scratch.iteration_bytes);
+        let (rules, rule_states) = match more {
+            true => (Vec::new(), Vec::new()),
+            false => rules::views_to(self.stats.budgets, self.stats.policies, out)?,
+        };
         let names_at = encoder.put_names(out, &self.open);
         let (table, scratch) = (&mut encoder.table, &encoder.scratch);
         // Most jobs have none of it.
@@ -237,6 +262,8 @@ impl Parts<'_> {
         let planned = if any_planned { vector(table, &scratch.planned) } else { None };
         let any_moved = scratch.moved.iter().any(|jobs| *jobs > 0);
         let moved = if any_moved { vector(table, &scratch.moved) } else { None };
+        let any_exceeded = scratch.exceeded.iter().any(|what| *what > 0);
+        let exceeded = if any_exceeded { vector(table, &scratch.exceeded) } else { None };
         let shard_stats = self.stats.shard.filter(|_| !more).as_ref().map(shard_stats);
         let mut args = fb::ReplyArgs {
             number: self.head.number,
@@ -263,6 +290,14 @@ impl Parts<'_> {
             job_errors: vector(table, &scratch.job_errors),
             workers: vector(table, &scratch.workers),
             worker_queues: vector(table, &scratch.worker_queues),
+            lookup_costs: vector(table, &scratch.lookup_costs),
+            usage_sums: vector(table, &scratch.usage_sums),
+            lease_agents: vector(table, &scratch.lease_agents),
+            lookup_agents: vector(table, &scratch.lookup_agents),
+            iterations: vector(table, &scratch.iterations),
+            rules: vector(table, &rules),
+            rule_states: vector(table, &rule_states),
+            exceeded,
             ..fb::ReplyArgs::default()
         };
         let operated = self.reply.operated.as_ref().map(operations::operated_to);
@@ -306,6 +341,7 @@ fn put_head<'a>(
     args.batches = vector_of(table, &reply.batches, |id| batch_id_to(*id));
     args.batch_seals = vector_of(table, &reply.batch_seals, number);
     args.appended = vector_of(table, &reply.appended, appended_to);
+    args.rule_controls = vector_of(table, &reply.rule_controls, rules::done_to);
     args.schedule_controls =
         vector_of(table, &reply.schedule_controls, |done| schedules::done_to(head.shard, done));
     Ok(())
@@ -334,6 +370,7 @@ impl Encoder {
             for (nth, lease) in reply.leases.iter().enumerate() {
                 parts.make_room(this, out)?;
                 this.scratch.lease(out, head.shard, lease, &bytes(nth, lease))?;
+                agents::put_lease(&mut this.scratch, &reply.agents, nth);
             }
             for lookup in lookups {
                 parts.make_room(this, out)?;
@@ -359,6 +396,14 @@ impl Encoder {
                 parts.make_room(this, out)?;
                 workers::put(&mut this.scratch, worker)?;
             }
+            for sum in stats.usage {
+                parts.make_room(this, out)?;
+                usage::put_sum(&mut this.scratch, sum)?;
+            }
+            for iteration in stats.iterations {
+                parts.make_room(this, out)?;
+                iteration.put(&mut this.scratch)?;
+            }
             parts.close(this, out, false)
         })
     }
@@ -381,7 +426,7 @@ impl Encoder {
         self.reply(out, head, reply, no_bytes, std::iter::empty(), StatsAnswer::default())
     }
 
-    /// Pushes leased jobs to a subscription, as one frame or, when they are long, several.
+    /// Pushes leased jobs to a subscription, with how far those are that are agent jobs, as one frame or, when they are long, several.
     ///
     /// # Errors
     /// When one job is longer than a frame can hold.
@@ -390,7 +435,7 @@ impl Encoder {
         out: &mut Vec<u8>,
         subscription: u32,
         shard: ShardId,
-        leases: &[Lease],
+        (leases, agents): (&[Lease], &[LeasedAgent]),
         mut bytes: impl FnMut(usize, &Lease) -> LeaseBytes<'p>,
     ) -> Result<(), EncodeError> {
         self.whole(out, |this, out| {
@@ -402,6 +447,7 @@ impl Encoder {
                     open = this.begin(out);
                 }
                 this.scratch.lease(out, shard, lease, &bytes(nth, lease))?;
+                agents::put_lease(&mut this.scratch, agents, nth);
             }
             this.end_deliver(out, &open, subscription)
         })
@@ -419,6 +465,7 @@ impl Encoder {
             names_at,
             names: vector(&mut self.table, &self.scratch.names.lens),
             leases: vector(&mut self.table, &self.scratch.leases),
+            lease_agents: vector(&mut self.table, &self.scratch.lease_agents),
         };
         let root = fb::Deliver::create(&mut self.table, &args);
         self.end(out, open, Kind::Deliver, root)

@@ -1,12 +1,14 @@
 //! Requests to bytes.
 
+use super::agents::Agents;
 use super::blob::{len_u16, len_u32};
 use super::encoder::{Encoder, Scratch, vector, vector_of};
 use super::frame::Kind;
 use super::generated as fb;
 use super::plans::Planning;
 use super::ties::{put_steps, put_ties};
-use super::{EncodeError, errors, kin, operations, schedules, table, workers};
+use super::usage::Using;
+use super::{EncodeError, errors, kin, operations, rules, schedules, table, workers};
 use crate::Request;
 use crate::limits::{FETCH_QUEUES_MAX, OPERATION_JOBS_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
@@ -153,6 +155,7 @@ fn put_blob(
         Stats::Queue(queue) => (2, queue, ""),
         Stats::Queues { prefix, after } => (3, prefix, after),
         Stats::Operations => (4, "", ""),
+        Stats::Rules => (5, "", ""),
     };
     out.extend_from_slice(first.as_bytes());
     out.extend_from_slice(second.as_bytes());
@@ -298,6 +301,7 @@ fn job_control(
             (7, b"", "")
         }
         JobAction::Replace { payload } => (8, payload, ""),
+        JobAction::Revise { feedback, by, .. } => (9, feedback, by),
     };
     wire.set_kind(kind);
     wire.set_text_len(len_u32("text", text)?);
@@ -332,6 +336,9 @@ impl Encoder {
         let workers = request.workers.as_ref().map(|wanted| workers::wanted_to(wanted, out));
         let workers = workers.transpose()?;
         let children = request.children.as_ref().map(kin::children_to);
+        let using = Using::put(out, request)?;
+        let agents = Agents::put(out, request)?;
+        let rules = rules::controls_to(&request.rule_controls, out)?;
         let names_at = self.put_names(out, &open);
         let (table, scratch) = (&mut self.table, &self.scratch);
         let mut args = fb::RequestArgs {
@@ -373,6 +380,14 @@ impl Encoder {
             errors: errors.as_ref(),
             workers: workers.as_ref(),
             children: children.as_ref(),
+            ack_usages: vector(table, &using.acks),
+            heartbeat_usages: vector(table, &using.heartbeats),
+            usage_query: using.query.as_ref(),
+            agents: vector(table, &agents.agents),
+            agent_acks: vector(table, &agents.acks),
+            revisions: vector(table, &agents.revisions),
+            iteration_query: agents.query.as_ref(),
+            rule_controls: vector(table, &rules),
             ..fb::RequestArgs::default()
         };
         put_ties(table, &mut args, &request.ties, &steps)?;

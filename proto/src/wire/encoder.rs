@@ -36,6 +36,8 @@ pub(super) struct Scratch {
     pub(super) queue_settings: Vec<fb::QueueSettings>,
     /// Jobs that wait for events, of each queue.
     pub(super) planned: Vec<u64>,
+    /// What budgets that are exceeded do with each queue.
+    pub(super) exceeded: Vec<u8>,
     pub(super) lookup_plans: Vec<fb::LookupPlan>,
     pub(super) lookup_kinds: Vec<fb::LookupKind>,
     pub(super) lookup_kin: Vec<fb::LookupKin>,
@@ -56,6 +58,15 @@ pub(super) struct Scratch {
     pub(super) worker_queues: Vec<u16>,
     /// What `workers` says the lengths of: it comes behind `error_bytes`.
     pub(super) worker_bytes: Vec<u8>,
+    pub(super) lookup_costs: Vec<fb::LookupCost>,
+    pub(super) usage_sums: Vec<fb::UsageSum>,
+    /// Their names: they come behind `schedule_bytes` and what is said of operations.
+    pub(super) usage_bytes: Vec<u8>,
+    pub(super) lease_agents: Vec<fb::LeaseAgent>,
+    pub(super) lookup_agents: Vec<fb::LookupAgent>,
+    pub(super) iterations: Vec<fb::Iteration>,
+    /// What they say the lengths of: it comes behind `usage_bytes`.
+    pub(super) iteration_bytes: Vec<u8>,
 }
 
 impl Scratch {
@@ -74,6 +85,7 @@ impl Scratch {
         self.queue_stats.clear();
         self.queue_settings.clear();
         self.planned.clear();
+        self.exceeded.clear();
         self.lookup_plans.clear();
         self.lookup_kinds.clear();
         self.lookup_kin.clear();
@@ -89,6 +101,13 @@ impl Scratch {
         self.workers.clear();
         self.worker_queues.clear();
         self.worker_bytes.clear();
+        self.lookup_costs.clear();
+        self.usage_sums.clear();
+        self.usage_bytes.clear();
+        self.lease_agents.clear();
+        self.lookup_agents.clear();
+        self.iterations.clear();
+        self.iteration_bytes.clear();
     }
 }
 

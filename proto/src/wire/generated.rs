@@ -5987,6 +5987,1204 @@ impl<'a> ScheduleQuery {
     }
 }
 
+// struct Usage, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Usage(pub [u8; 48]);
+impl Default for Usage {
+    fn default() -> Self {
+        Self([0; 48])
+    }
+}
+impl ::core::fmt::Debug for Usage {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Usage")
+            .field("input_tokens", &self.input_tokens())
+            .field("output_tokens", &self.output_tokens())
+            .field("cache_creation_tokens", &self.cache_creation_tokens())
+            .field("cache_read_tokens", &self.cache_read_tokens())
+            .field("cost_micros", &self.cost_micros())
+            .field("of", &self.of())
+            .field("model_len", &self.model_len())
+            .field("provider_len", &self.provider_len())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Usage {}
+impl<'a> ::flatbuffers::Follow<'a> for Usage {
+    type Inner = &'a Usage;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Usage>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Usage {
+    type Inner = &'a Usage;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Usage>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Usage {
+    type Output = Usage;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Usage as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Usage {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Usage {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        input_tokens: u64,
+        output_tokens: u64,
+        cache_creation_tokens: u64,
+        cache_read_tokens: u64,
+        cost_micros: u64,
+        of: u32,
+        model_len: u16,
+        provider_len: u16,
+    ) -> Self {
+        let mut s = Self([0; 48]);
+        s.set_input_tokens(input_tokens);
+        s.set_output_tokens(output_tokens);
+        s.set_cache_creation_tokens(cache_creation_tokens);
+        s.set_cache_read_tokens(cache_read_tokens);
+        s.set_cost_micros(cost_micros);
+        s.set_of(of);
+        s.set_model_len(model_len);
+        s.set_provider_len(provider_len);
+        s
+    }
+
+    pub fn input_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_input_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn output_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_output_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_creation_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_creation_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_read_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_read_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn of(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[40..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_of(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[40..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn model_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[44..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_model_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[44..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn provider_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[46..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_provider_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[46..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct UsageQuery, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct UsageQuery(pub [u8; 24]);
+impl Default for UsageQuery {
+    fn default() -> Self {
+        Self([0; 24])
+    }
+}
+impl ::core::fmt::Debug for UsageQuery {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("UsageQuery")
+            .field("from_us", &self.from_us())
+            .field("to_us", &self.to_us())
+            .field("after_len", &self.after_len())
+            .field("goes_on", &self.goes_on())
+            .field("kind", &self.kind())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for UsageQuery {}
+impl<'a> ::flatbuffers::Follow<'a> for UsageQuery {
+    type Inner = &'a UsageQuery;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a UsageQuery>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a UsageQuery {
+    type Inner = &'a UsageQuery;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<UsageQuery>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for UsageQuery {
+    type Output = UsageQuery;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const UsageQuery as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for UsageQuery {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> UsageQuery {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(from_us: u64, to_us: u64, after_len: u16, goes_on: bool, kind: u8) -> Self {
+        let mut s = Self([0; 24]);
+        s.set_from_us(from_us);
+        s.set_to_us(to_us);
+        s.set_after_len(after_len);
+        s.set_goes_on(goes_on);
+        s.set_kind(kind);
+        s
+    }
+
+    pub fn from_us(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_from_us(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn to_us(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_to_us(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn after_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_after_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn goes_on(&self) -> bool {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[18..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_goes_on(&mut self, x: bool) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[18..].as_mut_ptr(),
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn kind(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[19..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_kind(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[19..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct EnqueueAgent, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct EnqueueAgent(pub [u8; 48]);
+impl Default for EnqueueAgent {
+    fn default() -> Self {
+        Self([0; 48])
+    }
+}
+impl ::core::fmt::Debug for EnqueueAgent {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("EnqueueAgent")
+            .field("replayed", &self.replayed())
+            .field("max_cost_micros", &self.max_cost_micros())
+            .field("iteration_timeout_ms", &self.iteration_timeout_ms())
+            .field("enqueue", &self.enqueue())
+            .field("max_iterations", &self.max_iterations())
+            .field("checkpoint_len", &self.checkpoint_len())
+            .field("replayed_iteration", &self.replayed_iteration())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for EnqueueAgent {}
+impl<'a> ::flatbuffers::Follow<'a> for EnqueueAgent {
+    type Inner = &'a EnqueueAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a EnqueueAgent>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a EnqueueAgent {
+    type Inner = &'a EnqueueAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<EnqueueAgent>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for EnqueueAgent {
+    type Output = EnqueueAgent;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const EnqueueAgent as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for EnqueueAgent {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> EnqueueAgent {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        replayed: &JobId,
+        max_cost_micros: u64,
+        iteration_timeout_ms: u64,
+        enqueue: u32,
+        max_iterations: u32,
+        checkpoint_len: u32,
+        replayed_iteration: u32,
+    ) -> Self {
+        let mut s = Self([0; 48]);
+        s.set_replayed(replayed);
+        s.set_max_cost_micros(max_cost_micros);
+        s.set_iteration_timeout_ms(iteration_timeout_ms);
+        s.set_enqueue(enqueue);
+        s.set_max_iterations(max_iterations);
+        s.set_checkpoint_len(checkpoint_len);
+        s.set_replayed_iteration(replayed_iteration);
+        s
+    }
+
+    pub fn replayed(&self) -> &JobId {
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid struct in this slot
+        unsafe { &*(self.0[0..].as_ptr() as *const JobId) }
+    }
+
+    #[allow(clippy::identity_op)]
+    pub fn set_replayed(&mut self, x: &JobId) {
+        self.0[0..0 + 16].copy_from_slice(&x.0)
+    }
+
+    pub fn max_cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn iteration_timeout_ms(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_iteration_timeout_ms(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn enqueue(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_enqueue(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn max_iterations(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[36..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_iterations(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[36..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn checkpoint_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[40..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_checkpoint_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[40..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn replayed_iteration(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[44..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_replayed_iteration(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[44..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct AgentAck, aligned to 4
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct AgentAck(pub [u8; 16]);
+impl Default for AgentAck {
+    fn default() -> Self {
+        Self([0; 16])
+    }
+}
+impl ::core::fmt::Debug for AgentAck {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("AgentAck")
+            .field("of", &self.of())
+            .field("checkpoint_len", &self.checkpoint_len())
+            .field("reason_len", &self.reason_len())
+            .field("status", &self.status())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for AgentAck {}
+impl<'a> ::flatbuffers::Follow<'a> for AgentAck {
+    type Inner = &'a AgentAck;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a AgentAck>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a AgentAck {
+    type Inner = &'a AgentAck;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<AgentAck>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for AgentAck {
+    type Output = AgentAck;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const AgentAck as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(4)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for AgentAck {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> AgentAck {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(of: u32, checkpoint_len: u32, reason_len: u32, status: u8) -> Self {
+        let mut s = Self([0; 16]);
+        s.set_of(of);
+        s.set_checkpoint_len(checkpoint_len);
+        s.set_reason_len(reason_len);
+        s.set_status(status);
+        s
+    }
+
+    pub fn of(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_of(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn checkpoint_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[4..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_checkpoint_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[4..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn reason_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_reason_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn status(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[12..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_status(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[12..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct Revision, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Revision(pub [u8; 16]);
+impl Default for Revision {
+    fn default() -> Self {
+        Self([0; 16])
+    }
+}
+impl ::core::fmt::Debug for Revision {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Revision")
+            .field("replaces", &self.replaces())
+            .field("control", &self.control())
+            .field("checkpoint_len", &self.checkpoint_len())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Revision {}
+impl<'a> ::flatbuffers::Follow<'a> for Revision {
+    type Inner = &'a Revision;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Revision>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Revision {
+    type Inner = &'a Revision;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Revision>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Revision {
+    type Output = Revision;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Revision as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Revision {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Revision {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(replaces: u64, control: u32, checkpoint_len: u32) -> Self {
+        let mut s = Self([0; 16]);
+        s.set_replaces(replaces);
+        s.set_control(control);
+        s.set_checkpoint_len(checkpoint_len);
+        s
+    }
+
+    pub fn replaces(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_replaces(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn control(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_control(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn checkpoint_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[12..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_checkpoint_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[12..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct Operation, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -6512,6 +7710,437 @@ impl<'a> Operation {
                 &x_le as *const _ as *const u8,
                 self.0[42..].as_mut_ptr(),
                 ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct Rule, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Rule(pub [u8; 40]);
+impl Default for Rule {
+    fn default() -> Self {
+        Self([0; 40])
+    }
+}
+impl ::core::fmt::Debug for Rule {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Rule")
+            .field("daily", &self.daily())
+            .field("per_job", &self.per_job())
+            .field("id", &self.id())
+            .field("queue_len", &self.queue_len())
+            .field("key_len", &self.key_len())
+            .field("value_len", &self.value_len())
+            .field("name_len", &self.name_len())
+            .field("kind", &self.kind())
+            .field("scope", &self.scope())
+            .field("on_exceed", &self.on_exceed())
+            .field("flags", &self.flags())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Rule {}
+impl<'a> ::flatbuffers::Follow<'a> for Rule {
+    type Inner = &'a Rule;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Rule>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Rule {
+    type Inner = &'a Rule;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Rule>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Rule {
+    type Output = Rule;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Rule as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Rule {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Rule {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        daily: u64,
+        per_job: u64,
+        id: u64,
+        queue_len: u16,
+        key_len: u16,
+        value_len: u16,
+        name_len: u16,
+        kind: u8,
+        scope: u8,
+        on_exceed: u8,
+        flags: u8,
+    ) -> Self {
+        let mut s = Self([0; 40]);
+        s.set_daily(daily);
+        s.set_per_job(per_job);
+        s.set_id(id);
+        s.set_queue_len(queue_len);
+        s.set_key_len(key_len);
+        s.set_value_len(value_len);
+        s.set_name_len(name_len);
+        s.set_kind(kind);
+        s.set_scope(scope);
+        s.set_on_exceed(on_exceed);
+        s.set_flags(flags);
+        s
+    }
+
+    pub fn daily(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_daily(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn per_job(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_per_job(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn id(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_id(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn queue_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_queue_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn key_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[26..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_key_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[26..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn value_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[28..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_value_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[28..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn name_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[30..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_name_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[30..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn kind(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_kind(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn scope(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[33..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_scope(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[33..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn on_exceed(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[34..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_on_exceed(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[34..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn flags(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[35..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_flags(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[35..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
             );
         }
     }
@@ -12465,6 +14094,1597 @@ impl<'a> ScheduleState {
     }
 }
 
+// struct LookupCost, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct LookupCost(pub [u8; 16]);
+impl Default for LookupCost {
+    fn default() -> Self {
+        Self([0; 16])
+    }
+}
+impl ::core::fmt::Debug for LookupCost {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("LookupCost")
+            .field("cost_micros", &self.cost_micros())
+            .field("lookup", &self.lookup())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for LookupCost {}
+impl<'a> ::flatbuffers::Follow<'a> for LookupCost {
+    type Inner = &'a LookupCost;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a LookupCost>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a LookupCost {
+    type Inner = &'a LookupCost;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<LookupCost>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for LookupCost {
+    type Output = LookupCost;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const LookupCost as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for LookupCost {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> LookupCost {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(cost_micros: u64, lookup: u32) -> Self {
+        let mut s = Self([0; 16]);
+        s.set_cost_micros(cost_micros);
+        s.set_lookup(lookup);
+        s
+    }
+
+    pub fn cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn lookup(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_lookup(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct UsageSum, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct UsageSum(pub [u8; 56]);
+impl Default for UsageSum {
+    fn default() -> Self {
+        Self([0; 56])
+    }
+}
+impl ::core::fmt::Debug for UsageSum {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("UsageSum")
+            .field("reports", &self.reports())
+            .field("input_tokens", &self.input_tokens())
+            .field("output_tokens", &self.output_tokens())
+            .field("cache_creation_tokens", &self.cache_creation_tokens())
+            .field("cache_read_tokens", &self.cache_read_tokens())
+            .field("cost_micros", &self.cost_micros())
+            .field("name_len", &self.name_len())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for UsageSum {}
+impl<'a> ::flatbuffers::Follow<'a> for UsageSum {
+    type Inner = &'a UsageSum;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a UsageSum>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a UsageSum {
+    type Inner = &'a UsageSum;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<UsageSum>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for UsageSum {
+    type Output = UsageSum;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const UsageSum as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for UsageSum {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> UsageSum {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        reports: u64,
+        input_tokens: u64,
+        output_tokens: u64,
+        cache_creation_tokens: u64,
+        cache_read_tokens: u64,
+        cost_micros: u64,
+        name_len: u16,
+    ) -> Self {
+        let mut s = Self([0; 56]);
+        s.set_reports(reports);
+        s.set_input_tokens(input_tokens);
+        s.set_output_tokens(output_tokens);
+        s.set_cache_creation_tokens(cache_creation_tokens);
+        s.set_cache_read_tokens(cache_read_tokens);
+        s.set_cost_micros(cost_micros);
+        s.set_name_len(name_len);
+        s
+    }
+
+    pub fn reports(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_reports(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn input_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_input_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn output_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_output_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_creation_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_creation_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_read_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_read_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[40..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[40..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn name_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[48..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_name_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[48..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct LeaseAgent, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct LeaseAgent(pub [u8; 40]);
+impl Default for LeaseAgent {
+    fn default() -> Self {
+        Self([0; 40])
+    }
+}
+impl ::core::fmt::Debug for LeaseAgent {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("LeaseAgent")
+            .field("cost_micros", &self.cost_micros())
+            .field("max_cost_micros", &self.max_cost_micros())
+            .field("iteration_timeout_ms", &self.iteration_timeout_ms())
+            .field("lease", &self.lease())
+            .field("iteration", &self.iteration())
+            .field("max_iterations", &self.max_iterations())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for LeaseAgent {}
+impl<'a> ::flatbuffers::Follow<'a> for LeaseAgent {
+    type Inner = &'a LeaseAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a LeaseAgent>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a LeaseAgent {
+    type Inner = &'a LeaseAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<LeaseAgent>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for LeaseAgent {
+    type Output = LeaseAgent;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const LeaseAgent as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for LeaseAgent {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> LeaseAgent {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        cost_micros: u64,
+        max_cost_micros: u64,
+        iteration_timeout_ms: u64,
+        lease: u32,
+        iteration: u32,
+        max_iterations: u32,
+    ) -> Self {
+        let mut s = Self([0; 40]);
+        s.set_cost_micros(cost_micros);
+        s.set_max_cost_micros(max_cost_micros);
+        s.set_iteration_timeout_ms(iteration_timeout_ms);
+        s.set_lease(lease);
+        s.set_iteration(iteration);
+        s.set_max_iterations(max_iterations);
+        s
+    }
+
+    pub fn cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn max_cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn iteration_timeout_ms(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_iteration_timeout_ms(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn lease(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_lease(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn iteration(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[28..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_iteration(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[28..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn max_iterations(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_iterations(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct LookupAgent, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct LookupAgent(pub [u8; 48]);
+impl Default for LookupAgent {
+    fn default() -> Self {
+        Self([0; 48])
+    }
+}
+impl ::core::fmt::Debug for LookupAgent {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("LookupAgent")
+            .field("max_cost_micros", &self.max_cost_micros())
+            .field("iteration_timeout_ms", &self.iteration_timeout_ms())
+            .field("newest", &self.newest())
+            .field("checkpoint", &self.checkpoint())
+            .field("lookup", &self.lookup())
+            .field("iteration", &self.iteration())
+            .field("max_iterations", &self.max_iterations())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for LookupAgent {}
+impl<'a> ::flatbuffers::Follow<'a> for LookupAgent {
+    type Inner = &'a LookupAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a LookupAgent>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a LookupAgent {
+    type Inner = &'a LookupAgent;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<LookupAgent>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for LookupAgent {
+    type Output = LookupAgent;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const LookupAgent as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for LookupAgent {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> LookupAgent {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        max_cost_micros: u64,
+        iteration_timeout_ms: u64,
+        newest: u64,
+        checkpoint: u64,
+        lookup: u32,
+        iteration: u32,
+        max_iterations: u32,
+    ) -> Self {
+        let mut s = Self([0; 48]);
+        s.set_max_cost_micros(max_cost_micros);
+        s.set_iteration_timeout_ms(iteration_timeout_ms);
+        s.set_newest(newest);
+        s.set_checkpoint(checkpoint);
+        s.set_lookup(lookup);
+        s.set_iteration(iteration);
+        s.set_max_iterations(max_iterations);
+        s
+    }
+
+    pub fn max_cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn iteration_timeout_ms(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_iteration_timeout_ms(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn newest(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_newest(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn checkpoint(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_checkpoint(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn lookup(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_lookup(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn iteration(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[36..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_iteration(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[36..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn max_iterations(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[40..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_max_iterations(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[40..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct Iteration, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct Iteration(pub [u8; 96]);
+impl Default for Iteration {
+    fn default() -> Self {
+        Self([0; 96])
+    }
+}
+impl ::core::fmt::Debug for Iteration {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("Iteration")
+            .field("event", &self.event())
+            .field("previous", &self.previous())
+            .field("time_us", &self.time_us())
+            .field("input_tokens", &self.input_tokens())
+            .field("output_tokens", &self.output_tokens())
+            .field("cache_creation_tokens", &self.cache_creation_tokens())
+            .field("cache_read_tokens", &self.cache_read_tokens())
+            .field("cost_micros", &self.cost_micros())
+            .field("number", &self.number())
+            .field("attempt", &self.attempt())
+            .field("checkpoint_len", &self.checkpoint_len())
+            .field("result_len", &self.result_len())
+            .field("reason_len", &self.reason_len())
+            .field("model_len", &self.model_len())
+            .field("provider_len", &self.provider_len())
+            .field("status", &self.status())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for Iteration {}
+impl<'a> ::flatbuffers::Follow<'a> for Iteration {
+    type Inner = &'a Iteration;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a Iteration>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a Iteration {
+    type Inner = &'a Iteration;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<Iteration>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for Iteration {
+    type Output = Iteration;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const Iteration as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for Iteration {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> Iteration {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        event: u64,
+        previous: u64,
+        time_us: u64,
+        input_tokens: u64,
+        output_tokens: u64,
+        cache_creation_tokens: u64,
+        cache_read_tokens: u64,
+        cost_micros: u64,
+        number: u32,
+        attempt: u32,
+        checkpoint_len: u32,
+        result_len: u32,
+        reason_len: u32,
+        model_len: u16,
+        provider_len: u16,
+        status: u8,
+    ) -> Self {
+        let mut s = Self([0; 96]);
+        s.set_event(event);
+        s.set_previous(previous);
+        s.set_time_us(time_us);
+        s.set_input_tokens(input_tokens);
+        s.set_output_tokens(output_tokens);
+        s.set_cache_creation_tokens(cache_creation_tokens);
+        s.set_cache_read_tokens(cache_read_tokens);
+        s.set_cost_micros(cost_micros);
+        s.set_number(number);
+        s.set_attempt(attempt);
+        s.set_checkpoint_len(checkpoint_len);
+        s.set_result_len(result_len);
+        s.set_reason_len(reason_len);
+        s.set_model_len(model_len);
+        s.set_provider_len(provider_len);
+        s.set_status(status);
+        s
+    }
+
+    pub fn event(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_event(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn previous(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_previous(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn time_us(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_time_us(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn input_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[24..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_input_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[24..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn output_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[32..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_output_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[32..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_creation_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[40..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_creation_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[40..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cache_read_tokens(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[48..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cache_read_tokens(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[48..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn cost_micros(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[56..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_cost_micros(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[56..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn number(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[64..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_number(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[64..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn attempt(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[68..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_attempt(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[68..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn checkpoint_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[72..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_checkpoint_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[72..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn result_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[76..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_result_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[76..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn reason_len(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[80..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_reason_len(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[80..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn model_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[84..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_model_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[84..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn provider_len(&self) -> u16 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u16 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[86..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_provider_len(&mut self, x: u16) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[86..].as_mut_ptr(),
+                ::core::mem::size_of::<<u16 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn status(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[88..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_status(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[88..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct Operated, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -12961,6 +16181,297 @@ impl<'a> OperationProgress {
     }
 }
 
+// struct RuleDone, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct RuleDone(pub [u8; 16]);
+impl Default for RuleDone {
+    fn default() -> Self {
+        Self([0; 16])
+    }
+}
+impl ::core::fmt::Debug for RuleDone {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("RuleDone").field("id", &self.id()).field("code", &self.code()).finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for RuleDone {}
+impl<'a> ::flatbuffers::Follow<'a> for RuleDone {
+    type Inner = &'a RuleDone;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a RuleDone>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a RuleDone {
+    type Inner = &'a RuleDone;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<RuleDone>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for RuleDone {
+    type Output = RuleDone;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const RuleDone as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for RuleDone {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> RuleDone {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(id: u64, code: u8) -> Self {
+        let mut s = Self([0; 16]);
+        s.set_id(id);
+        s.set_code(code);
+        s
+    }
+
+    pub fn id(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_id(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn code(&self) -> u8 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u8 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_code(&mut self, x: u8) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u8 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
+// struct RuleState, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct RuleState(pub [u8; 24]);
+impl Default for RuleState {
+    fn default() -> Self {
+        Self([0; 24])
+    }
+}
+impl ::core::fmt::Debug for RuleState {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("RuleState")
+            .field("created_us", &self.created_us())
+            .field("spent", &self.spent())
+            .field("exceeded", &self.exceeded())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for RuleState {}
+impl<'a> ::flatbuffers::Follow<'a> for RuleState {
+    type Inner = &'a RuleState;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a RuleState>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a RuleState {
+    type Inner = &'a RuleState;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<RuleState>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for RuleState {
+    type Output = RuleState;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const RuleState as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for RuleState {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> RuleState {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(created_us: u64, spent: u64, exceeded: bool) -> Self {
+        let mut s = Self([0; 24]);
+        s.set_created_us(created_us);
+        s.set_spent(spent);
+        s.set_exceeded(exceeded);
+        s
+    }
+
+    pub fn created_us(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_created_us(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn spent(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_spent(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn exceeded(&self) -> bool {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<bool as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[16..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_exceeded(&mut self, x: bool) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[16..].as_mut_ptr(),
+                ::core::mem::size_of::<<bool as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct LostLease, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -13369,6 +16880,14 @@ impl<'a> Request<'a> {
     pub const VT_WORKERS: ::flatbuffers::VOffsetT = 94;
     pub const VT_PARENTS: ::flatbuffers::VOffsetT = 96;
     pub const VT_CHILDREN: ::flatbuffers::VOffsetT = 98;
+    pub const VT_ACK_USAGES: ::flatbuffers::VOffsetT = 100;
+    pub const VT_HEARTBEAT_USAGES: ::flatbuffers::VOffsetT = 102;
+    pub const VT_USAGE_QUERY: ::flatbuffers::VOffsetT = 104;
+    pub const VT_AGENTS: ::flatbuffers::VOffsetT = 106;
+    pub const VT_AGENT_ACKS: ::flatbuffers::VOffsetT = 108;
+    pub const VT_REVISIONS: ::flatbuffers::VOffsetT = 110;
+    pub const VT_ITERATION_QUERY: ::flatbuffers::VOffsetT = 112;
+    pub const VT_RULE_CONTROLS: ::flatbuffers::VOffsetT = 114;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -13389,6 +16908,30 @@ impl<'a> Request<'a> {
         builder.add_confirmed_below(args.confirmed_below);
         builder.add_number(args.number);
         builder.add_session(args.session);
+        if let Some(x) = args.rule_controls {
+            builder.add_rule_controls(x);
+        }
+        if let Some(x) = args.iteration_query {
+            builder.add_iteration_query(x);
+        }
+        if let Some(x) = args.revisions {
+            builder.add_revisions(x);
+        }
+        if let Some(x) = args.agent_acks {
+            builder.add_agent_acks(x);
+        }
+        if let Some(x) = args.agents {
+            builder.add_agents(x);
+        }
+        if let Some(x) = args.usage_query {
+            builder.add_usage_query(x);
+        }
+        if let Some(x) = args.heartbeat_usages {
+            builder.add_heartbeat_usages(x);
+        }
+        if let Some(x) = args.ack_usages {
+            builder.add_ack_usages(x);
+        }
         if let Some(x) = args.children {
             builder.add_children(x);
         }
@@ -14028,6 +17571,93 @@ impl<'a> Request<'a> {
         // which contains a valid value in this slot
         unsafe { self._tab.get::<Children>(Request::VT_CHILDREN, None) }
     }
+    #[inline]
+    pub fn ack_usages(&self) -> Option<::flatbuffers::Vector<'a, Usage>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Usage>>>(
+                Request::VT_ACK_USAGES,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn heartbeat_usages(&self) -> Option<::flatbuffers::Vector<'a, Usage>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Usage>>>(
+                Request::VT_HEARTBEAT_USAGES,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn usage_query(&self) -> Option<&'a UsageQuery> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<UsageQuery>(Request::VT_USAGE_QUERY, None) }
+    }
+    #[inline]
+    pub fn agents(&self) -> Option<::flatbuffers::Vector<'a, EnqueueAgent>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab
+                .get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, EnqueueAgent>>>(
+                    Request::VT_AGENTS,
+                    None,
+                )
+        }
+    }
+    #[inline]
+    pub fn agent_acks(&self) -> Option<::flatbuffers::Vector<'a, AgentAck>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, AgentAck>>>(
+                Request::VT_AGENT_ACKS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn revisions(&self) -> Option<::flatbuffers::Vector<'a, Revision>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Revision>>>(
+                Request::VT_REVISIONS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn iteration_query(&self) -> Option<&'a History> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<History>(Request::VT_ITERATION_QUERY, None) }
+    }
+    #[inline]
+    pub fn rule_controls(&self) -> Option<::flatbuffers::Vector<'a, Rule>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Rule>>>(
+                Request::VT_RULE_CONTROLS,
+                None,
+            )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Request<'_> {
@@ -14085,6 +17715,14 @@ impl ::flatbuffers::Verifiable for Request<'_> {
      .visit_field::<WorkerQuery>("workers", Self::VT_WORKERS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Parents>>>("parents", Self::VT_PARENTS, false)?
      .visit_field::<Children>("children", Self::VT_CHILDREN, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Usage>>>("ack_usages", Self::VT_ACK_USAGES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Usage>>>("heartbeat_usages", Self::VT_HEARTBEAT_USAGES, false)?
+     .visit_field::<UsageQuery>("usage_query", Self::VT_USAGE_QUERY, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, EnqueueAgent>>>("agents", Self::VT_AGENTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, AgentAck>>>("agent_acks", Self::VT_AGENT_ACKS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Revision>>>("revisions", Self::VT_REVISIONS, false)?
+     .visit_field::<History>("iteration_query", Self::VT_ITERATION_QUERY, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Rule>>>("rule_controls", Self::VT_RULE_CONTROLS, false)?
      .finish();
         Ok(())
     }
@@ -14139,6 +17777,14 @@ pub struct RequestArgs<'a> {
     pub workers: Option<&'a WorkerQuery>,
     pub parents: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Parents>>>,
     pub children: Option<&'a Children>,
+    pub ack_usages: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Usage>>>,
+    pub heartbeat_usages: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Usage>>>,
+    pub usage_query: Option<&'a UsageQuery>,
+    pub agents: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, EnqueueAgent>>>,
+    pub agent_acks: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, AgentAck>>>,
+    pub revisions: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Revision>>>,
+    pub iteration_query: Option<&'a History>,
+    pub rule_controls: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Rule>>>,
 }
 impl<'a> Default for RequestArgs<'a> {
     #[inline]
@@ -14192,6 +17838,14 @@ impl<'a> Default for RequestArgs<'a> {
             workers: None,
             parents: None,
             children: None,
+            ack_usages: None,
+            heartbeat_usages: None,
+            usage_query: None,
+            agents: None,
+            agent_acks: None,
+            revisions: None,
+            iteration_query: None,
+            rule_controls: None,
         }
     }
 }
@@ -14503,6 +18157,64 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RequestBuilder<'a, 'b, A> {
         self.fbb_.push_slot_always::<&Children>(Request::VT_CHILDREN, children);
     }
     #[inline]
+    pub fn add_ack_usages(
+        &mut self,
+        ack_usages: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Usage>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_ACK_USAGES, ack_usages);
+    }
+    #[inline]
+    pub fn add_heartbeat_usages(
+        &mut self,
+        heartbeat_usages: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Usage>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Request::VT_HEARTBEAT_USAGES,
+            heartbeat_usages,
+        );
+    }
+    #[inline]
+    pub fn add_usage_query(&mut self, usage_query: &UsageQuery) {
+        self.fbb_.push_slot_always::<&UsageQuery>(Request::VT_USAGE_QUERY, usage_query);
+    }
+    #[inline]
+    pub fn add_agents(
+        &mut self,
+        agents: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, EnqueueAgent>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_AGENTS, agents);
+    }
+    #[inline]
+    pub fn add_agent_acks(
+        &mut self,
+        agent_acks: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, AgentAck>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_AGENT_ACKS, agent_acks);
+    }
+    #[inline]
+    pub fn add_revisions(
+        &mut self,
+        revisions: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Revision>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Request::VT_REVISIONS, revisions);
+    }
+    #[inline]
+    pub fn add_iteration_query(&mut self, iteration_query: &History) {
+        self.fbb_.push_slot_always::<&History>(Request::VT_ITERATION_QUERY, iteration_query);
+    }
+    #[inline]
+    pub fn add_rule_controls(
+        &mut self,
+        rule_controls: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Rule>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Request::VT_RULE_CONTROLS,
+            rule_controls,
+        );
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RequestBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         RequestBuilder { fbb_: _fbb, start_: start }
@@ -14565,6 +18277,14 @@ impl ::core::fmt::Debug for Request<'_> {
         ds.field("workers", &self.workers());
         ds.field("parents", &self.parents());
         ds.field("children", &self.children());
+        ds.field("ack_usages", &self.ack_usages());
+        ds.field("heartbeat_usages", &self.heartbeat_usages());
+        ds.field("usage_query", &self.usage_query());
+        ds.field("agents", &self.agents());
+        ds.field("agent_acks", &self.agent_acks());
+        ds.field("revisions", &self.revisions());
+        ds.field("iteration_query", &self.iteration_query());
+        ds.field("rule_controls", &self.rule_controls());
         ds.finish()
     }
 }
@@ -15532,6 +19252,15 @@ impl<'a> Reply<'a> {
     pub const VT_LOOKUP_KIN: ::flatbuffers::VOffsetT = 84;
     pub const VT_MOVED: ::flatbuffers::VOffsetT = 86;
     pub const VT_CHILDREN: ::flatbuffers::VOffsetT = 88;
+    pub const VT_LOOKUP_COSTS: ::flatbuffers::VOffsetT = 90;
+    pub const VT_USAGE_SUMS: ::flatbuffers::VOffsetT = 92;
+    pub const VT_LEASE_AGENTS: ::flatbuffers::VOffsetT = 94;
+    pub const VT_LOOKUP_AGENTS: ::flatbuffers::VOffsetT = 96;
+    pub const VT_ITERATIONS: ::flatbuffers::VOffsetT = 98;
+    pub const VT_RULE_CONTROLS: ::flatbuffers::VOffsetT = 100;
+    pub const VT_RULES: ::flatbuffers::VOffsetT = 102;
+    pub const VT_RULE_STATES: ::flatbuffers::VOffsetT = 104;
+    pub const VT_EXCEEDED: ::flatbuffers::VOffsetT = 106;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -15549,6 +19278,33 @@ impl<'a> Reply<'a> {
     ) -> ::flatbuffers::WIPOffset<Reply<'bldr>> {
         let mut builder = ReplyBuilder::new(_fbb);
         builder.add_number(args.number);
+        if let Some(x) = args.exceeded {
+            builder.add_exceeded(x);
+        }
+        if let Some(x) = args.rule_states {
+            builder.add_rule_states(x);
+        }
+        if let Some(x) = args.rules {
+            builder.add_rules(x);
+        }
+        if let Some(x) = args.rule_controls {
+            builder.add_rule_controls(x);
+        }
+        if let Some(x) = args.iterations {
+            builder.add_iterations(x);
+        }
+        if let Some(x) = args.lookup_agents {
+            builder.add_lookup_agents(x);
+        }
+        if let Some(x) = args.lease_agents {
+            builder.add_lease_agents(x);
+        }
+        if let Some(x) = args.usage_sums {
+            builder.add_usage_sums(x);
+        }
+        if let Some(x) = args.lookup_costs {
+            builder.add_lookup_costs(x);
+        }
         if let Some(x) = args.children {
             builder.add_children(x);
         }
@@ -16137,6 +19893,114 @@ impl<'a> Reply<'a> {
             )
         }
     }
+    #[inline]
+    pub fn lookup_costs(&self) -> Option<::flatbuffers::Vector<'a, LookupCost>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LookupCost>>>(
+                Reply::VT_LOOKUP_COSTS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn usage_sums(&self) -> Option<::flatbuffers::Vector<'a, UsageSum>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, UsageSum>>>(
+                Reply::VT_USAGE_SUMS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn lease_agents(&self) -> Option<::flatbuffers::Vector<'a, LeaseAgent>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LeaseAgent>>>(
+                Reply::VT_LEASE_AGENTS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn lookup_agents(&self) -> Option<::flatbuffers::Vector<'a, LookupAgent>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LookupAgent>>>(
+                Reply::VT_LOOKUP_AGENTS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn iterations(&self) -> Option<::flatbuffers::Vector<'a, Iteration>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Iteration>>>(
+                Reply::VT_ITERATIONS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn rule_controls(&self) -> Option<::flatbuffers::Vector<'a, RuleDone>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, RuleDone>>>(
+                Reply::VT_RULE_CONTROLS,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn rules(&self) -> Option<::flatbuffers::Vector<'a, Rule>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, Rule>>>(
+                Reply::VT_RULES,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn rule_states(&self) -> Option<::flatbuffers::Vector<'a, RuleState>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, RuleState>>>(
+                Reply::VT_RULE_STATES,
+                None,
+            )
+        }
+    }
+    #[inline]
+    pub fn exceeded(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, u8>>>(
+                Reply::VT_EXCEEDED,
+                None,
+            )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Reply<'_> {
@@ -16189,6 +20053,15 @@ impl ::flatbuffers::Verifiable for Reply<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LookupKin>>>("lookup_kin", Self::VT_LOOKUP_KIN, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u64>>>("moved", Self::VT_MOVED, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Child>>>("children", Self::VT_CHILDREN, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LookupCost>>>("lookup_costs", Self::VT_LOOKUP_COSTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, UsageSum>>>("usage_sums", Self::VT_USAGE_SUMS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LeaseAgent>>>("lease_agents", Self::VT_LEASE_AGENTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LookupAgent>>>("lookup_agents", Self::VT_LOOKUP_AGENTS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Iteration>>>("iterations", Self::VT_ITERATIONS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, RuleDone>>>("rule_controls", Self::VT_RULE_CONTROLS, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Rule>>>("rules", Self::VT_RULES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, RuleState>>>("rule_states", Self::VT_RULE_STATES, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("exceeded", Self::VT_EXCEEDED, false)?
      .finish();
         Ok(())
     }
@@ -16239,6 +20112,15 @@ pub struct ReplyArgs<'a> {
     pub lookup_kin: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LookupKin>>>,
     pub moved: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u64>>>,
     pub children: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Child>>>,
+    pub lookup_costs: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LookupCost>>>,
+    pub usage_sums: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, UsageSum>>>,
+    pub lease_agents: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LeaseAgent>>>,
+    pub lookup_agents: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LookupAgent>>>,
+    pub iterations: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Iteration>>>,
+    pub rule_controls: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, RuleDone>>>,
+    pub rules: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Rule>>>,
+    pub rule_states: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, RuleState>>>,
+    pub exceeded: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
 }
 impl<'a> Default for ReplyArgs<'a> {
     #[inline]
@@ -16287,6 +20169,15 @@ impl<'a> Default for ReplyArgs<'a> {
             lookup_kin: None,
             moved: None,
             children: None,
+            lookup_costs: None,
+            usage_sums: None,
+            lease_agents: None,
+            lookup_agents: None,
+            iterations: None,
+            rule_controls: None,
+            rules: None,
+            rule_states: None,
+            exceeded: None,
         }
     }
 }
@@ -16589,6 +20480,75 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReplyBuilder<'a, 'b, A> {
         self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_CHILDREN, children);
     }
     #[inline]
+    pub fn add_lookup_costs(
+        &mut self,
+        lookup_costs: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LookupCost>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_LOOKUP_COSTS, lookup_costs);
+    }
+    #[inline]
+    pub fn add_usage_sums(
+        &mut self,
+        usage_sums: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, UsageSum>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_USAGE_SUMS, usage_sums);
+    }
+    #[inline]
+    pub fn add_lease_agents(
+        &mut self,
+        lease_agents: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LeaseAgent>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_LEASE_AGENTS, lease_agents);
+    }
+    #[inline]
+    pub fn add_lookup_agents(
+        &mut self,
+        lookup_agents: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LookupAgent>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Reply::VT_LOOKUP_AGENTS,
+            lookup_agents,
+        );
+    }
+    #[inline]
+    pub fn add_iterations(
+        &mut self,
+        iterations: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Iteration>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_ITERATIONS, iterations);
+    }
+    #[inline]
+    pub fn add_rule_controls(
+        &mut self,
+        rule_controls: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, RuleDone>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Reply::VT_RULE_CONTROLS,
+            rule_controls,
+        );
+    }
+    #[inline]
+    pub fn add_rules(&mut self, rules: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, Rule>>) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_RULES, rules);
+    }
+    #[inline]
+    pub fn add_rule_states(
+        &mut self,
+        rule_states: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, RuleState>>,
+    ) {
+        self.fbb_
+            .push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_RULE_STATES, rule_states);
+    }
+    #[inline]
+    pub fn add_exceeded(
+        &mut self,
+        exceeded: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, u8>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_EXCEEDED, exceeded);
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReplyBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         ReplyBuilder { fbb_: _fbb, start_: start }
@@ -16646,6 +20606,15 @@ impl ::core::fmt::Debug for Reply<'_> {
         ds.field("lookup_kin", &self.lookup_kin());
         ds.field("moved", &self.moved());
         ds.field("children", &self.children());
+        ds.field("lookup_costs", &self.lookup_costs());
+        ds.field("usage_sums", &self.usage_sums());
+        ds.field("lease_agents", &self.lease_agents());
+        ds.field("lookup_agents", &self.lookup_agents());
+        ds.field("iterations", &self.iterations());
+        ds.field("rule_controls", &self.rule_controls());
+        ds.field("rules", &self.rules());
+        ds.field("rule_states", &self.rule_states());
+        ds.field("exceeded", &self.exceeded());
         ds.finish()
     }
 }
@@ -16669,6 +20638,7 @@ impl<'a> Deliver<'a> {
     pub const VT_NAMES_AT: ::flatbuffers::VOffsetT = 6;
     pub const VT_NAMES: ::flatbuffers::VOffsetT = 8;
     pub const VT_LEASES: ::flatbuffers::VOffsetT = 10;
+    pub const VT_LEASE_AGENTS: ::flatbuffers::VOffsetT = 12;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -16685,6 +20655,9 @@ impl<'a> Deliver<'a> {
         args: &'args DeliverArgs<'args>,
     ) -> ::flatbuffers::WIPOffset<Deliver<'bldr>> {
         let mut builder = DeliverBuilder::new(_fbb);
+        if let Some(x) = args.lease_agents {
+            builder.add_lease_agents(x);
+        }
         if let Some(x) = args.leases {
             builder.add_leases(x);
         }
@@ -16734,6 +20707,18 @@ impl<'a> Deliver<'a> {
             )
         }
     }
+    #[inline]
+    pub fn lease_agents(&self) -> Option<::flatbuffers::Vector<'a, LeaseAgent>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, LeaseAgent>>>(
+                Deliver::VT_LEASE_AGENTS,
+                None,
+            )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Deliver<'_> {
@@ -16755,6 +20740,11 @@ impl ::flatbuffers::Verifiable for Deliver<'_> {
                 Self::VT_LEASES,
                 false,
             )?
+            .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, LeaseAgent>>>(
+                "lease_agents",
+                Self::VT_LEASE_AGENTS,
+                false,
+            )?
             .finish();
         Ok(())
     }
@@ -16764,11 +20754,12 @@ pub struct DeliverArgs<'a> {
     pub names_at: u32,
     pub names: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u16>>>,
     pub leases: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Lease>>>,
+    pub lease_agents: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, LeaseAgent>>>,
 }
 impl<'a> Default for DeliverArgs<'a> {
     #[inline]
     fn default() -> Self {
-        DeliverArgs { subscription: 0, names_at: 0, names: None, leases: None }
+        DeliverArgs { subscription: 0, names_at: 0, names: None, leases: None, lease_agents: None }
     }
 }
 
@@ -16797,6 +20788,16 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> DeliverBuilder<'a, 'b, A> {
         self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Deliver::VT_LEASES, leases);
     }
     #[inline]
+    pub fn add_lease_agents(
+        &mut self,
+        lease_agents: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, LeaseAgent>>,
+    ) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(
+            Deliver::VT_LEASE_AGENTS,
+            lease_agents,
+        );
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> DeliverBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         DeliverBuilder { fbb_: _fbb, start_: start }
@@ -16815,6 +20816,7 @@ impl ::core::fmt::Debug for Deliver<'_> {
         ds.field("names_at", &self.names_at());
         ds.field("names", &self.names());
         ds.field("leases", &self.leases());
+        ds.field("lease_agents", &self.lease_agents());
         ds.finish()
     }
 }

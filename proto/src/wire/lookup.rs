@@ -1,13 +1,15 @@
 //! What a lookup answers.
 
+use super::agents::put_lookup;
 use super::blob::{BlobReader, len_u16, len_u32};
 use super::encoder::Scratch;
 use super::generated as fb;
 use super::table::{Names, backoff, code, hold_end, job_id, job_id_to};
 use super::ties::{batch_id_to, lookup_batch};
+use super::usage::put_cost;
 use super::{DecodeError, EncodeError, Kin, PlanDetails};
 use crate::event::{BackoffKind, HoldEnd};
-use crate::reply::{JobState, JobView};
+use crate::reply::{AgentView, JobState, JobView};
 use crate::{BatchId, Code, JobId, LeaseToken, Micros};
 
 /// One job that was looked up.
@@ -60,6 +62,10 @@ pub struct JobDetails<'a> {
     pub waits_for: u32,
     /// The batch in which it counts when it ends.
     pub batch: Option<BatchId>,
+    /// What the work on it has cost, in micro-dollars.
+    pub cost_micros: u64,
+    /// How far it is, if it is an agent job.
+    pub agent: Option<AgentView>,
     /// What it carries.
     pub bytes: JobBytes<'a>,
 }
@@ -134,6 +140,8 @@ impl<'a> Lookup<'a> {
             then: view.then,
             waits_for: view.waits_for,
             batch: view.batch,
+            cost_micros: view.cost_micros,
+            agent: view.agent,
             bytes,
         };
         Self { job: view.id, details: Some(details), plan, kin: Kin::new(&view.kin) }
@@ -151,6 +159,10 @@ impl<'a> Lookup<'a> {
         scratch.lookups.push(wire);
         scratch.lookups_more.push(more);
         self.kin.put(scratch)?;
+        if let Some(agent) = self.details.as_ref().and_then(|details| details.agent.as_ref()) {
+            put_lookup(scratch, agent);
+        }
+        put_cost(scratch, self.details.as_ref().map_or(0, |details| details.cost_micros));
         self.plan.as_ref().map_or(Ok(()), |plan| plan.put(scratch))
     }
 
@@ -268,6 +280,8 @@ impl<'a> JobDetails<'a> {
             then: HoldEnd::Stay,
             waits_for: 0,
             batch: None,
+            cost_micros: 0,
+            agent: None,
             bytes: JobBytes {
                 payload: blob.bytes("payload", wire.payload_len())?,
                 tags: blob.bytes("tags", wire.tags_len())?,

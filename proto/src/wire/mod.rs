@@ -5,6 +5,7 @@
 //! values that borrow from it. Nothing a peer sends makes them panic, loop or allocate more than
 //! a small multiple of the frame.
 
+mod agents;
 mod blob;
 mod client;
 mod decode_controls;
@@ -34,12 +35,15 @@ mod kin;
 mod lookup;
 mod operations;
 mod plans;
+mod rules;
 mod schedules;
 mod server;
 mod table;
 mod ties;
+mod usage;
 mod workers;
 
+pub use agents::IterationRecord;
 pub use client::{ClientFrame, Subscribe};
 pub use encode_reply::{LeaseBytes, ReplyHead, StatsAnswer};
 pub use encoder::Encoder;

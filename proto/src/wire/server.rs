@@ -5,11 +5,13 @@ use super::frame::{Frame, Kind};
 use super::generated as fb;
 use super::table::Table;
 use super::{
-    DecodeError, JobError, JobEvent, Lookup, Refused, ScheduleChanged, ScheduleDetails, Welcome,
-    decode_reply, table,
+    DecodeError, IterationRecord, JobError, JobEvent, Lookup, Refused, ScheduleChanged,
+    ScheduleDetails, Welcome, decode_reply, table,
 };
+use crate::agent::AgentState;
 use crate::reply::{
-    Appended, BatchView, Child, Failed, Operated, OperationView, QueueStats, ShardStats, WorkerView,
+    Appended, BatchView, BudgetView, Child, Failed, Operated, OperationView, PolicyView,
+    QueueStats, RuleDone, ShardStats, UsageSum, WorkerView,
 };
 use crate::request::JobRef;
 use crate::{BatchId, Code, JobId, JobSeq, LeaseToken, Micros};
@@ -114,6 +116,16 @@ pub struct ReplyFrame<'a> {
     pub workers: Vec<WorkerView>,
     /// Children of the job asked for, in the order in which they came to the shard.
     pub children: Vec<Child>,
+    /// Sums of usage, when asked for, by name.
+    pub usage: Vec<UsageSum>,
+    /// Iterations of the agent job that was asked for, newest first.
+    pub iterations: Vec<IterationRecord<'a>>,
+    /// One element per rule control.
+    pub rule_controls: Vec<RuleDone>,
+    /// Budgets, when asked for.
+    pub budgets: Vec<BudgetView>,
+    /// Approval policies, when asked for.
+    pub policies: Vec<PolicyView>,
 }
 
 /// Consecutive jobs created, or one that existed already.
@@ -160,6 +172,8 @@ pub struct LeasedJob<'a> {
     pub tags: &'a [u8],
     /// What an earlier attempt left.
     pub checkpoint: &'a [u8],
+    /// How far it is, if it is an agent job.
+    pub agent: Option<AgentState>,
 }
 
 /// A lease that ended under its worker.

@@ -4,6 +4,7 @@ mod damage;
 mod golden;
 mod reply;
 mod round_trip;
+mod rules;
 mod samples;
 mod schedules;
 mod strategies;

@@ -1,16 +1,18 @@
 //! Replies and deliveries: encoded from what the shard knows, decoded to what a client sees.
 
+use jobbie_proto::agent::{AgentLimits, AgentState, AgentStatus};
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::FRAME_BYTES_MAX;
 use jobbie_proto::plan::{Effect, Need, PlanStatus};
 use jobbie_proto::reply::{
-    Appended, BatchView, Child, Enqueued, Failed, JOB_STATES, JobState, Lease, Operated,
-    OperationStatus, OperationView, QueueStats, Reply, ShardStats, WorkerView,
+    AgentView, Appended, BatchView, BudgetView, Child, Enqueued, Failed, JOB_STATES, JobState,
+    Lease, LeasedAgent, Operated, OperationStatus, OperationView, PolicyView, QueueStats, Reply,
+    ShardStats, UsageSum, WorkerView,
 };
 use jobbie_proto::wire::{
-    Encoder, EnqueuedRun, FrameReader, JobBytes, JobDetails, JobError, JobEvent, Kin, KindDetails,
-    LeaseBytes, LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead, ScheduleDetails,
-    ServerFrame, StatsAnswer,
+    Encoder, EnqueuedRun, FrameReader, IterationRecord, JobBytes, JobDetails, JobError, JobEvent,
+    Kin, KindDetails, LeaseBytes, LeasedJob, Lookup, PlanDetails, ReplyFrame, ReplyHead,
+    ScheduleDetails, ServerFrame, StatsAnswer,
 };
 use jobbie_proto::{
     Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, SessionId, ShardId,
@@ -20,7 +22,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::schedules::{changed, details, done};
-use crate::strategies::{backoff, batch_id, bytes, code, job_id, settings, task, text};
+use crate::strategies::{amounts, backoff, batch_id, bytes, code, job_id, settings, task, text};
 
 const SHARD: ShardId = ShardId(3);
 
@@ -43,6 +45,10 @@ pub(crate) struct Parts {
     errors: Vec<JobError<'static>>,
     workers: Vec<WorkerView>,
     children: Vec<Child>,
+    usage: Vec<UsageSum>,
+    iterations: Vec<IterationRecord<'static>>,
+    budgets: Vec<BudgetView>,
+    policies: Vec<PolicyView>,
 }
 
 fn lease() -> impl Strategy<Value = Lease> {
@@ -77,8 +83,9 @@ fn lookup() -> impl Strategy<Value = Lookup<'static>> {
         });
     let numbers = (any::<u8>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>());
     let times = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u64>());
-    let tied = (any::<u32>(), option::of(batch_id()));
-    let more = prop_oneof![Just((0, 0, 0, (0, None))), (any::<u64>(), any::<u32>(), 0..3u8, tied)];
+    let tied = (any::<u32>(), option::of(batch_id()), any::<u64>());
+    let more =
+        prop_oneof![Just((0, 0, 0, (0, None, 0))), (any::<u64>(), any::<u32>(), 0..3u8, tied)];
     let details = (0..JOB_STATES as u8, text(), numbers, backoff(), times, job_bytes, more)
         .prop_map(|(state, queue, n, backoff, t, bytes, more)| JobDetails {
             state: JobState::from_u8(state).unwrap(),
@@ -98,6 +105,17 @@ fn lookup() -> impl Strategy<Value = Lookup<'static>> {
             then: HoldEnd::from_u8(more.2).unwrap(),
             waits_for: more.3.0,
             batch: more.3.1,
+            cost_micros: more.3.2,
+            agent: (more.1 % 2 == 1).then_some(AgentView {
+                iteration: more.1,
+                limits: AgentLimits {
+                    max_iterations: !more.1,
+                    max_cost_micros: more.0,
+                    iteration_timeout_ms: !more.0,
+                },
+                newest: EventSeq(more.3.2),
+                checkpoint: EventSeq(!more.3.2),
+            }),
             bytes,
         });
     let plan = option::weighted(0.3, plan());
@@ -151,6 +169,38 @@ fn event() -> impl Strategy<Value = JobEvent<'static>> {
             data,
             source,
             trace,
+        },
+    )
+}
+
+fn agent_state() -> impl Strategy<Value = AgentState> {
+    any::<([u64; 3], [u32; 2])>().prop_map(|(n, m)| AgentState {
+        iteration: m[0],
+        cost_micros: n[0],
+        limits: AgentLimits {
+            max_iterations: m[1],
+            max_cost_micros: n[1],
+            iteration_timeout_ms: n[2],
+        },
+    })
+}
+
+fn iteration() -> impl Strategy<Value = IterationRecord<'static>> {
+    let numbers = (any::<[u64; 3]>(), any::<[u32; 2]>(), 0..3u8);
+    (numbers, vec(bytes(), 3), amounts(), text(), text()).prop_map(
+        |((n, m, status), b, amounts, model, provider)| IterationRecord {
+            event: EventSeq(n[0]),
+            previous: EventSeq(n[1]),
+            time: Micros(n[2]),
+            number: m[0],
+            attempt: m[1],
+            status: AgentStatus::from_u8(status).unwrap(),
+            checkpoint: b[0],
+            result: b[1],
+            reason: b[2],
+            amounts,
+            model,
+            provider,
         },
     )
 }
@@ -218,10 +268,22 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let batches = (vec(batch_id(), 0..3), codes());
     let operated =
         (code(), any::<u64>()).prop_map(|(code, id)| Operated { code, operation: OperationId(id) });
-    let lists = (lists, option::of(operated));
-    let reply = (code(), lists, vec(lease(), 0..6), batches);
+    let lists = (lists, option::of(operated), vec(crate::rules::done(), 0..4));
+    let agents = vec(option::weighted(0.3, agent_state()), 6);
+    let reply = (code(), lists, vec(lease(), 0..6), batches, agents);
     let reply = reply.prop_map(
-        |(code, ((lists, appended, schedule_controls), operated), leases, batches)| Reply {
+        |(
+            code,
+            ((lists, appended, schedule_controls), operated, rule_controls),
+            leases,
+            batches,
+            agents,
+        )| Reply {
+            rule_controls,
+            agents: (0..leases.len() as u32)
+                .zip(agents)
+                .filter_map(|(lease, state)| Some(LeasedAgent { lease, state: state? }))
+                .collect(),
             code,
             operated,
             enqueued: lists.0,
@@ -240,15 +302,19 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         },
     );
     let counts = (any::<[u64; JOB_STATES]>(), any::<u64>(), any::<u32>());
-    let queue = (text(), any::<bool>(), any::<bool>(), counts, settings()).prop_map(
-        |(queue, paused, draining, (jobs, enqueued_total, keys), settings)| QueueStats {
-            queue: queue.to_owned(),
-            paused,
-            draining,
-            settings,
-            keys,
-            jobs,
-            enqueued_total,
+    let settings = (settings(), option::weighted(0.3, crate::rules::on_exceed()));
+    let queue = (text(), any::<bool>(), any::<bool>(), counts, settings).prop_map(
+        |(queue, paused, draining, (jobs, enqueued_total, keys), (settings, exceeded))| {
+            QueueStats {
+                exceeded,
+                queue: queue.to_owned(),
+                paused,
+                draining,
+                settings,
+                keys,
+                jobs,
+                enqueued_total,
+            }
         },
     );
     let shard = any::<[u64; 8]>().prop_map(|n| ShardStats {
@@ -277,8 +343,22 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let child = (job_id(), 0..JOB_STATES as u8)
         .prop_map(|(job, state)| Child { job, state: JobState::from_u8(state).unwrap() });
     let observed = (vec(error(), 0..4), vec(worker(), 0..4), vec(child, 0..4));
-    let many = (vec(details(), 0..4), times, vec(operation(), 0..4), observed);
-    let rest = (vec(lookup(), 0..4), rest, batches, many);
+    let sum = (text(), any::<u64>(), amounts()).prop_map(|(name, reports, amounts)| UsageSum {
+        name: name.to_owned(),
+        reports,
+        amounts,
+    });
+    let rules = (vec(crate::rules::budget_view(), 0..4), vec(crate::rules::policy_view(), 0..4));
+    let told = (
+        vec(details(), 0..4),
+        times,
+        vec(operation(), 0..4),
+        vec(sum, 0..4),
+        vec(iteration(), 0..3),
+        rules,
+        observed,
+    );
+    let rest = (vec(lookup(), 0..4), rest, batches, told);
     (reply, lease_bytes, (text(), text()), rest).prop_map(|(reply, bytes, texts, rest)| Parts {
         reply,
         bytes,
@@ -291,13 +371,17 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         schedules: rest.3.0,
         times: rest.3.1,
         operations: rest.3.2,
-        errors: rest.3.3.0,
-        workers: rest.3.3.1,
-        children: rest.3.3.2,
+        errors: rest.3.6.0,
+        workers: rest.3.6.1,
+        children: rest.3.6.2,
+        usage: rest.3.3,
+        iterations: rest.3.4,
+        budgets: rest.3.5.0,
+        policies: rest.3.5.1,
     })
 }
 
-fn leased(lease: &Lease, bytes: &Bytes) -> LeasedJob<'static> {
+fn leased(lease: &Lease, bytes: &Bytes, agent: Option<AgentState>) -> LeasedJob<'static> {
     LeasedJob {
         job: JobId::new(lease.created_ms, SHARD, lease.job),
         token: lease.token,
@@ -308,7 +392,17 @@ fn leased(lease: &Lease, bytes: &Bytes) -> LeasedJob<'static> {
         payload: bytes.1,
         tags: bytes.2,
         checkpoint: bytes.3,
+        agent,
     }
+}
+
+fn all_leased(parts: &Parts) -> Vec<LeasedJob<'static>> {
+    let agent = |nth: usize| {
+        let found = parts.reply.agents.iter().find(|agent| agent.lease as usize == nth);
+        found.map(|agent| agent.state)
+    };
+    let leases = parts.reply.leases.iter().zip(&parts.bytes).enumerate();
+    leases.map(|(nth, (lease, bytes))| leased(lease, bytes, agent(nth))).collect()
 }
 
 fn lease_bytes(bytes: &Bytes) -> LeaseBytes<'static> {
@@ -330,6 +424,10 @@ impl Parts {
             errors: &self.errors,
             workers: &self.workers,
             children: &self.children,
+            usage: &self.usage,
+            iterations: &self.iterations,
+            budgets: &self.budgets,
+            policies: &self.policies,
         };
         let source = |nth: usize, _: &Lease| lease_bytes(&self.bytes[nth]);
         encoder.reply(out, &head, &self.reply, source, self.lookups.clone(), stats).unwrap();
@@ -363,7 +461,7 @@ impl Parts {
             errors: self.errors.clone(),
             workers: self.workers.clone(),
             children: self.children.clone(),
-            leases: reply.leases.iter().zip(&self.bytes).map(|(l, b)| leased(l, b)).collect(),
+            leases: all_leased(self),
             lookups: self.lookups.clone(),
             queue_stats: self.queues.clone(),
             shard_stats: self.shard,
@@ -374,6 +472,11 @@ impl Parts {
             events: self.events.clone(),
             schedules: self.schedules.clone(),
             schedule_times: self.times.clone(),
+            usage: self.usage.clone(),
+            iterations: self.iterations.clone(),
+            rule_controls: reply.rule_controls,
+            budgets: self.budgets.clone(),
+            policies: self.policies.clone(),
         }
     }
 }
@@ -389,10 +492,11 @@ proptest! {
 
     #[test]
     fn deliveries_come_back(parts in parts()) {
-        let (mut out, leases) = (vec![], &parts.reply.leases);
+        let (mut out, leases) = (vec![], &parts.reply.leases[..]);
         let source = |nth: usize, _: &Lease| lease_bytes(&parts.bytes[nth]);
-        Encoder::new().deliver(&mut out, 9, SHARD, leases, source).unwrap();
-        let leases = leases.iter().zip(&parts.bytes).map(|(l, b)| leased(l, b)).collect();
+        let agents = &parts.reply.agents[..];
+        Encoder::new().deliver(&mut out, 9, SHARD, (leases, agents), source).unwrap();
+        let leases = all_leased(&parts);
         let expected = ServerFrame::Deliver { subscription: 9, leases };
         prop_assert_eq!(ServerFrame::decode(crate::round_trip::only(&out)), Ok(expected));
     }

@@ -189,6 +189,8 @@ fn lookups() -> Vec<Lookup<'static>> {
         then: HoldEnd::Stay,
         waits_for: 0,
         batch: None,
+        cost_micros: 0,
+        agent: None,
         bytes: JOB_BYTES,
     };
     vec![Lookup { details: Some(details), ..Lookup::not_found(id(20)) }, Lookup::not_found(id(21))]
@@ -210,6 +212,7 @@ fn reply() -> Reply {
         payload: EventSeq(0),
     };
     Reply {
+        rule_controls: Vec::new(),
         operated: None,
         code: Code::Ok,
         enqueued: vec![run(Code::Ok, 30, 2), run(Code::Duplicate, 5, 1)],
@@ -225,6 +228,7 @@ fn reply() -> Reply {
         batches: vec![],
         batch_seals: vec![],
         appended: vec![],
+        agents: vec![],
     }
 }
 
@@ -239,6 +243,7 @@ fn leased() -> Vec<LeasedJob<'static>> {
         payload: b"to: ann",
         tags: b"{}",
         checkpoint: b"page 2",
+        agent: None,
     };
     reply().leases.iter().map(job).collect()
 }
@@ -273,7 +278,10 @@ fn reply_frame() -> ReplyFrame<'static> {
     });
     ReplyFrame {
         operated: None,
+        rule_controls: Vec::new(),
         operations: Vec::new(),
+        budgets: Vec::new(),
+        policies: Vec::new(),
         number: 13,
         code: Code::Ok,
         more: false,
@@ -376,7 +384,7 @@ fn server_bytes(e: &mut Encoder, name: &str) -> Vec<u8> {
         "welcome" => e.welcome(&mut out, &welcome()),
         "reply" => e.reply(&mut out, &head, &reply(), lease_bytes, lookups(), stats),
         "reply_refused" => e.plain_reply(&mut out, &refusal, &not_leader),
-        "deliver" => e.deliver(&mut out, 1, SHARD, &reply().leases, lease_bytes),
+        "deliver" => e.deliver(&mut out, 1, SHARD, (&reply().leases, &[]), lease_bytes),
         "lost" => e.lost(&mut out, &lost()),
         "refused" => e.refused(&mut out, &refused()),
         "go_away" => e.go_away(&mut out, 500, "restart"),

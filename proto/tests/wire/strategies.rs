@@ -1,15 +1,18 @@
 //! Random frames. Borrowed parts are leaked: a test run makes a few megabytes.
 
 use jobbie_proto::ability::Abilities;
+use jobbie_proto::agent::AgentLimits;
 use jobbie_proto::event::{
-    BackoffKind, BulkAction, HoldEnd, JobFilter, QueueSettings, Sharing, Task,
+    BackoffKind, BulkAction, HoldEnd, JobFilter, QueueSettings, Replayed, Sharing, Task,
 };
 use jobbie_proto::plan::Need;
 use jobbie_proto::request::{
-    Ack, Append, BatchSeal, Chain, Children, Depends, Enqueue, EnqueueHold, EnqueuePlan, Expected,
-    Fail, Fetch, Heartbeat, History, Hold, JobAction, JobControl, JobRef, Members, Operate,
-    Parents, QueueAction, QueueControl, Stats, Ties, When, Workers,
+    Ack, Agent, AgentAck, Append, BatchSeal, Chain, Children, Depends, Enqueue, EnqueueAgent,
+    EnqueueHold, EnqueuePlan, Expected, Fail, Fetch, Heartbeat, History, Hold, JobAction,
+    JobControl, JobRef, Members, Operate, Parents, QueueAction, QueueControl, ReportUsage, Stats,
+    Ties, Usage, UsageQuery, When, Workers,
 };
+use jobbie_proto::usage::{Amounts, UsageGroup};
 use jobbie_proto::wire::{
     ClientFrame, Durability, Endpoint, Hello, Limits, LostLease, Refused, ServerFrame,
     ServerSettings, Subscribe, Welcome,
@@ -119,6 +122,7 @@ fn stats() -> impl Strategy<Value = Stats<'static>> {
         text().prop_map(Stats::Queue),
         (text(), text()).prop_map(|(prefix, after)| Stats::Queues { prefix, after }),
         Just(Stats::Operations),
+        Just(Stats::Rules),
     ]
 }
 
@@ -165,6 +169,9 @@ fn job_control() -> impl Strategy<Value = JobControl<'static>> {
         text().prop_map(|queue| JobAction::Move { queue }),
         any::<u8>().prop_map(|priority| JobAction::Prioritize { priority }),
         bytes().prop_map(|payload| JobAction::Replace { payload }),
+        (bytes(), bytes(), text(), any::<u64>()).prop_map(|(checkpoint, feedback, by, event)| {
+            JobAction::Revise { checkpoint, feedback, by, replaces: EventSeq(event) }
+        }),
     ];
     (job_id(), action).prop_map(|(job, action)| JobControl { job, action })
 }
@@ -299,6 +306,66 @@ pub(crate) fn task() -> impl Strategy<Value = Task> {
     ]
 }
 
+pub(crate) fn amounts() -> impl Strategy<Value = Amounts> {
+    any::<[u64; 5]>().prop_map(|n| Amounts {
+        input_tokens: n[0],
+        output_tokens: n[1],
+        cache_creation_tokens: n[2],
+        cache_read_tokens: n[3],
+        cost_micros: n[4],
+    })
+}
+
+/// Usage of some of the first five of a list.
+fn usages() -> impl Strategy<Value = Vec<Option<Usage<'static>>>> {
+    let usage = (amounts(), text(), text()).prop_map(|(amounts, model, provider)| Usage {
+        amounts,
+        model,
+        provider,
+    });
+    vec(option::weighted(0.3, usage), 5)
+}
+
+fn reports(len: usize, usages: &[Option<Usage<'static>>]) -> Vec<ReportUsage<'static>> {
+    let some = (0..len as u32).zip(usages);
+    some.filter_map(|(of, usage)| Some(ReportUsage { of, usage: (*usage)? })).collect()
+}
+
+fn usage_query() -> impl Strategy<Value = UsageQuery<'static>> {
+    (any::<[u64; 2]>(), 0..4u8, option::of(text())).prop_map(|(at, by, after)| UsageQuery {
+        from: Micros(at[0]),
+        to: Micros(at[1]),
+        by: UsageGroup::from_u8(by).unwrap(),
+        after,
+    })
+}
+
+fn agent() -> impl Strategy<Value = Agent<'static>> {
+    let replayed = (job_id(), any::<u32>())
+        .prop_filter("no job is 0", |(job, _)| *job != JobId::default())
+        .prop_map(|(job, iteration)| Replayed { job, iteration });
+    (any::<[u64; 2]>(), any::<u32>(), bytes(), option::of(replayed)).prop_map(
+        |(n, max_iterations, checkpoint, replayed)| Agent {
+            limits: AgentLimits {
+                max_iterations,
+                max_cost_micros: n[0],
+                iteration_timeout_ms: n[1],
+            },
+            checkpoint,
+            replayed,
+        },
+    )
+}
+
+fn agent_ack() -> impl Strategy<Value = AgentAck<'static>> {
+    (any::<u8>(), bytes(), bytes()).prop_map(|(status, checkpoint, reason)| AgentAck {
+        of: 0,
+        status,
+        checkpoint,
+        reason,
+    })
+}
+
 fn operate() -> impl Strategy<Value = Operate> {
     let cancel = (1..u64::MAX).prop_map(|id| Operate::Cancel { operation: OperationId(id) });
     let start =
@@ -328,9 +395,25 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     );
     let rest = (rest, vec(append(), 0..4), observed, ties());
     let schedules = (vec(schedule_control(), 0..4), query());
-    let rest = (rest, schedules, option::weighted(0.3, operate()));
+    let usage = (usages(), usages(), option::of(usage_query()));
+    let agents = (vec(option::weighted(0.2, agent()), 30), vec(agent_ack(), 5));
+    let usage = (usage, agents, option::of(history()));
+    let rules = vec(crate::rules::control(), 0..4);
+    let rest = (rest, schedules, option::weighted(0.3, operate()), usage, rules);
     (ids, jobs, results, refs, rest).prop_map(
-        |(ids, jobs, results, refs, ((rest, appends, observed, ties), schedules, operation))| {
+        |(
+            ids,
+            jobs,
+            results,
+            refs,
+            (
+                (rest, appends, observed, ties),
+                schedules,
+                operation,
+                (usage, agents, iterations),
+                rule_controls,
+            ),
+        )| {
             let (history, errors, workers, children) = observed;
             Request {
                 session: SessionId(ids.0),
@@ -351,6 +434,20 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
                         Some(EnqueuePlan { enqueue, deadline_ms, kinds })
                     })
                     .collect(),
+                ack_usages: reports(jobs.1.len(), &usage.0),
+                heartbeat_usages: reports(results.1.len(), &usage.1),
+                usage: usage.2,
+                agents: (0..jobs.0.len() as u32)
+                    .zip(&agents.0)
+                    .filter_map(|(enqueue, agent)| Some(EnqueueAgent { enqueue, agent: (*agent)? }))
+                    .collect(),
+                agent_acks: (0..jobs.1.len() as u32)
+                    .zip(agents.1)
+                    .map(|(of, ack)| AgentAck { of, ..ack })
+                    .filter(|ack| ack.status > 0)
+                    .collect(),
+                iterations,
+                rule_controls,
                 appends,
                 history,
                 errors,

@@ -1,7 +1,9 @@
 //! `dump`: every event as a line of JSON, one line for each event sequence number.
 
+mod agents;
 mod ties;
 
+mod rules;
 mod schedules;
 
 use std::io::{BufWriter, Write};
@@ -281,6 +283,7 @@ impl Lines<'_> {
             Event::OperationEnded { operation, cancelled } => json!({
                 "event": "operation_ended", "operation": operation.0, "cancelled": cancelled,
             }),
+            Event::Ruled(rule) => rules::rule(rule),
             Event::OperationRefused { operation, code } => json!({
                 "event": "operation_refused", "operation": operation.0, "code": code.name(),
             }),
@@ -324,6 +327,17 @@ impl Lines<'_> {
                 "data": self.blob(appended.data), "source": self.text(appended.source),
                 "trace": self.text(appended.trace), "previous": appended.previous.0,
             }),
+            Event::UsageReported(reported) => {
+                let mut line = json!({
+                    "event": "usage_reported", "job": reported.job.0, "attempt": reported.attempt,
+                    "phase": reported.phase.name(), "model": reported.model,
+                    "provider": reported.provider,
+                });
+                let amounts = reported.amounts.named().map(|(name, n)| (name.into(), n.into()));
+                line.as_object_mut().expect("made as one").extend(amounts);
+                line
+            }
+            Event::AgentEnqueued(_) | Event::Iterated(_) | Event::Revised(_) => self.agent(event),
             list => unreachable!("{list:?} has a line for each of its jobs"),
         }
     }

@@ -23,12 +23,13 @@ impl State {
                 jobs.iter().for_each(|job| self.prioritized(*job, *priority));
             }
             Event::Replaced { job, .. } => self.replaced(*job),
+            Event::Revised(revised) => self.revised(revised),
             other => unreachable!("{other:?} is absorbed elsewhere"),
         }
         event.count() as usize
     }
 
-    fn controlled(&mut self, mark: Mark, job: JobSeq, legal: &[JobState]) -> u64 {
+    pub(super) fn controlled(&mut self, mark: Mark, job: JobSeq, legal: &[JobState]) -> u64 {
         let event = self.number_event();
         let state = self.job_state(job.0);
         assert!(legal.contains(&state), "a job that is {} cannot be that", state.name());
@@ -80,12 +81,21 @@ impl State {
 
     fn approved(&mut self, job: JobSeq) {
         let event = self.controlled(Mark::Approved, job, &[JobState::Held]);
-        let detached = self.detach(job.0);
-        if self.ties.blocked.get(job.0).is_some() {
-            self.block(detached);
+        self.let_go_on(job.0, event);
+    }
+
+    /// A held job waits, at the back of its tier or for others; its struct.
+    pub(super) fn let_go_on(&mut self, job: u64, event: u64) -> u32 {
+        let detached = self.detach(job);
+        let number = if self.ties.blocked.get(job).is_some() {
+            self.block(detached)
         } else {
-            self.step_back(detached, event);
+            self.step_back(detached, event)
+        };
+        if self.agents.get(job).is_some() {
+            self.begin_anew(number);
         }
+        number
     }
 
     fn rejected(&mut self, job: JobSeq) {

@@ -1,7 +1,7 @@
 //! Events of jobs that a worker has.
 
 use jobbie_proto::event::{ExtendedJob, FailOutcome, LeasedJob, QuarantinedJob};
-use jobbie_proto::reply::{Failed, JobState, Lease};
+use jobbie_proto::reply::{Failed, JobState, Lease, LeasedAgent};
 use jobbie_proto::{Code, EventSeq, JobSeq, LeaseToken, Micros, Reply, SessionId};
 
 use super::Mark;
@@ -57,6 +57,11 @@ impl State {
             }
             let lease = self.begin_lease(number, deadline.0, lease_ms);
             self.hold(lease, owner);
+            if let Some(agent) = self.agents.get(job) {
+                let state = agent.state(self.usage.cost_of(job));
+                let lease = reply.leases.len() as u32;
+                reply.agents.push(LeasedAgent { lease, state });
+            }
             self.digest.mix(job);
             self.digest.mix(u64::from(leased.attempt));
             reply.leases.push(Lease {
@@ -78,7 +83,7 @@ impl State {
     }
 
     /// The struct of an active job.
-    fn active(&self, job: JobSeq) -> u32 {
+    pub(super) fn active(&self, job: JobSeq) -> u32 {
         match self.jobs.handle(job.0).map(Handle::special) {
             Some(Special::Struct(number)) if self.tracked.get(number).state == JobState::Active => {
                 number

@@ -1,5 +1,6 @@
 //! Events to state. Total and deterministic; what cannot be is asserted.
 
+mod agents;
 mod controls;
 mod jobs;
 mod kin;
@@ -7,8 +8,10 @@ mod leases;
 mod operations;
 mod plans;
 mod queues;
+mod rules;
 mod schedules;
 mod ties;
+mod usage;
 mod workers;
 
 use std::rc::Rc;
@@ -76,6 +79,11 @@ enum Mark {
     OperationEnded,
     WorkerSeen,
     WorkerForgotten,
+    UsageReported,
+    AgentEnqueued,
+    Iterated,
+    Revised,
+    Ruled,
 }
 
 impl State {
@@ -206,6 +214,7 @@ impl State {
                 }
             }
             Event::Tied(tie) => self.absorb_tie(tie, reply),
+            Event::Ruled(rule) => self.absorb_rule(rule, reply),
             Event::UniqueTaken { jobs } => {
                 self.uniques.touch(jobs.iter().map(|unique| unique.hash));
                 jobs.iter().for_each(|unique| self.unique_taken(unique));
@@ -217,6 +226,9 @@ impl State {
                 reply.appended.push(appended);
             }
             Event::PlanTimedOut { jobs } => jobs.iter().for_each(|job| self.plan_timed_out(*job)),
+            Event::UsageReported(reported) => self.usage_reported(reported),
+            Event::AgentEnqueued(enqueued) => self.agent_enqueued(enqueued),
+            Event::Iterated(iteration) => self.iterated(iteration, reply),
             Event::Purged { jobs } => jobs.iter().for_each(|job| self.purged(*job)),
             Event::QueuePaused { .. }
             | Event::QueueResumed { .. }

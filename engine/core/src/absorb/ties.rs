@@ -77,7 +77,7 @@ impl State {
                 for (number, parcel) in (*first..).zip(parcels) {
                     match *parcel {
                         Parcel::Move { job } => self.job_sent(job, *to, number),
-                        _ => self.ties.take_due(parcel, *to),
+                        _ => self.take_due(parcel, *to),
                     }
                     self.ties.post.send(*to, number, *parcel);
                 }
@@ -107,12 +107,36 @@ impl State {
                 }
                 Parcel::Callback { batch } => self.ties.batches.delivered(batch.0),
                 Parcel::Move { job } => self.job_delivered(job),
+                Parcel::Rule { event } => self.rules.taken(event.0),
                 Parcel::Tally { .. }
                 | Parcel::Ask { .. }
                 | Parcel::Settled { .. }
                 | Parcel::Located { .. }
-                | Parcel::Fate { .. } => {}
+                | Parcel::Fate { .. }
+                | Parcel::Spent { .. } => {}
             }
+        }
+    }
+
+    /// What a message stood for is due no longer.
+    fn take_due(&mut self, parcel: &Parcel, to: ShardId) {
+        match *parcel {
+            Parcel::Rule { event } => {
+                let was = self.rules.outgoing.remove(&(event.0, to.0)).is_some();
+                assert!(was, "a shard was told of a rule twice");
+            }
+        }
+    }
+
+    /// What a message stood for is due no longer.
+    fn take_due(&mut self, parcel: &Parcel, to: ShardId) {
+        match *parcel {
+            Parcel::Rule { event } => {
+                let was = self.rules.outgoing.remove(&(event.0, to.0)).is_some();
+                assert!(was, "a shard was told of a rule twice");
+            }
+            Parcel::Spent { budget, day, micros } => self.rules.report(budget.0, day, micros),
+            _ => self.ties.take_due(parcel, to),
         }
     }
 
@@ -161,9 +185,10 @@ impl State {
     }
 
     /// The job is scheduled for when others are completed.
-    pub(super) fn block(&mut self, detached: Detached) {
+    pub(super) fn block(&mut self, detached: Detached) -> u32 {
         let number = self.track(detached, JobState::Scheduled, BLOCKED);
         self.set_expiry_timer(number, None);
+        number
     }
 
     /// One of the jobs that a job waits for is completed.

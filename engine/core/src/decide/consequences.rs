@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use jobbie_proto::event::{Event, Parcel, Tie};
+use jobbie_proto::event::{Event, Parcel, Rule, Tie};
+use jobbie_proto::rules::{OnExceed, Scope};
 use jobbie_proto::{EventSeq, JobId, JobSeq, ShardId};
 
+use super::fetch::head_of;
+use crate::rules::{Account, Crossing};
 use crate::state::State;
 use crate::ties::Tally;
 
@@ -29,6 +32,8 @@ impl Consequences {
 #[must_use]
 pub fn decide_consequences(state: &State, limit: usize) -> Vec<Event> {
     let mut due = Consequences { left: limit, ..Consequences::default() };
+    crossings(state, &mut due);
+    rules(state, &mut due);
     steps(state, &mut due);
     tallies(state, &mut due);
     asks(state, &mut due);
@@ -41,6 +46,38 @@ pub fn decide_consequences(state: &State, limit: usize) -> Vec<Event> {
         events.push(Tie::Sent { to, first, parcels }.into());
     }
     events
+}
+
+/// Budgets that became exceeded. The first job that their queue would have given out is held.
+fn crossings(state: &State, due: &mut Consequences) {
+    for (scope, crossing) in state.rules.crossings.iter().take(due.left) {
+        let account = &state.rules.accounts[scope];
+        let on_exceed = account.budget.on_exceed;
+        let held = match scope {
+            Scope::Queue(queue) if on_exceed == OnExceed::Hold => head_of(state, queue),
+            _ => None,
+        };
+        let Crossing { excess, day, spent, limit } = *crossing;
+        let (scope, budget) = (scope.clone(), EventSeq(account.id));
+        let reason = String::new();
+        let exceeded =
+            Rule::Exceeded { scope, budget, excess, day, spent, limit, on_exceed, held, reason };
+        due.events.push(exceeded.explained().into());
+        due.left -= 1;
+    }
+}
+
+/// What other shards are to know of budgets and policies, in the order in which it came.
+fn rules(state: &State, due: &mut Consequences) {
+    for (event, to) in state.rules.outgoing.iter().take(due.left) {
+        due.send(ShardId(*to), Parcel::Rule { event: EventSeq(*event) });
+    }
+    for id in state.rules.unreported.iter().take(due.left) {
+        let scope = &state.rules.ids[id];
+        let Account { day, own, reported, .. } = state.rules.accounts[scope];
+        let (budget, micros) = (EventSeq(*id), own - reported);
+        due.send(scope.home(state.shards), Parcel::Spent { budget, day, micros });
+    }
 }
 
 fn steps(state: &State, due: &mut Consequences) {
@@ -113,6 +150,6 @@ impl State {
     /// Whether [`decide_consequences`] has something to do.
     #[must_use]
     pub fn has_consequences(&self) -> bool {
-        self.ties.is_due()
+        self.ties.is_due() || self.rules.is_due()
     }
 }

@@ -1,7 +1,7 @@
 //! What operators do with jobs. Such a request does nothing else and names each job once, so that every decision is
 //! about the state as it is.
 
-use jobbie_proto::event::{Asked, Event, HoldEnd};
+use jobbie_proto::event::{Asked, Event, HoldEnd, RevisedJob};
 use jobbie_proto::placement::shard_of;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{Hold, JobAction, JobControl};
@@ -21,6 +21,7 @@ pub(super) fn rule(action: &JobAction<'_>) -> (Asked, &'static [JobState]) {
         JobAction::Reject { .. } => (Asked::Reject, &[Held]),
         JobAction::Move { .. } => (Asked::Move, &JobState::HERE),
         JobAction::Prioritize { .. } => (Asked::Prioritize, &[Pending, Scheduled]),
+        JobAction::Revise { .. } => (Asked::Revise, &[Held]),
         JobAction::Replace { .. } => (Asked::Replace, &[Pending, Scheduled, Retrying, Held]),
     }
 }
@@ -43,10 +44,15 @@ impl Draft<'_> {
         }
     }
 
-    /// A job with a plan cannot go to another shard: its events are addressed to its id.
+    /// A job with a plan cannot go to another shard: its events are addressed to its id. Feedback is for agent jobs, and goes
+    /// into the checkpoint that was seen.
     pub(super) fn is_possible(&self, job: u64, action: &JobAction<'_>) -> Result<(), Code> {
         let state = self.state;
         match action {
+            JobAction::Revise { .. } if state.agents.get(job).is_none() => Err(Code::NotAgent),
+            JobAction::Revise { replaces, .. } if self.checkpoint_of(job) != *replaces => {
+                Err(Code::IllegalState)
+            }
             JobAction::Move { queue }
                 if state.plans.get(job).is_some()
                     && shard_of(queue, state.shards) != state.shard =>
@@ -84,6 +90,11 @@ impl Draft<'_> {
                 let (reason, by) = (blob.append(reason), blob.append(by.as_bytes()));
                 Event::Rejected { job, reason, by, previous: self.last_error(seq) }
             }
+            JobAction::Revise { checkpoint, feedback, by, .. } => {
+                let checkpoint = blob.append(checkpoint);
+                let (feedback, by) = (blob.append(feedback), blob.append(by.as_bytes()));
+                Event::Revised(Box::new(RevisedJob { job, checkpoint, feedback, by }))
+            }
             JobAction::Move { queue } => Event::Moved { job, queue: queue.to_owned() },
             JobAction::Replace { payload } => {
                 Event::Replaced { job, payload: blob.append(payload) }
@@ -99,6 +110,11 @@ impl Draft<'_> {
         };
         let (reason, by) = (blob.append(hold.reason), blob.append(hold.by.as_bytes()));
         Event::Held { job, until, then: hold.then, reason, by }
+    }
+
+    fn checkpoint_of(&self, job: u64) -> EventSeq {
+        let number = self.state.number_of(job);
+        number.map_or(EventSeq(0), |at| self.state.side(self.state.tracked.get(at)).checkpoint)
     }
 
     fn last_error(&self, job: u64) -> EventSeq {

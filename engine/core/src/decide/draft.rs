@@ -4,6 +4,7 @@
 use hashbrown::HashMap;
 use jobbie_proto::event::Event;
 use jobbie_proto::reply::JobState;
+use jobbie_proto::rules::day_of;
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request};
 
 use crate::state::{Standing, State};
@@ -47,6 +48,10 @@ pub(super) struct Draft<'a> {
     pub(super) paused: Vec<(&'a str, bool)>,
     /// Active jobs that the request ended; only kept when it also fetches.
     pub(super) ended: Vec<u64>,
+    /// Budgets of tags that have no money left; only looked up when the request also fetches.
+    spent_tags: Vec<u64>,
+    /// What jobs have cost in this request; only kept when there are budgets.
+    costs: HashMap<u64, u64, FixedState>,
 }
 
 pub(super) type FixedState = std::hash::BuildHasherDefault<JobHasher>;
@@ -61,7 +66,37 @@ impl<'a> Draft<'a> {
             arrivals: request.fetch.is_some().then(Vec::new),
             paused: Vec::new(),
             ended: Vec::new(),
+            spent_tags: Vec::new(),
+            costs: HashMap::default(),
         }
+    }
+
+    /// The request says that a job has cost more.
+    pub(super) fn note_cost(&mut self, job: u64, micros: u64) {
+        if self.state.rules.has_budgets() {
+            let cost = self.costs.entry(job).or_default();
+            *cost = cost.saturating_add(micros);
+        }
+    }
+
+    /// What a job has cost, after what the request said so far.
+    pub(super) fn cost_of(&self, job: u64) -> u64 {
+        let own = self.costs.get(&job).copied().unwrap_or(0);
+        self.state.usage.cost_of(job).saturating_add(own)
+    }
+
+    /// Looks up for which tags no money is left.
+    pub(super) fn note_spent_tags(&mut self) {
+        if self.state.rules.has_budgets() {
+            let at_home = self.state.is_rules_home();
+            self.spent_tags = self.state.rules.spent_tags(at_home, day_of(self.now));
+        }
+    }
+
+    /// Whether a job has one of them.
+    #[inline]
+    pub(super) fn is_tag_spent(&self, job: u64) -> bool {
+        !self.spent_tags.is_empty() && self.state.has_spent_tag(job, &self.spent_tags)
     }
 
     pub(super) fn touch(&mut self, job: u64, after: After) {
@@ -165,7 +200,8 @@ fn can_touch_twice(request: &Request<'_>) -> bool {
         request.cancels.len(),
         request.deletes.len(),
     ];
-    let fetched = request.fetch.is_some() && lists[3..].iter().any(|&len| len > 0);
+    let steps_back = lists[3..].iter().any(|&len| len > 0) || !request.agent_acks.is_empty();
+    let fetched = request.fetch.is_some() && steps_back;
     let all_rise = rises(&request.acks, |a| a.job.job)
         && rises(&request.fails, |f| f.job.job)
         && rises(&request.heartbeats, |h| h.job.job)

@@ -4,17 +4,29 @@ use std::hash::BuildHasherDefault;
 use std::iter::Peekable;
 
 use hashbrown::HashMap;
+use jobbie_proto::agent::AgentLimits;
 use jobbie_proto::event::{Blob, Class, EnqueuedJob, Event, KeyTaken, LimitedJobs, UniqueKey};
 use jobbie_proto::limits::{KEY_MS_DEFAULT, UNIQUE_MS_DEFAULT};
-use jobbie_proto::request::{Chain, Enqueue, EnqueueHold, EnqueuePlan, Expected, When};
+use jobbie_proto::request::{
+    Chain, Enqueue, EnqueueAgent, EnqueueHold, EnqueuePlan, Expected, When,
+};
 use jobbie_proto::{BatchId, Code, JobId, JobSeq, Micros, Request};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64_with_seed, xxh3_128_with_seed};
 
 use super::BlobSink;
+use super::agents::agent_enqueued;
 use super::draft::{Arrival, Draft, JobHasher};
 use super::plans::planned;
+use super::rules::tagged;
 use super::ties::{TieCursor, adopt, join};
 use crate::state::State;
+
+/// What a new job is beside a job that waits for a worker.
+#[derive(Clone, Copy)]
+struct Special<'r, 'a> {
+    plan: Option<&'r EnqueuePlan<'a>>,
+    agent: Option<&'r EnqueueAgent<'a>>,
+}
 
 type Own<T> = HashMap<u128, T, BuildHasherDefault<JobHasher>>;
 
@@ -46,13 +58,14 @@ struct Extras<'r, 'a> {
     depends: Option<&'r [JobId]>,
     plan: Option<&'r EnqueuePlan<'a>>,
     parent: Option<JobId>,
+    agent: Option<&'r EnqueueAgent<'a>>,
 }
 
 impl Extras<'_, '_> {
     fn are_there(&self) -> bool {
-        let Self { hold, batch, chain, depends, plan, parent } = self;
+        let Self { hold, batch, chain, depends, plan, parent, agent } = self;
         let ties = batch.is_some() || chain.is_some() || depends.is_some() || parent.is_some();
-        ties || hold.is_some() || plan.is_some()
+        ties || hold.is_some() || plan.is_some() || agent.is_some()
     }
 }
 
@@ -60,6 +73,7 @@ impl Extras<'_, '_> {
 struct ExtrasCursor<'r, 'a> {
     holds: Peekable<std::slice::Iter<'r, EnqueueHold<'a>>>,
     plans: Peekable<std::slice::Iter<'r, EnqueuePlan<'a>>>,
+    agents: Peekable<std::slice::Iter<'r, EnqueueAgent<'a>>>,
     ties: TieCursor<'r, 'a>,
 }
 
@@ -68,6 +82,7 @@ impl<'r, 'a> ExtrasCursor<'r, 'a> {
         Self {
             holds: request.holds.iter().peekable(),
             plans: request.plans.iter().peekable(),
+            agents: request.agents.iter().peekable(),
             ties: TieCursor::new(&request.ties),
         }
     }
@@ -80,6 +95,7 @@ impl<'r, 'a> ExtrasCursor<'r, 'a> {
             depends: self.ties.depends(at),
             plan: self.plans.next_if(|plan| plan.enqueue as usize == at),
             parent: self.ties.parent(at),
+            agent: self.agents.next_if(|agent| agent.enqueue as usize == at),
         }
     }
 }
@@ -115,11 +131,11 @@ impl<'a> Draft<'a> {
         for (at, enqueue) in enqueues.iter().enumerate() {
             let job = JobSeq(next_job);
             let extras = extras.as_mut().map_or_else(Extras::default, |extras| extras.at(at));
-            let Extras { hold, depends, plan, .. } = extras;
+            let Extras { hold, depends, plan, agent, .. } = extras;
             let (mut key, mut unique) = (None, None);
             if !(enqueue.key.is_empty() && enqueue.unique.is_empty()) {
                 let own = own.get_or_insert_default();
-                match self.take(enqueues, at, plan, job, own) {
+                match self.take(enqueues, at, Special { plan, agent }, job, own) {
                     Ok(taken) => (key, unique) = taken,
                     Err(duplicate) => {
                         self.events.append(&mut after);
@@ -130,11 +146,15 @@ impl<'a> Draft<'a> {
             }
             next_job += 1;
             let due = self.due(enqueue.when);
+            let rules = self.state.rules.matching(enqueue.tags);
             if due.0 == 0
                 && hold.is_none()
                 && depends.is_none()
                 && plan.is_none()
+                && agent.is_none_or(|agent| agent.agent.checkpoint.is_empty())
                 && enqueue.limit_key.is_empty()
+                // Whether money is left for its tags is known once they are.
+                && rules.is_empty()
                 && let Some(arrivals) = &mut self.arrivals
             {
                 let (queue, tier) = (enqueue.queue, enqueue.priority);
@@ -155,6 +175,7 @@ impl<'a> Draft<'a> {
                 let unique = UniqueKey { key: blob.append(enqueue.unique), ..unique };
                 note_unique(&mut after, unique, enqueues.len() - at);
             }
+            tagged(&mut after, job, rules);
             if extras.are_there() {
                 self.extras(job, due, extras, &mut after, blob);
             }
@@ -171,7 +192,7 @@ impl<'a> Draft<'a> {
         after: &mut Vec<Event>,
         blob: &mut impl BlobSink,
     ) {
-        let Extras { hold, batch, chain, depends, plan, parent } = extras;
+        let Extras { hold, batch, chain, depends, plan, parent, agent } = extras;
         after.extend(chain.map(|chain| self.chained(job, chain, blob)));
         if let Some(batch) = batch {
             join(after, batch, job);
@@ -180,6 +201,7 @@ impl<'a> Draft<'a> {
             adopt(after, parent, job);
         }
         after.extend(depends.map(|on| self.awaits(job, due, on)));
+        after.extend(agent.map(|agent| agent_enqueued(job, agent, blob)));
         if let Some(hold) = hold {
             after.push(self.held(job, &hold.hold, blob));
         }
@@ -191,14 +213,14 @@ impl<'a> Draft<'a> {
         &self,
         enqueues: &[Enqueue<'_>],
         at: usize,
-        plan: Option<&EnqueuePlan<'_>>,
+        special: Special<'_, '_>,
         job: JobSeq,
         own: &mut Taken,
     ) -> Result<(Option<KeyTaken>, Option<UniqueKey>), Event> {
         let enqueue = &enqueues[at];
         let key = match enqueue.key {
             [] => None,
-            _ => Some(self.take_key(enqueue, plan, job, &mut own.keys)?),
+            _ => Some(self.take_key(enqueue, special, job, &mut own.keys)?),
         };
         let unique = match enqueue.unique {
             [] => Ok(None),
@@ -291,12 +313,12 @@ impl<'a> Draft<'a> {
     fn take_key(
         &self,
         enqueue: &Enqueue<'_>,
-        plan: Option<&EnqueuePlan<'_>>,
+        special: Special<'_, '_>,
         job: JobSeq,
         own: &mut Own<(u64, JobSeq)>,
     ) -> Result<KeyTaken, Event> {
         let key_hash = key_hash(enqueue.queue, enqueue.key);
-        let content_hash = content_hash(enqueue, plan);
+        let content_hash = content_hash(enqueue, special);
         let key_ms = if enqueue.key_ms == 0 { KEY_MS_DEFAULT } else { enqueue.key_ms };
         let taken = |content, job, created_ms| {
             let same = content == content_hash;
@@ -336,7 +358,7 @@ pub(super) fn key_hash(queue: &str, key: &[u8]) -> u128 {
 
 /// Everything the client asked for but queue and key. Lengths go first, so that no two requests
 /// give the same bytes.
-fn content_hash(enqueue: &Enqueue<'_>, plan: Option<&EnqueuePlan<'_>>) -> u64 {
+fn content_hash(enqueue: &Enqueue<'_>, special: Special<'_, '_>) -> u64 {
     let (when_kind, when) = match enqueue.when {
         When::Now => (0_u64, 0),
         When::DelayMs(ms) => (1, ms),
@@ -364,13 +386,23 @@ fn content_hash(enqueue: &Enqueue<'_>, plan: Option<&EnqueuePlan<'_>>) -> u64 {
         hasher.update(&enqueue.unique_ms.to_le_bytes());
         hasher.update(enqueue.limit_key.as_bytes());
     }
-    if let Some(plan) = plan {
+    if let Some(plan) = special.plan {
         hasher.update(&plan.deadline_ms.to_le_bytes());
         for Expected { name, need, count, deadline_ms } in &plan.kinds {
             let words = [name.len() as u64, *need as u64, u64::from(*count), *deadline_ms];
             words.iter().for_each(|word| hasher.update(&word.to_le_bytes()));
             hasher.update(name.as_bytes());
         }
+    }
+    if let Some(EnqueueAgent { agent, .. }) = special.agent {
+        let AgentLimits { max_iterations, max_cost_micros, iteration_timeout_ms } = agent.limits;
+        let replayed = agent.replayed.map_or((0, 0), |of| (of.job.to_u128(), of.iteration));
+        hasher.update(&max_iterations.to_le_bytes());
+        hasher.update(&max_cost_micros.to_le_bytes());
+        hasher.update(&iteration_timeout_ms.to_le_bytes());
+        hasher.update(&replayed.0.to_le_bytes());
+        hasher.update(&replayed.1.to_le_bytes());
+        hasher.update(agent.checkpoint);
     }
     hasher.digest()
 }

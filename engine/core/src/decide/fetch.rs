@@ -1,7 +1,7 @@
 //! Which jobs a worker gets.
 
 use jobbie_proto::event::{Event, LeasedJob};
-use jobbie_proto::limits::LEASE_MS_DEFAULT;
+use jobbie_proto::limits::{LEASE_MS_DEFAULT, TAG_PASSED_MAX};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::request::Fetch;
 use jobbie_proto::{JobSeq, Micros, Request, SessionId};
@@ -33,6 +33,11 @@ pub fn decide_fetch(
     draft.events
 }
 
+/// The job that a queue would give out next, if that is about to be held.
+pub(super) fn head_of(state: &State, queue: &str) -> Option<JobSeq> {
+    Draft::new(state, state.time(), &Request::default()).head(queue)
+}
+
 #[derive(Default)]
 struct Found {
     leased: Vec<LeasedJob>,
@@ -40,17 +45,22 @@ struct Found {
     wanted: usize,
     /// How many there may be when the queue now looked at is done with.
     most: usize,
+    /// Jobs of the queue now looked at that were passed over because no money is left for their tags.
+    passed: usize,
 }
 
 impl Found {
     fn is_full(&self) -> bool {
-        self.leased.len() >= self.most || self.expired.len() >= KILLS_MAX
+        self.leased.len() >= self.most
+            || self.expired.len() >= KILLS_MAX
+            || self.passed >= TAG_PASSED_MAX
     }
 
     /// Another queue, which may give away `room` jobs.
     fn turn_to(&mut self, room: u64) {
         let room = usize::try_from(room).unwrap_or(usize::MAX);
         self.most = self.wanted.min(self.leased.len().saturating_add(room));
+        self.passed = 0;
     }
 }
 
@@ -62,9 +72,11 @@ impl<'a> Draft<'a> {
         blob: &mut impl BlobSink,
     ) {
         let mut found = Found { wanted: fetch.count as usize, ..Found::default() };
+        self.note_spent_tags();
         for (at, queue) in fetch.queues.iter().enumerate() {
             // Naming a queue twice must not lease its jobs twice.
-            if !fetch.queues[..at].contains(queue) && !self.is_paused(queue) {
+            let closed = self.is_paused(queue) || self.state.is_over_budget(queue, self.now);
+            if !fetch.queues[..at].contains(queue) && !closed {
                 self.take_from(queue, &mut found);
             }
         }
@@ -82,6 +94,13 @@ impl<'a> Draft<'a> {
             lease_ms,
             jobs: found.leased,
         });
+    }
+
+    /// The first job that a queue would give out, whatever money is left.
+    fn head(&self, queue: &str) -> Option<JobSeq> {
+        let mut found = Found { wanted: 1, ..Found::default() };
+        self.take_from(queue, &mut found);
+        found.leased.first().map(|leased| leased.job)
     }
 
     fn is_paused(&self, queue: &str) -> bool {
@@ -129,7 +148,7 @@ impl<'a> Draft<'a> {
                     !known || matches!(self.after(arrival.job), Some(After::In(JobState::Pending)));
                 if known && waits && self.state.is_expired(arrival.job, self.now.0) {
                     found.expired.push(JobSeq(arrival.job));
-                } else if waits {
+                } else if waits && !self.is_tag_spent(arrival.job) {
                     let (job, attempt) = (JobSeq(arrival.job), arrival.attempt);
                     found.leased.push(LeasedJob { job, attempt });
                 }
@@ -151,7 +170,9 @@ impl<'a> Draft<'a> {
             lanes.plan(self.now.0, ask, |waiting| self.candidate(waiting, queue.expiring > 0));
         // Beside older jobs it says more than is needed; timers kill the rest.
         if queue.tiers.iter().all(Fifo::is_empty) {
-            found.expired.extend(plan.expired.iter().map(|pick| JobSeq(pick.waiting.job)));
+            let jobs = plan.expired.iter().map(|pick| pick.waiting.job);
+            let expired = jobs.filter(|job| self.state.is_expired(*job, self.now.0));
+            found.expired.extend(expired.map(JobSeq));
         }
         let mut picks = plan.picks.iter().peekable();
         for tier in 0..jobbie_proto::limits::PRIORITY_TIERS {
@@ -187,7 +208,12 @@ impl<'a> Draft<'a> {
             return Candidate::Gone;
         }
         let expired = expires && self.state.is_expired(waiting.job, self.now.0);
-        if expired { Candidate::Expired } else { Candidate::Waits }
+        // Both are passed over.
+        if expired || self.is_tag_spent(waiting.job) {
+            Candidate::Expired
+        } else {
+            Candidate::Waits
+        }
     }
 
     #[inline]
@@ -206,6 +232,10 @@ impl<'a> Draft<'a> {
             }
             if expires && self.state.is_expired(job, self.now.0) && !crate::mutant!(ExpiredLeased) {
                 found.expired.push(JobSeq(job));
+                continue;
+            }
+            if self.is_tag_spent(job) {
+                found.passed += 1;
                 continue;
             }
             let attempt = match item {

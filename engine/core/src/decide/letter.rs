@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use jobbie_proto::event::{
-    ArrivedJob, Blob, ChainedJob, EnqueuedJob, Event, Group, LimitedJobs, Standing, Step, Tie,
+    ArrivedJob, Blob, ChainedJob, EnqueuedJob, Event, Group, LimitedJobs, Rule, Standing, Step, Tie,
 };
 use jobbie_proto::letter::{ChainPart, Message, MovedJob, NewJob, StepBytes};
 use jobbie_proto::limits::QUEUES_MAX;
 use jobbie_proto::reply::JobState;
-use jobbie_proto::{BatchId, JobId, JobSeq, Micros, ShardId};
+use jobbie_proto::{BatchId, EventSeq, JobId, JobSeq, Micros, ShardId};
 
 use super::BlobSink;
+use super::rules::tagged;
 use crate::state::State;
 
 /// Decides messages of the shard `from`, the first of which has the number `first`. `None` when there is nothing new, or
@@ -95,6 +96,8 @@ impl Taking<'_> {
                     self.events.push(Tie::Fated { job: job.seq(), fate: *fate }.into());
                 }
             }
+            Message::Rule(rule) => self.events.push((**rule).clone().into()),
+            Message::Spent { budget, day, micros } => self.spent(*budget, *day, *micros),
         }
     }
 
@@ -109,6 +112,13 @@ impl Taking<'_> {
         if self.state.has_batch(batch) {
             let (batch, of) = (batch.number(), self.from);
             self.events.push(Tie::BatchCounted { batch, of, succeeded, failed }.into());
+        }
+    }
+
+    /// A budget that is gone counts nothing.
+    fn spent(&mut self, budget: EventSeq, day: u32, micros: u64) {
+        if self.state.rules.ids.contains_key(&budget.0) {
+            self.events.push(Rule::Spent { of: self.from, budget, day, micros }.into());
         }
     }
 
@@ -161,6 +171,7 @@ impl Taking<'_> {
         let job = JobSeq(self.next_job);
         self.next_job += 1;
         let StepBytes { class, limit_key, payload, tags } = step;
+        let rules = self.state.rules.matching(tags);
         let (payload, tags) = (blob.append(payload), blob.append(tags));
         let (key, due) = (Blob::default(), Micros(0));
         let jobs = vec![EnqueuedJob { payload, tags, key, due }];
@@ -171,6 +182,7 @@ impl Taking<'_> {
             let limit_keys = vec![limit_key.clone()];
             Event::Limited(Box::new(LimitedJobs { class, first_job, jobs, keys, limit_keys }))
         });
+        tagged(&mut self.events, job, rules);
         if let Some(batch) = batch {
             self.events.push(Tie::Joined { batch, jobs: vec![job] }.into());
         }

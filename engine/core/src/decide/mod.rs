@@ -1,5 +1,6 @@
 //! Requests and timers to events. Reads the state, changes nothing.
 
+mod agents;
 mod consequences;
 mod controls;
 mod draft;
@@ -8,14 +9,19 @@ mod fetch;
 mod letter;
 mod operations;
 mod plans;
+mod rules;
 mod schedules;
 mod session;
 mod ties;
 mod timers;
+mod usage;
 mod validate;
+mod validate_agents;
 mod validate_operation;
 mod validate_plans;
+mod validate_rules;
 mod validate_ties;
+mod validate_usage;
 mod work;
 mod workers;
 
@@ -93,6 +99,9 @@ pub fn decide(
     if let Err(refusal) = validate::validate(state, request) {
         return refusal.into();
     }
+    if let Some(message) = rules::refused_fetch(state, now, request) {
+        return Decision::Refuse { code: Code::BudgetExceeded, message };
+    }
     let mut draft = Draft::new(state, now, request);
     let is_everyday = request.is_everyday();
     draft.enqueues(request, blob);
@@ -101,9 +110,9 @@ pub fn decide(
         draft.batch_seals(&request.ties.batch_seals);
         draft.exits(&request.ties.exits, &request.acks);
     }
-    draft.acks(&request.acks, blob);
+    draft.acks(request, blob);
     draft.fails(&request.fails, blob);
-    draft.heartbeats(&request.heartbeats, blob);
+    draft.heartbeats(&request.heartbeats, &request.heartbeat_usages, blob);
     draft.extend_session(request.session, request.extend_session_ms);
     draft.releases(&request.releases);
     draft.cancels(&request.cancels);
@@ -113,6 +122,7 @@ pub fn decide(
         draft.appends(&request.appends, blob);
         draft.queue_controls(&request.queue_controls);
         draft.schedule_controls(&request.schedule_controls, blob);
+        draft.rule_controls(&request.rule_controls);
         if let Some(operate) = &request.operation {
             draft.operate(operate);
         }

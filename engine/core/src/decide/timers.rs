@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use jobbie_proto::event::{Blob, Event, HoldEnd, QuarantinedJob, Tie};
+use jobbie_proto::event::{Blob, Event, HoldEnd, QuarantinedJob, Rule, Tie};
 use jobbie_proto::reply::JobState;
+use jobbie_proto::rules::day_of;
 use jobbie_proto::{EventSeq, JobSeq, Micros, SessionId};
 
 use super::BlobSink;
@@ -95,6 +96,10 @@ pub fn decide_timers(
     }
     push_purges(state, settings, now.0, limit, &mut steps);
     let mut events = Vec::new();
+    // Comes before what may be leased by it.
+    if state.rules.turns_at().is_some_and(|at| at <= log_time.0) {
+        events.push(Rule::DayTurned { day: day_of(log_time) }.into());
+    }
     let old = state.ties.batches.purgeable(now.0, settings).take(limit - steps.len());
     let batches: Vec<_> = old.map(EventSeq).collect();
     let limit = limit - batches.len();

@@ -20,6 +20,7 @@ use jobbie_proto::{Code, JobId, Request, ShardId};
 use super::draft::JobHasher;
 use super::schedules::check_schedules;
 use super::validate_plans::{appends, history, plans};
+use super::validate_rules::check_rules;
 use super::validate_ties::{check_step_result, check_ties};
 use crate::state::State;
 
@@ -94,6 +95,8 @@ pub(super) fn validate(state: &State, request: &Request<'_>) -> Checked {
 #[inline(never)]
 fn rarer(state: &State, request: &Request<'_>) -> Checked {
     holds(request)?;
+    super::validate_usage::usages(request)?;
+    super::validate_agents::agents(state, request)?;
     check_ties(state, request)?;
     plans(request)?;
     appends(state, request)?;
@@ -102,6 +105,7 @@ fn rarer(state: &State, request: &Request<'_>) -> Checked {
     job_controls(state, request)?;
     queue_controls(state, request)?;
     check_schedules(state, request)?;
+    check_rules(state, request)?;
     super::validate_operation::operation(state, request)
 }
 
@@ -270,6 +274,9 @@ pub(super) fn check_action(action: &JobAction<'_>, field: Field<'_>) -> Checked 
         JobAction::Move { queue } => queue_name(queue, field),
         JobAction::Prioritize { priority } => {
             at_most(u64::from(priority), u64::from(PRIORITY_TIERS) - 1, "priority", field)
+        }
+        JobAction::Revise { checkpoint, feedback, by, .. } => {
+            super::validate_agents::revise(checkpoint, feedback, by, field)
         }
         JobAction::Replace { payload } => bytes(payload, PAYLOAD_BYTES_MAX, "payload", field),
     }

@@ -1,14 +1,17 @@
 //! What workers say of their jobs, and operators of any.
 
 use jobbie_proto::event::{
-    Asked, BackoffKind, Class, CompletedJob, Event, ExtendedJob, FailOutcome, Late,
+    Asked, BackoffKind, Class, CompletedJob, Event, ExtendedJob, FailOutcome, Late, OverrunAt,
 };
 use jobbie_proto::reply::JobState;
-use jobbie_proto::request::{Ack, Fail, Heartbeat, JobRef, QueueAction, QueueControl};
-use jobbie_proto::{Code, JobId, SessionId};
+use jobbie_proto::request::{Fail, Heartbeat, JobRef, QueueAction, QueueControl, ReportUsage};
+use jobbie_proto::usage::UsagePhase;
+use jobbie_proto::{Code, JobId, Request, SessionId};
 
 use super::BlobSink;
+use super::agents::AgentCursor;
 use super::draft::{After, Arrival, Draft};
+use super::usage::UsageCursor;
 
 /// Milliseconds from the failure of `attempt` (from 1) to the next one.
 pub(crate) fn backoff_ms(class: &Class, attempt: u32) -> u64 {
@@ -33,8 +36,12 @@ impl Draft<'_> {
         self.events.push(Event::Ignored { job: job.job.seq(), token: job.token, late, code });
     }
 
-    pub(super) fn acks(&mut self, acks: &[Ack<'_>], blob: &mut impl BlobSink) {
+    pub(super) fn acks(&mut self, request: &Request<'_>, blob: &mut impl BlobSink) {
+        let acks = &request.acks;
+        let mut usages = UsageCursor::new(&request.ack_usages);
+        let mut agent_acks = AgentCursor::new(&request.agent_acks);
         for (at, ack) in acks.iter().enumerate() {
+            let (usage, said) = (usages.of(at), agent_acks.of(at));
             let lease = match self.lease(ack.job.job, ack.job.token) {
                 Ok(lease) => lease,
                 Err(code) => {
@@ -42,6 +49,30 @@ impl Draft<'_> {
                     continue;
                 }
             };
+            let is_agent = self.state.agents.get(lease.job).is_some();
+            if said.is_some() && !is_agent {
+                self.ignore(ack.job, Late::Ack, Code::NotAgent);
+                continue;
+            }
+            if let Some(usage) = usage {
+                self.report_usage(&lease, UsagePhase::Ack, usage);
+            }
+            // What becomes of the job is decided from here on. What makes an active job anything but completed by an
+            // ack (a budget, a policy) is asked here, with its usage told already.
+            if usage.is_some()
+                && let Some(overrun) = self.overrun(lease.job, OverrunAt::Ack)
+            {
+                if crate::mutant!(RefusedAckForgetsUsage) {
+                    self.events.pop();
+                }
+                self.touch(lease.job, After::In(JobState::Held));
+                self.events.push(overrun.into());
+                continue;
+            }
+            if is_agent {
+                self.iterate(&lease, ack, said, usage, blob);
+                continue;
+            }
             self.touch(lease.job, After::Gone);
             let done = CompletedJob { job: ack.job.job.seq(), result: blob.append(ack.result) };
             if let Some(Event::Completed { jobs }) = self.events.last_mut() {
@@ -85,8 +116,15 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn heartbeats(&mut self, heartbeats: &[Heartbeat<'_>], blob: &mut impl BlobSink) {
-        for heartbeat in heartbeats {
+    pub(super) fn heartbeats(
+        &mut self,
+        heartbeats: &[Heartbeat<'_>],
+        usages: &[ReportUsage<'_>],
+        blob: &mut impl BlobSink,
+    ) {
+        let mut usages = UsageCursor::new(usages);
+        for (at, heartbeat) in heartbeats.iter().enumerate() {
+            let usage = usages.of(at);
             let lease = match self.lease(heartbeat.job.job, heartbeat.job.token) {
                 Ok(lease) => lease,
                 Err(code) => {
@@ -94,6 +132,9 @@ impl Draft<'_> {
                     continue;
                 }
             };
+            if let Some(usage) = usage {
+                self.report_usage(&lease, UsagePhase::Heartbeat, usage);
+            }
             let extend_ms = match heartbeat.extend_ms {
                 0 => lease.lease_ms,
                 ms => ms,
@@ -111,6 +152,10 @@ impl Draft<'_> {
                 jobs.push(extended);
             } else {
                 self.events.push(Event::Extended { jobs: vec![extended] });
+            }
+            // As for acks: what takes the job away from its worker is asked here.
+            if let Some(overrun) = self.overrun(lease.job, OverrunAt::Heartbeat) {
+                self.overran(lease.job, overrun);
             }
         }
     }

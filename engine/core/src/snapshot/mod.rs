@@ -7,13 +7,16 @@
 //! A chunk is an rkyv archive (little-endian, 32-bit relative pointers, unaligned, root last) of a
 //! [`Part`], then the version of the snapshot as u16, little-endian. Parts come in the order of the enum.
 
+mod agents;
 mod kin;
 mod plans;
 mod read;
 mod read_lanes;
 mod read_operations;
+mod rules;
 mod schedules;
 mod ties;
+mod usage;
 mod v1;
 mod workers;
 mod write;
@@ -23,9 +26,12 @@ use jobbie_proto::reply::{JobState, OperationStatus};
 use jobbie_proto::{BatchId, EventSeq, JobSeq, Reply, ShardId};
 use rkyv::{Archive, Deserialize, Serialize};
 
+use agents::AgentRow;
 use kin::KinRow;
 use plans::PlanRow;
+use rules::RuleRow;
 use schedules::{DefinitionRow, ScheduleRow};
+use usage::{CostRow, UsageRow};
 use workers::WorkerRow;
 pub use write::Snapshot;
 
@@ -254,6 +260,8 @@ struct JobsPart {
     definitions: Vec<DefinitionRow>,
     error_links: Vec<ErrorLinkRow>,
     kin: Vec<KinRow>,
+    costs: Vec<CostRow>,
+    agents: Vec<AgentRow>,
 }
 
 /// An error whose event does not name the one before it, and that one.
@@ -336,6 +344,10 @@ enum Part {
     Operations(Vec<OperationRow>),
     /// By session, then name.
     Workers(Vec<WorkerRow>),
+    /// What queues cost by name, then sums by hour, queue, model and provider.
+    Usage(Vec<UsageRow>),
+    /// By kind, then scope, number, job, or event and shard.
+    Rules(Vec<RuleRow>),
     End,
 }
 

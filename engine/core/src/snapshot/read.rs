@@ -14,7 +14,7 @@ use super::{
     ChargeRow, ClaimRow, ClassRow, ErrorLinkRow, Header, JobsPart, KeyRow, LaneWaitingRow,
     OWN_CLASS, Part, PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, RestoreError, SessionRow,
     SleeperRow, TRAILER_BYTES, TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow,
-    read_operations, schedules, v1, workers,
+    read_operations, rules, schedules, usage, v1, workers,
 };
 use crate::class::ClassId;
 use crate::digest::Digest;
@@ -159,7 +159,9 @@ impl Restoring {
             Part::Schedules(_) => 12,
             Part::Operations(_) => 13,
             Part::Workers(_) => 14,
-            Part::End => 15,
+            Part::Usage(_) => 15,
+            Part::Rules(_) => 16,
+            Part::End => 17,
         };
         require(rank >= self.rank && !self.ended, "parts out of order")?;
         self.rank = rank;
@@ -186,6 +188,12 @@ impl Restoring {
             }
             Part::Workers(rows) => {
                 rows.into_iter().try_for_each(|row| workers::restore(&mut self.state, row))
+            }
+            Part::Usage(rows) => {
+                rows.into_iter().try_for_each(|row| usage::restore(&mut self.state, row))
+            }
+            Part::Rules(rows) => {
+                rows.into_iter().try_for_each(|row| rules::restore(&mut self.state, row))
             }
             Part::End => self.end(),
         }
@@ -270,6 +278,10 @@ impl Restoring {
         let definitions = part.definitions.iter();
         let made = |row| schedules::restore_definition(&mut self.state, row);
         definitions.copied().try_for_each(made)?;
+        let agents = part.agents.iter().copied();
+        agents.into_iter().try_for_each(|row| row.restore(&mut self.state))?;
+        let costs = part.costs.iter().copied();
+        costs.into_iter().try_for_each(|row| usage::restore_cost(&mut self.state, row))?;
         part.error_links.iter().try_for_each(|row| self.error_link(*row))
     }
 
@@ -507,6 +519,7 @@ impl Restoring {
         }
         let used = self.classes.iter().all(|&class| self.state.classes.get(class).live > 0);
         require(used, "a class without jobs")?;
+        rules::finish(&mut self.state);
         self.state.digest = self.digest;
         self.ended = true;
         Ok(())

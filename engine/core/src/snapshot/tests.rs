@@ -134,9 +134,11 @@ fn contradictions_are_refused() {
 fn rows_have_the_documented_sizes() {
     macro_rules! sizes { ($($row:ty),*) => { [$(size_of::<rkyv::Archived<$row>>()),*] } }
     let rows = sizes!(Header, QueueRow, SessionRow, ReplyRow, JobRun, SleeperRow, TrackedRow);
-    assert_eq!(rows, [36, 109, 32, 131, 36, 16, 88]);
-    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [96, 21, 48, 97]);
+    assert_eq!(rows, [36, 109, 32, 147, 36, 16, 88]);
+    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [120, 21, 48, 121]);
     assert_eq!(sizes!(KinRow, kin::AwayRow), [130, 70]);
+    assert_eq!(sizes!(CostRow, UsageRow, AgentRow), [16, 77, 48]);
+    assert_eq!(sizes!(RuleRow, rules::CrossingRow, jobbie_proto::reply::RuleDone), [118, 21, 9]);
     assert_eq!(sizes!(PlanRow, plans::PlanKindRow), [57, 29]);
     assert_eq!(sizes!(UniqueRow, PayloadRow, ChargeRow), [32, 16, 24]);
     assert_eq!(sizes!(DefinitionRow, ScheduleRow), [16, 136]);
@@ -144,7 +146,7 @@ fn rows_have_the_documented_sizes() {
     assert_eq!(lanes, [10, 40, 38, 56, 16, 21]);
     assert_eq!(sizes!(OperationRow, Task), [150, 64]);
     use jobbie_proto::reply::{Enqueued, Failed, Lease, ScheduleDone};
-    assert_eq!(sizes!(Enqueued, Failed, ScheduleDone, Lease, Reply), [21, 13, 25, 72, 115]);
+    assert_eq!(sizes!(Enqueued, Failed, ScheduleDone, Lease, Reply), [21, 13, 25, 72, 131]);
     assert_eq!(sizes!(jobbie_proto::event::SetSchedule), [103]);
     let tied = sizes!(MemberRow, LinkRow, BlockedRow, ties::TieRow, ties::BatchRow, ties::StepRow);
     assert_eq!(tied, [24, 25, 28, 55, 54, 52]);

@@ -137,6 +137,8 @@ impl From<OldReplyRow> for ReplyRow {
             leases: old.leases.into_iter().map(Into::into).collect(),
             appended: Vec::new(),
             operated: None,
+            agents: Vec::new(),
+            rule_controls: Vec::new(),
         };
         Self { session, number, reply }
     }

@@ -6,13 +6,16 @@ use jobbie_proto::limits::PRIORITY_TIERS;
 use jobbie_proto::reply::JobState;
 use rkyv::rancor::Error as RkyvError;
 
+use super::agents::AgentRow;
 use super::kin::KinRow;
+use super::rules::{self, RuleCursor};
 use super::ties::{self, TieCursor};
+use super::usage::{CostRow, UsageCursor};
 use super::{
     BlockedRow, ChargeRow, ClaimRow, ClassRow, ClockRow, DefinitionRow, ErrorLinkRow, Header,
     JobRun, JobsPart, KeyRow, LaneRow, LaneWaitingRow, LinkRow, MemberRow, OWN_CLASS, OperationRow,
     Part, PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, SessionRow, SleeperRow, TrackedRow,
-    UniqueRow, VERSION, WaitingRow, WeightRow, schedules, workers,
+    UniqueRow, VERSION, WaitingRow, WeightRow, schedules, usage, workers,
 };
 use crate::class::{ClassEntry, ClassId};
 use crate::fifo::{Cursor, Item};
@@ -58,6 +61,8 @@ enum Stage {
     Operations(usize),
     /// Behind this worker.
     Workers(WorkerKey),
+    Usage(UsageCursor),
+    Rules(RuleCursor),
     End,
     Done,
 }
@@ -115,6 +120,8 @@ impl Iterator for Snapshot {
                 Stage::Schedules(after) => self.schedules(&after),
                 Stage::Operations(from) => self.operations(from),
                 Stage::Workers(after) => self.workers(&after),
+                Stage::Usage(from) => self.usage(from),
+                Stage::Rules(cursor) => self.rules(&cursor),
                 Stage::End => (Some(Part::End), Stage::Done),
                 Stage::Done => return None,
             };
@@ -298,6 +305,8 @@ impl Snapshot {
                 + part.definitions.len()
                 + part.error_links.len()
                 + 4 * part.kin.len()
+                + part.costs.len()
+                + part.agents.len()
                 + plan_rows;
             if looked_at == JOBS_LOOKED_AT || rows >= ROWS {
                 return (Some(Part::Jobs(part)), Stage::Jobs(job));
@@ -435,6 +444,10 @@ impl Snapshot {
             let (event, previous) = (EventSeq(event), EventSeq(previous));
             part.error_links.push(ErrorLinkRow { job, event, previous });
         }
+        part.agents.extend(state.agents.get(job).map(|agent| AgentRow::new(job, agent)));
+        let told = !crate::mutant!(CostMissingFromSnapshot);
+        part.costs
+            .extend(state.usage.row_of(job).filter(|_| told).map(|micros| CostRow { job, micros }));
     }
 
     fn add_ties(&self, job: u64, part: &mut JobsPart) {
@@ -570,6 +583,18 @@ impl Snapshot {
 
     fn workers(&self, after: &WorkerKey) -> Step {
         let (rows, next) = workers::rows(&self.state, after);
-        (list(rows, Part::Workers), next.map_or(Stage::End, Stage::Workers))
+        let first = || Stage::Usage(UsageCursor::START);
+        (list(rows, Part::Workers), next.map_or_else(first, Stage::Workers))
+    }
+
+    fn usage(&self, from: UsageCursor) -> Step {
+        let (rows, next) = usage::rows(&self.state, from);
+        let first = || Stage::Rules(RuleCursor::Start);
+        (list(rows, Part::Usage), next.map_or_else(first, Stage::Usage))
+    }
+
+    fn rules(&self, cursor: &RuleCursor) -> Step {
+        let (rows, next) = rules::page(&self.state, cursor);
+        (list(rows, Part::Rules), next.map_or(Stage::End, Stage::Rules))
     }
 }

@@ -12,6 +12,7 @@ use imbl::shared_ptr::RcK;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, Micros, Reply, SessionId, ShardId};
 
+use crate::agents::Agents;
 use crate::class::{ClassId, Classes};
 use crate::digest::Digest;
 use crate::fifo::{Fifo, Item};
@@ -23,6 +24,7 @@ use crate::leases::Leases;
 use crate::operations::Operations;
 use crate::plans::Plans;
 use crate::queue::Queues;
+use crate::rules::Rules;
 use crate::schedules::Schedules;
 use crate::session::Sessions;
 use crate::settings::Settings;
@@ -30,6 +32,7 @@ use crate::sidetable::SideTable;
 use crate::ties::Ties;
 use crate::tracked::{Sides, Tracked, TrackedJobs};
 use crate::unique::Uniques;
+use crate::usage::Usage;
 use crate::workers::Workers;
 pub(crate) use limited::{Charge, Stirred};
 pub(crate) use moves::Detached;
@@ -71,6 +74,7 @@ pub struct State {
     pub(crate) opened: Vec<u32>,
     /// Not part of the state: what the group that is absorbed has changed so far.
     pub(crate) stirred: Vec<Stirred>,
+    pub(crate) rules: Rules,
     pub(crate) schedules: Schedules,
     /// Dead and cancelled jobs in the order in which they ended. The first, if any, is still there.
     pub(crate) ended: Fifo,
@@ -81,6 +85,9 @@ pub struct State {
     /// The error before one whose event does not name it, by that event, the newest last.
     pub(crate) error_links: SideTable<Rc<[(u64, u64)]>>,
     pub(crate) workers: Workers,
+    pub(crate) usage: Usage,
+    /// Jobs that are worked on in iterations.
+    pub(crate) agents: Agents,
 }
 
 /// The time that a scheduled job waits for when it is others that it waits for.
@@ -187,6 +194,7 @@ impl State {
             openings: GenericOrdSet::new(),
             opened: Vec::new(),
             stirred: Vec::new(),
+            rules: Rules::default(),
             schedules: Schedules::new(),
             ended: Fifo::default(),
             ended_before: GenericOrdSet::new(),
@@ -194,6 +202,8 @@ impl State {
             operations: Operations::default(),
             error_links: SideTable::new(),
             workers: Workers::default(),
+            usage: Usage::new(),
+            agents: Agents::new(),
         }
     }
 
@@ -241,7 +251,7 @@ impl State {
     #[inline]
     fn next_rare_timer(&self, settings: &Settings) -> Option<u64> {
         let mut due = sooner(self.ties.batches.first_purge(settings), self.schedules.first_due());
-        due = sooner(due, self.workers.first_silent());
+        due = sooner(due, sooner(self.workers.first_silent(), self.rules.turns_at()));
         if !self.openings.is_empty() {
             due = sooner(due, self.openings.get_min().map(|(at, _)| *at));
         }
@@ -278,7 +288,8 @@ impl State {
     pub fn oldest_needed_event(&self) -> EventSeq {
         let oldest = self.jobs.next(0, self.next_job, false);
         let of_jobs = oldest.map_or(self.next_event, |job| self.jobs.origin(job).event);
-        let others = [self.ties.oldest_needed(), self.schedules.oldest_needed()];
+        let of_rules = self.rules.needed.get_min().map(|(event, _)| *event);
+        let others = [self.ties.oldest_needed(), self.schedules.oldest_needed(), of_rules];
         EventSeq(others.into_iter().flatten().fold(of_jobs, u64::min))
     }
 
@@ -313,7 +324,10 @@ impl State {
         let queue = self.queues.get(at);
         let waits = queue.pending() > 0 && !queue.paused && !self.is_closed(at);
         let ready = |lanes: &Lanes| lanes.has_ready() || queue.tiers.iter().any(|t| !t.is_empty());
-        waits && queue.room(now.0, 0) > 0 && queue.lanes.as_deref().is_none_or(ready)
+        waits
+            && !self.is_over_budget(&queue.name, now)
+            && queue.room(now.0, 0) > 0
+            && queue.lanes.as_deref().is_none_or(ready)
     }
 
     /// The number of a job of this shard that is in memory.

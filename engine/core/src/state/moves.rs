@@ -329,6 +329,9 @@ impl State {
         }
         self.plans.remove(job);
         self.schedules.forget(job);
+        self.usage.forget(job);
+        self.agents.remove(job);
+        self.rules.forget(job);
         self.recount(detached, None);
         self.trim_after(detached);
         let entry = self.classes.get(class);
@@ -382,6 +385,17 @@ impl State {
         }
         self.set_expiry_timer(number, None);
         number
+    }
+
+    /// The struct of a job; one that has none gets it, and stays in its place.
+    pub(crate) fn number_or_struct(&mut self, job: u64) -> u32 {
+        if self.job_state(job) == JobState::Pending && self.number_of(job).is_none() {
+            // It was enqueued just now, so it is the last of its tier and stays it.
+            let detached = self.detach(job);
+            let position = self.next_event - 1;
+            return self.step_back(detached, position);
+        }
+        self.track_sleeper(job)
     }
 
     pub(crate) fn side_mut(&mut self, number: u32) -> &mut Side {

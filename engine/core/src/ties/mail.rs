@@ -1,7 +1,8 @@
 //! Messages on their way out: what the state knows of them, and what their records in the log add.
 
 use jobbie_proto::event::{
-    ArrivedJob, Blob, ChainedJob, Event, Fate, NextStep, ON_EXIT, ON_FAILURE, Parcel, Step, Tie,
+    ArrivedJob, Blob, ChainedJob, Event, Fate, NextStep, ON_EXIT, ON_FAILURE, Parcel, Rule, Step,
+    Tie,
 };
 use jobbie_proto::letter::{ChainPart, Message, NewJob, StepBytes};
 use jobbie_proto::reply::BatchView;
@@ -42,6 +43,8 @@ enum Content {
     Move(Box<Moving>),
     Located { job: JobId, now: JobId },
     Fate { job: JobId, fate: Fate },
+    Rule { event: EventSeq },
+    Spent { budget: EventSeq, day: u32, micros: u64 },
 }
 
 impl Mail {
@@ -51,6 +54,7 @@ impl Mail {
             Content::Step { cause, due } => (Some(EventSeq(due.definition)), Some(*cause), None),
             Content::Callback { batch, .. } => (Some(batch.number()), None, None),
             Content::Move(moving) => (None, None, Some(moving.needs())),
+            Content::Rule { event } => (Some(*event), None, None),
             _ => (None, None, None),
         };
         first.into_iter().chain(second).chain(moving.into_iter().flatten())
@@ -68,6 +72,8 @@ impl Mail {
             Content::Move(ref moving) => moving.message(source)?,
             Content::Located { job, now } => Message::Located { job, now },
             Content::Fate { job, fate } => Message::Fate { job, fate },
+            Content::Rule { event } => Message::Rule(Box::new(rule(source.find(event)?, event)?)),
+            Content::Spent { budget, day, micros } => Message::Spent { budget, day, micros },
             Content::Callback { batch, ref view } => {
                 let found = source.find(batch.number())?;
                 let Tie::BatchOpened { callback: Some(step) } = tie(found)? else { return None };
@@ -77,6 +83,18 @@ impl Mail {
             }
         })
     }
+}
+
+/// What other shards are told of a rule: it has the number that it has here.
+fn rule(found: Found<'_>, event: EventSeq) -> Option<Rule> {
+    let Event::Ruled(rule) = found.event else { return None };
+    let mut rule = (**rule).clone();
+    if let Rule::BudgetSet { id, .. } | Rule::PolicyAdded { id, .. } = &mut rule
+        && id.0 == 0
+    {
+        *id = event;
+    }
+    Some(rule)
 }
 
 pub(super) fn tie(found: Found<'_>) -> Option<&Tie> {
@@ -173,6 +191,9 @@ pub fn payload_of(found: Found<'_>) -> Option<&[u8]> {
 pub fn checkpoint_of(found: Found<'_>) -> &[u8] {
     let checkpoint = match found.event {
         Event::Extended { jobs } => jobs.get(found.nth).map(|job| job.checkpoint),
+        Event::Iterated(iteration) => Some(iteration.checkpoint),
+        Event::AgentEnqueued(agent) => Some(agent.checkpoint),
+        Event::Revised(revised) => Some(revised.checkpoint),
         _ => arrived(found).map(|arrived| arrived.checkpoint),
     };
     checkpoint.unwrap_or_default().of(found.blob)
@@ -193,6 +214,8 @@ pub fn progress_of(found: Found<'_>) -> &[u8] {
 pub fn hold_of(found: Found<'_>) -> (&[u8], &[u8]) {
     let (reason, by) = match found.event {
         Event::Held { reason, by, .. } => (*reason, *by),
+        Event::Iterated(iteration) => (iteration.reason, Blob::default()),
+        Event::Ruled(rule) => return (rule.reason().as_bytes(), &[]),
         _ => arrived(found).map(|a| (a.hold_reason, a.hold_by)).unwrap_or_default(),
     };
     (reason.of(found.blob), by.of(found.blob))
@@ -229,6 +252,8 @@ impl State {
             }
             Parcel::Ask { on, by } => Content::Ask { on, by },
             Parcel::Settled { on, by } => Content::Settled { on, by },
+            Parcel::Rule { event } => Content::Rule { event },
+            Parcel::Spent { budget, day, micros } => Content::Spent { budget, day, micros },
             Parcel::Step { cause } => Content::Step { cause, due: self.ties.steps[&cause.0] },
             Parcel::Move { job } => Content::Move(Box::new(self.moving(job.0))),
             Parcel::Located { job, now } => Content::Located { job, now },

@@ -232,6 +232,7 @@ impl Ties {
                 assert_eq!(was, Some(fate), "something else became of a job");
             }
             Parcel::Move { .. } => unreachable!("its number counts"),
+            Parcel::Rule { .. } | Parcel::Spent { .. } => unreachable!("not about what ties jobs"),
         }
     }
 

@@ -7,14 +7,18 @@ use jobbie_core::{
     decide_operations, decide_timers,
 };
 use jobbie_proto::event::{Event, Group, QueueSettings, Sharing};
-use jobbie_proto::reply::{JOB_STATES, JobView};
+use jobbie_proto::reply::{AgentView, JOB_STATES, JobView};
 use jobbie_proto::request::{
-    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, JobControl, JobRef, QueueAction,
+    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, JobAction, JobControl, JobRef, QueueAction,
     QueueControl, ScheduleControl, When,
 };
-use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
+use jobbie_proto::{
+    Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId,
+};
 
 use crate::naive::{Naive, Outcome};
+use crate::naive_agents;
+use crate::naive_usage;
 use crate::plans;
 use crate::steps::{Op, Step};
 use crate::values::{LIMIT_KEYS, QUEUES, UNIQUES, action, enqueue, make_hold, schedule_action};
@@ -149,12 +153,16 @@ impl Driver {
         for op in ops {
             self.add(op, &mut request);
         }
+        if request.fetch.is_some() {
+            // One with a checkpoint waits for the next request.
+            request.agents.iter_mut().for_each(|agent| agent.agent.checkpoint = b"");
+        }
         request
     }
 
     fn add(&self, op: &Op, request: &mut Request<'static>) {
         match *op {
-            Op::Enqueue { queue, options, key, unique, times, hold, plan } => {
+            Op::Enqueue { queue, options, key, unique, times, hold, plan, agent } => {
                 let limit_key = LIMIT_KEYS[usize::from(options) % LIMIT_KEYS.len()];
                 let like = enqueue(queue, options, key);
                 let mut job = Enqueue { unique: UNIQUES[unique], limit_key, ..like };
@@ -162,24 +170,33 @@ impl Driver {
                 if let Some(plan) = plan {
                     job.when = When::Now;
                     request.plans.push(plans::plan(enqueue, plan));
-                } else if let Some(hold) = hold {
-                    request.holds.push(EnqueueHold { enqueue, hold: make_hold(hold) });
+                } else {
+                    let hold = hold.map(|hold| EnqueueHold { enqueue, hold: make_hold(hold) });
+                    request.holds.extend(hold);
+                    request.agents.extend(agent.map(|with| naive_agents::agent(enqueue, with)));
                 }
                 request.enqueues.extend(std::iter::repeat_n(job, usize::from(times)));
             }
-            Op::Ack { job, token } => {
+            Op::Ack { job, token, usage, said } => {
+                let of = request.acks.len() as u32;
+                request.agent_acks.extend(said.map(|with| naive_agents::said(of, with)));
+                request.ack_usages.extend(usage.map(|with| naive_usage::usage(of, with)));
                 request.acks.push(Ack { job: self.job(job, token), result: b"result" });
             }
             Op::Fail { job, token, no_retry } => {
                 let (job, error, backtrace) = (self.job(job, token), b"error", b"");
                 request.fails.push(Fail { job, error, backtrace, no_retry });
             }
-            Op::Heartbeat { job, token, extend_ms, with } => request.heartbeats.push(Heartbeat {
-                job: self.job(job, token),
-                extend_ms,
-                progress: if with & 1 == 0 { b"" } else { b"p" },
-                checkpoint: if with & 2 == 0 { b"" } else { b"c" },
-            }),
+            Op::Heartbeat { job, token, extend_ms, with, usage } => {
+                let of = request.heartbeats.len() as u32;
+                request.heartbeat_usages.extend(usage.map(|with| naive_usage::usage(of, with)));
+                request.heartbeats.push(Heartbeat {
+                    job: self.job(job, token),
+                    extend_ms,
+                    progress: if with & 1 == 0 { b"" } else { b"p" },
+                    checkpoint: if with & 2 == 0 { b"" } else { b"c" },
+                });
+            }
             Op::Release { job, token } => request.releases.push(self.job(job, token)),
             Op::Cancel { job } => request.cancels.push(self.job(job, 0).job),
             Op::Delete { job } => request.deletes.push(self.job(job, 0).job),
@@ -214,6 +231,14 @@ impl Driver {
             action: action(kind, with),
         };
         request.job_controls = jobs.iter().map(control).collect();
+        for control in &mut request.job_controls {
+            if let JobAction::Revise { replaces, .. } = &mut control.action
+                && replaces.0.is_multiple_of(2)
+            {
+                let view = self.state.job(control.job);
+                *replaces = view.map_or(EventSeq(0), |view| view.checkpoint);
+            }
+        }
         self.perform(&request);
     }
 
@@ -262,7 +287,7 @@ impl Driver {
         self.perform(&request);
     }
 
-    pub(crate) fn perform(&mut self, request: &Request<'_>) {
+    pub(crate) fn perform(&mut self, request: &Request<'static>) {
         if self.has_rates {
             // As a shard does before it decides anything: windows open by that.
             self.timers(1000);
@@ -390,7 +415,9 @@ impl Driver {
         for job in model.jobs.values() {
             let view = state.job(job.view.id);
             let plan = job.plan.as_ref().map(|plan| Box::new(plan.view(job.view.state)));
-            let expected = JobView { plan, ..job.view.clone() };
+            let checkpoint = job.view.checkpoint;
+            let agent = job.view.agent.map(|agent| AgentView { checkpoint, ..agent });
+            let expected = JobView { plan, agent, ..job.view.clone() };
             assert_eq!(view, Ok(expected), "r10: a job differs");
             let counts = counts.entry(&job.view.class.queue).or_default();
             counts[job.view.state as usize] += 1;
@@ -421,6 +448,7 @@ impl Driver {
             assert_eq!(next, due, "next timer");
         }
         self.compare_workers();
+        self.compare_usage();
         let operations: Vec<_> = state.operations().collect();
         assert_eq!(operations, model.operation_views(), "operations");
         for ((queue, name), planned) in &model.schedules {

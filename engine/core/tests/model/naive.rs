@@ -3,9 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jobbie_proto::agent::AgentState;
 use jobbie_proto::event::{BackoffKind, Class, HoldEnd, QueueSettings};
-use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, KinView, Lease, OperationView};
-use jobbie_proto::request::{Enqueue, EnqueuePlan, Fetch, Hold, JobRef, When};
+use jobbie_proto::reply::{
+    Enqueued, Failed, JobState, JobView, KinView, Lease, LeasedAgent, OperationView,
+};
+use jobbie_proto::request::{Agent, Enqueue, EnqueuePlan, Fetch, Hold, JobRef, When};
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request, ShardId};
 
 use crate::naive_plans::NaivePlan;
@@ -14,6 +17,8 @@ use crate::naive_schedules::Planned;
 
 use crate::naive_operations::Operation;
 use crate::naive_workers::NaiveWorkers;
+
+use crate::naive_usage::Reported;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
@@ -31,6 +36,7 @@ pub(crate) struct Job {
 /// What follows a run of new jobs.
 enum After {
     Unique,
+    Agent { job: u64, agent: Agent<'static> },
     Hold { job: u64, until: u64, then: HoldEnd },
     Plan { job: u64, plan: NaivePlan },
 }
@@ -40,6 +46,8 @@ pub(crate) struct Session {
     pub(crate) confirmed_below: u64,
     pub(crate) replies: BTreeMap<u64, Reply>,
 }
+
+type Special<'a> = (Option<&'a Hold<'a>>, Option<&'a EnqueuePlan<'a>>, Option<&'a Agent<'static>>);
 
 type Content = (Vec<u8>, Vec<u8>, u64, Class, When, Vec<u8>, String, String);
 
@@ -77,6 +85,8 @@ pub(crate) struct Naive {
     pub(crate) schedules: BTreeMap<(String, String), Planned>,
     pub(crate) sessions: BTreeMap<u64, Session>,
     pub(crate) operations: Vec<Operation>,
+    /// Usage of all times.
+    pub(crate) reports: Vec<Reported>,
     /// Operations that are over.
     pub(crate) ended: Vec<OperationView>,
     /// Jobs with lower numbers have no keys in these queues any more.
@@ -123,7 +133,7 @@ impl Naive {
         self.sessions.remove(&id);
     }
 
-    pub(crate) fn request(&mut self, request: &Request<'_>) -> Outcome {
+    pub(crate) fn request(&mut self, request: &Request<'static>) -> Outcome {
         let Some(session) = self.sessions.get(&request.session.0) else {
             return Outcome::Refuse(Code::SessionGone);
         };
@@ -147,20 +157,17 @@ impl Naive {
         for (at, enqueue) in request.enqueues.iter().enumerate() {
             let hold = request.holds.iter().find(|hold| hold.enqueue as usize == at);
             let plan = request.plans.iter().find(|plan| plan.enqueue as usize == at);
-            self.enqueue(enqueue, hold.map(|hold| &hold.hold), plan, &mut after, &mut reply);
+            let agent = request.agents.iter().find(|agent| agent.enqueue as usize == at);
+            let special = (hold.map(|hold| &hold.hold), plan, agent.map(|agent| &agent.agent));
+            self.enqueue(enqueue, special, &mut after, &mut reply);
         }
         self.settle(&mut after);
-        for ack in &request.acks {
-            let code = self.worker(ack.job, |model, job| {
-                let job = model.remove(job);
-                model.queues.get_mut(&job.view.class.queue).expect("it exists").1 += 1;
-            });
-            reply.acks.push(code);
-        }
+        reply.acks = (0..request.acks.len()).map(|at| self.ack(request, at)).collect();
         for fail in &request.fails {
             reply.fails.push(self.fail(fail.job, fail.no_retry));
         }
-        for beat in &request.heartbeats {
+        for (at, beat) in request.heartbeats.iter().enumerate() {
+            self.report(beat.job, at, &request.heartbeat_usages);
             let now = self.now;
             let code = self.worker(beat.job, |model, job| {
                 let event = EventSeq(model.next_event - 1);
@@ -239,6 +246,7 @@ impl Naive {
             let event = EventSeq(self.event());
             match after {
                 After::Unique => {}
+                After::Agent { job, agent } => self.make_agent(job, &agent),
                 After::Hold { job, until, then } => self.hold(job, until, then, event),
                 After::Plan { job, plan } => self.plan(job, plan, event.0),
             }
@@ -264,8 +272,7 @@ impl Naive {
     fn enqueue(
         &mut self,
         enqueue: &Enqueue<'_>,
-        hold: Option<&Hold<'_>>,
-        plan: Option<&EnqueuePlan<'_>>,
+        (hold, plan, agent): Special<'_>,
         after: &mut Vec<After>,
         reply: &mut Reply,
     ) {
@@ -286,7 +293,7 @@ impl Naive {
             enqueue.when,
             enqueue.unique.to_vec(),
             enqueue.limit_key.to_owned(),
-            format!("{:?}", plan.map(|plan| (plan.deadline_ms, &plan.kinds))),
+            format!("{:?} {agent:?}", plan.map(|plan| (plan.deadline_ms, &plan.kinds))),
         );
         let key = (enqueue.queue.to_owned(), enqueue.key.to_vec());
         let free_below = self.keys_end_below(enqueue.queue);
@@ -335,6 +342,7 @@ impl Naive {
             self.uniques.insert(unique, (job, self.now + ms * 1000));
             after.push(After::Unique);
         }
+        after.extend(agent.map(|agent| After::Agent { job, agent: *agent }));
         if let Some(hold) = hold {
             let (until, then) = (self.until(hold), hold.then);
             after.push(After::Hold { job, until, then });
@@ -403,6 +411,8 @@ impl Naive {
             checkpoint: EventSeq(0),
             progress: EventSeq(0),
             plan: None,
+            cost_micros: 0,
+            agent: None,
             waits_for: 0,
             batch: None,
             kin: KinView::default(),
@@ -573,6 +583,12 @@ impl Naive {
             }
             let deadline = Micros(self.now + u64::from(fetch.lease_ms) * 1000);
             let job = self.jobs.get_mut(&job).expect("it waits");
+            if let Some(agent) = &job.view.agent {
+                let (iteration, cost_micros) = (agent.iteration, job.view.cost_micros);
+                let state = AgentState { iteration, cost_micros, limits: agent.limits };
+                let lease = reply.leases.len() as u32;
+                reply.agents.push(LeasedAgent { lease, state });
+            }
             job.view.state = JobState::Active;
             job.view.attempt += 1;
             (job.view.token, job.view.due) = (token, deadline);

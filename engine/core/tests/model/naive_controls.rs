@@ -92,7 +92,9 @@ impl Naive {
             JobAction::Retry => matches!(state, Scheduled | Dead | Cancelled),
             JobAction::Requeue => state == Dead,
             JobAction::Hold(_) => matches!(state, Pending | Scheduled | Active | Retrying),
-            JobAction::Approve { .. } | JobAction::Reject { .. } => state == Held,
+            JobAction::Approve { .. } | JobAction::Reject { .. } | JobAction::Revise { .. } => {
+                state == Held
+            }
             JobAction::Move { .. } => true,
             JobAction::Prioritize { .. } => matches!(state, Pending | Scheduled),
             JobAction::Replace { .. } => matches!(state, Pending | Scheduled | Retrying | Held),
@@ -127,7 +129,22 @@ impl Naive {
                 let until = self.until(&hold);
                 self.hold(seq, until, hold.then, event);
             }
-            JobAction::Approve { .. } => self.wait_behind(seq),
+            JobAction::Approve { .. } => {
+                self.wait_behind(seq);
+                self.begin_anew(seq);
+            }
+            JobAction::Revise { replaces, .. } => {
+                let view = &self.jobs[&seq].view;
+                if view.agent.is_none() {
+                    return Code::NotAgent;
+                }
+                if view.checkpoint != replaces {
+                    return Code::IllegalState;
+                }
+                self.wait_behind(seq);
+                self.begin_anew(seq);
+                self.jobs.get_mut(&seq).expect("it was found").view.checkpoint = event;
+            }
             JobAction::Reject { .. } => {
                 self.end(seq, Dead);
                 self.jobs.get_mut(&seq).expect("it was found").view.last_error = event;
@@ -185,6 +202,7 @@ impl Naive {
                     self.event();
                     self.check_hold(job.0, HoldEnd::Approve);
                     self.wait_behind(job.0);
+                    self.begin_anew(job.0);
                 }
                 Event::Cancelled { jobs } => jobs.iter().for_each(|job| {
                     self.event();

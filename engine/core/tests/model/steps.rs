@@ -15,10 +15,13 @@ pub(crate) enum Op {
         times: u8,
         hold: Option<u8>,
         plan: Option<u8>,
+        agent: Option<u8>,
     },
     Ack {
         job: usize,
         token: u8,
+        usage: Option<u8>,
+        said: Option<u8>,
     },
     Fail {
         job: usize,
@@ -30,6 +33,7 @@ pub(crate) enum Op {
         token: u8,
         extend_ms: u32,
         with: u8,
+        usage: Option<u8>,
     },
     Release {
         job: usize,
@@ -105,16 +109,21 @@ fn op() -> impl Strategy<Value = Op> {
     let token = || 0..4_u8;
     let hold = prop::option::weighted(0.15, 0..3_u8);
     let plan = prop::option::weighted(0.15, 0..4_u8);
+    let agent = || prop::option::weighted(0.3, any::<u8>());
+    let usage = || prop::option::weighted(0.4, any::<u8>());
     prop_oneof![
-        6 => (0..3_usize, any::<u8>(), 0..4_usize, 0..6_usize, 1..4_u8, hold, plan).prop_map(
-            |(queue, options, key, unique, times, hold, plan)| {
-                Op::Enqueue { queue, options, key, unique, times, hold, plan }
+        6 => (0..3_usize, any::<u8>(), 0..4_usize, 0..6_usize, 1..4_u8, hold, plan, agent()).prop_map(
+            |(queue, options, key, unique, times, hold, plan, agent)| {
+                Op::Enqueue { queue, options, key, unique, times, hold, plan, agent }
             }),
-        3 => (job(), token()).prop_map(|(job, token)| Op::Ack { job, token }),
+        3 => (job(), token(), usage(), agent())
+            .prop_map(|(job, token, usage, said)| Op::Ack { job, token, usage, said }),
         2 => (job(), token(), any::<bool>())
             .prop_map(|(job, token, no_retry)| Op::Fail { job, token, no_retry }),
-        2 => (job(), token(), prop_oneof![Just(0), 100..3000_u32], 0..4_u8).prop_map(
-            |(job, token, extend_ms, with)| Op::Heartbeat { job, token, extend_ms, with }),
+        2 => (job(), token(), prop_oneof![Just(0), 100..3000_u32], 0..4_u8, usage()).prop_map(
+            |(job, token, extend_ms, with, usage)| {
+                Op::Heartbeat { job, token, extend_ms, with, usage }
+            }),
         1 => (job(), token()).prop_map(|(job, token)| Op::Release { job, token }),
         1 => job().prop_map(|job| Op::Cancel { job }),
         1 => job().prop_map(|job| Op::Delete { job }),
@@ -131,7 +140,7 @@ pub(crate) fn steps(len: usize) -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => (0..3_u8, prop::collection::vec(op(), 1..6), any::<bool>())
             .prop_map(|(client, ops, confirm)| Step::Request { client, ops, confirm }),
-        6 => (0..3_u8, prop::collection::vec((0..12_usize, 0..8_u8, any::<u8>()), 1..4))
+        6 => (0..3_u8, prop::collection::vec((0..12_usize, 0..9_u8, any::<u8>()), 1..4))
             .prop_map(|(client, jobs)| Step::Control { client, jobs }),
         2 => (0..3_u8, 0..3_usize, any::<[u8; 4]>())
             .prop_map(|(client, queue, limits)| Step::Configure { client, queue, limits }),

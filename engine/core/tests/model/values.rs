@@ -1,8 +1,8 @@
 //! What the histories ask for, from small numbers.
 
-use jobbie_proto::Micros;
 use jobbie_proto::event::{BackoffKind, HoldEnd, Missed};
 use jobbie_proto::request::{Definition, Enqueue, Hold, JobAction, ScheduleAction, When};
+use jobbie_proto::{EventSeq, Micros};
 
 use crate::naive_schedules::PLANS;
 
@@ -27,6 +27,12 @@ pub(crate) fn action(kind: u8, with: u8) -> JobAction<'static> {
         4 => JobAction::Reject { reason: b"no", by: "ann" },
         5 => JobAction::Move { queue: QUEUES[usize::from(with % 3)] },
         6 => JobAction::Prioritize { priority: with % 3 },
+        8 => JobAction::Revise {
+            checkpoint: b"revised",
+            feedback: b"not so",
+            by: "ann",
+            replaces: EventSeq(with.into()),
+        },
         _ => JobAction::Replace { payload: b"other" },
     }
 }

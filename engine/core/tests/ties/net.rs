@@ -95,7 +95,7 @@ impl Node {
     }
 
     /// How often `f` is true of an event of the log.
-    pub(crate) fn count(&self, f: impl Fn(&Event) -> bool) -> usize {
+    pub(crate) fn count(&self, mut f: impl FnMut(&Event) -> bool) -> usize {
         self.log.iter().flat_map(|logged| &logged.group.events).filter(|event| f(event)).count()
     }
 }

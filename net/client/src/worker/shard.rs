@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use futures_util::future::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use jobbie_proto::agent::AgentStatus;
 use jobbie_proto::limits::{ERROR_BYTES_MAX, OPS_PER_REQUEST_MAX, RESULT_BYTES_MAX};
-use jobbie_proto::request::{Ack, Fail, Heartbeat, JobRef};
+use jobbie_proto::request::{Ack, AgentAck, Fail, Heartbeat, JobRef};
 use jobbie_proto::wire::Subscribe;
 use jobbie_proto::{Code, LeaseToken, Request, ShardId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::context::{JobContext, JobError, Signals};
+use super::context::{JobContext, JobError, Said, Signals};
 use super::held::{Held, Running};
 use super::{Handled, Handler, LAST_WORDS, Report, Settings, Stop};
 use crate::client::done;
@@ -42,6 +43,7 @@ struct Finished {
     lease: JobRef,
     result: Handled,
     ends_chain: bool,
+    said: Option<Said>,
 }
 
 /// A request under way and what comes of it.
@@ -221,7 +223,8 @@ impl Shard {
             if !running.cancel.is_set() {
                 let result = fitting(result);
                 let (lease, ends_chain) = (running.lease, running.cancel.ends_chain());
-                self.finished.push(Finished { lease, result, ends_chain });
+                let said = running.cancel.said();
+                self.finished.push(Finished { lease, result, ends_chain, said });
             }
         }
         self.flush();
@@ -238,6 +241,8 @@ impl Shard {
                     Ok(result) => result.len(),
                     Err(error) => error.message.len(),
                 };
+                let said = finished.said.as_ref();
+                bytes += said.map_or(0, |said| said.checkpoint.len() + said.reason.len());
                 bytes <= FLUSH_BYTES_SOFT
             };
             let count = self.finished.iter().take(OPS_PER_REQUEST_MAX).take_while({
@@ -264,8 +269,9 @@ impl Shard {
             }
             Sent::Beats { leases, answer } => match answer {
                 Ok(answer) => {
-                    let over =
-                        leases.iter().zip(&answer.heartbeats).filter(|(_, c)| **c != Code::Ok);
+                    // A job over its budget goes on unless the server says that the lease is lost.
+                    let goes_on = |code: &Code| matches!(code, Code::Ok | Code::BudgetExceeded);
+                    let over = leases.iter().zip(&answer.heartbeats).filter(|(_, c)| !goes_on(c));
                     let free = over.map(|(lease, _)| self.held.lose(*lease)).sum();
                     self.credit(free);
                 }
@@ -383,9 +389,18 @@ async fn send_results(link: &Link, finished: &[Finished]) -> Result<Answer, Erro
     for one in finished {
         match &one.result {
             Ok(result) => {
-                if one.ends_chain {
-                    request.ties.exits.push(request.acks.len() as u32);
+                let of = request.acks.len() as u32;
+                let goes_on =
+                    one.said.as_ref().is_some_and(|said| said.status != AgentStatus::Done);
+                if one.ends_chain && !goes_on {
+                    request.ties.exits.push(of);
                 }
+                request.agent_acks.extend(one.said.as_ref().map(|said| AgentAck {
+                    of,
+                    status: said.status as u8,
+                    checkpoint: &said.checkpoint,
+                    reason: said.reason.as_bytes(),
+                }));
                 request.acks.push(Ack { job: one.lease, result });
             }
             Err(error) => request.fails.push(Fail {

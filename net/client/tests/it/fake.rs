@@ -372,7 +372,7 @@ impl Peer {
             payload: &bytes[nth],
             ..LeaseBytes::default()
         };
-        self.encoder.deliver(&mut self.out, 1, self.shard, &leases, source).unwrap();
+        self.encoder.deliver(&mut self.out, 1, self.shard, (&leases, &[]), source).unwrap();
     }
 }
 

@@ -138,6 +138,10 @@ fn parcel(parcel: &Parcel) -> Value {
         }),
         Parcel::Step { cause } => json!({ "message": "step", "cause": cause.0 }),
         Parcel::Callback { batch } => json!({ "message": "callback", "batch": batch.0 }),
+        Parcel::Rule { event } => json!({ "message": "rule", "event": event.0 }),
+        Parcel::Spent { budget, day, micros } => json!({
+            "message": "spent", "budget": budget.0, "day": day, "micros": micros,
+        }),
         Parcel::Ask { on, by } => {
             json!({ "message": "ask", "on": on.to_string(), "by": by.to_string() })
         }

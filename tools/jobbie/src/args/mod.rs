@@ -1,12 +1,15 @@
 //! The command line as plain data. Every flag can also be given as a variable `JOBBIE_<FLAG>` and as a key in the
 //! file named by `--config`; a flag beats its variable, which beats the file, which beats the default.
 
+mod agents;
 mod layers;
 mod operations;
 mod plans;
+mod rules;
 mod schedules;
 mod ties;
 mod units;
+mod usage;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,15 +17,21 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jobbie_proto::{JobId, limits};
 
+pub(crate) use agents::{AgentArgs, IterationArgs, IterationsArgs, ReplayArgs};
 pub(crate) use layers::{UsageError, parse};
 pub(crate) use operations::{
     Action, BulkArgs, ClearArgs, DestroyArgs, FilterArgs, OperationsArgs, State, WaitArgs,
 };
 pub(crate) use plans::{EventArgs, EventsArgs, PlanArgs, Verb};
+pub(crate) use rules::{
+    BudgetCommand, DeletePolicyArgs, PolicyCommand, ScopeArgs, SetBudgetArgs, SetPolicyArgs,
+};
 pub(crate) use schedules::{
     MissedRuns, ScheduleArgs, ScheduleCommand, SchedulesArgs, SetScheduleArgs, ShowScheduleArgs,
 };
 pub(crate) use ties::{BatchArgs, BatchVerb, OpenArgs, SealArgs, ShowArgs, Step, TieArgs};
+pub(crate) use usage::{SpentArgs, UsageArgs};
+
 pub(crate) use units::{Durability, bytes, durability, queue_name};
 
 /// The default address, of the server and of those who look for it.
@@ -118,6 +127,18 @@ pub(crate) enum Command {
     Operations(OperationsArgs),
     /// List workers that asked for jobs within the last 24 hours
     Workers(WorkersArgs),
+    /// List the iterations of an agent job, newest first
+    Iterations(IterationsArgs),
+    /// Make a new job from an iteration of an agent job
+    Replay(ReplayArgs),
+    /// Sum up what work on jobs used
+    Usage(UsageArgs),
+    /// Say how much may be spent
+    #[command(subcommand)]
+    Budget(BudgetCommand),
+    /// Say which agent jobs wait for a human before they go on
+    #[command(subcommand)]
+    ApprovalPolicy(PolicyCommand),
     /// Show the server's shards and settings
     Status(StatusArgs),
     /// Print the version
@@ -275,6 +296,8 @@ pub(crate) struct EnqueueArgs {
     #[command(flatten)]
     pub(crate) plan: PlanArgs,
     #[command(flatten)]
+    pub(crate) agent: AgentArgs,
+    #[command(flatten)]
     pub(crate) ties: TieArgs,
 }
 
@@ -342,8 +365,11 @@ pub(crate) struct RejectArgs {
     #[command(flatten)]
     pub(crate) jobs: JobsArgs,
     /// Why; becomes the error of the jobs
-    #[arg(long, default_value = "", value_name = "TEXT")]
+    #[arg(long, default_value = "", value_name = "TEXT", conflicts_with = "revise")]
     pub(crate) reason: String,
+    /// Let held agent jobs go on instead, with this feedback added to the list `feedback` of their checkpoint, a JSON object
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) revise: Option<String>,
     #[command(flatten)]
     pub(crate) by: ByArgs,
 }
@@ -412,6 +438,10 @@ pub(crate) struct AckArgs {
     /// What came out: a text, `@file`, or `-` for standard input
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) result: String,
+    #[command(flatten)]
+    pub(crate) iteration: IterationArgs,
+    #[command(flatten)]
+    pub(crate) usage: SpentArgs,
     /// End the job's chain with it: of what comes after it, only the handler of the chain's end is enqueued
     #[arg(long)]
     pub(crate) end_chain: bool,

@@ -5,7 +5,7 @@ use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{Hold, JobAction, JobControl};
 use jobbie_proto::{Code, JobId, Request};
 
-use super::{bytes, moved, print_failed};
+use super::{agents, bytes, moved, print_failed};
 use crate::args::{
     ApproveArgs, ClientArgs, HoldArgs, HoldTimeoutArgs, JobsArgs, MoveArgs, PrioritizeArgs,
     RejectArgs, ReplaceArgs, Then,
@@ -36,8 +36,34 @@ pub(super) fn approve(args: &ApproveArgs) -> Result<Exit, CallError> {
 
 pub(super) fn reject(args: &RejectArgs) -> Result<Exit, CallError> {
     let by = by(args.by.by.as_deref());
+    if let Some(feedback) = &args.revise {
+        return revise(&args.jobs.client, &args.jobs.jobs, feedback, &by);
+    }
     let action = JobAction::Reject { reason: args.reason.as_bytes(), by: &by };
     control(&args.jobs.client, &args.jobs.jobs, action, Some("dead"))
+}
+
+/// Lets agent jobs go on with feedback and says what came of each. The first refusal is the command's.
+fn revise(
+    client: &ClientArgs,
+    jobs: &[JobId],
+    feedback: &str,
+    by: &str,
+) -> Result<Exit, CallError> {
+    let mut server = Server::connect(client, None)?;
+    let mut rows = Rows::new(&["job", "result"]);
+    let mut refused = None;
+    for &job in jobs {
+        let code = agents::revise(&mut server, job, feedback, by)?;
+        let result = if code == Code::Ok { "pending" } else { code.name() };
+        rows.push(vec![job.to_string().into(), result.into()]);
+        if code != Code::Ok && refused.is_none() {
+            let message = format!("{job}: {}", explain(code, ""));
+            refused = Some(CallError::Refused { code, message });
+        }
+    }
+    rows.print(client.output).map_err(print_failed)?;
+    refused.map_or(Ok(Exit::Done), Err)
 }
 
 pub(super) fn move_job(args: &MoveArgs) -> Result<Exit, CallError> {

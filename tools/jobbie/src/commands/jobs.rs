@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use jobbie_proto::event::{BackoffKind, HoldEnd};
 use jobbie_proto::limits::MOVE_HOPS_MAX;
+use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{Ack, Enqueue, EnqueueHold, Fail, Fetch, JobRef, Ties, When};
+use jobbie_proto::usage::dollars;
 use jobbie_proto::wire::{JobDetails, LeasedJob, Lookup};
 use jobbie_proto::{Code, JobId, LeaseToken, Micros, Request};
 use serde_json::{Value, json};
 
-use super::{bytes, controls, moved, plans, print_failed, ties};
+use super::{agents, bytes, controls, moved, plans, print_failed, ties, usage};
 use crate::args::{AckArgs, Backoff, EnqueueArgs, FailArgs, FetchArgs, JobArgs, Output};
 use crate::call::{CallError, Server, explain};
 use crate::exit::Exit;
@@ -61,8 +63,10 @@ pub(super) fn enqueue(args: &EnqueueArgs) -> Result<Exit, CallError> {
     }
     let holds = hold.into_iter().collect();
     let plans = plans::plan_for(&args.plan);
+    let agents = agents::agent_for(&args.agent);
     let ties = ties::ties_for(&args.ties);
-    let mut request = Request { enqueues: vec![job], holds, plans, ties, ..Request::default() };
+    let mut request =
+        Request { enqueues: vec![job], holds, plans, agents, ties, ..Request::default() };
     let mut run = None;
     let shard = server.shard_of(&args.queue);
     server.call(shard, &mut request, |reply| run = run.or(reply.enqueued.first().copied()))?;
@@ -112,6 +116,7 @@ pub(super) fn fetch(args: &FetchArgs) -> Result<Exit, CallError> {
         "payload",
         "tags",
         "checkpoint",
+        "iteration",
     ]);
     server
         .call(shard, &mut request, |reply| reply.leases.iter().for_each(|l| rows.push(lease(l))))?;
@@ -133,6 +138,7 @@ fn lease(of: &LeasedJob<'_>) -> Vec<Value> {
         output::bytes(of.payload),
         some_bytes(of.tags),
         some_bytes(of.checkpoint),
+        of.agent.map_or(Value::Null, |agent| agent.iteration.into()),
     ]
 }
 
@@ -142,13 +148,20 @@ pub(super) fn ack(args: &AckArgs) -> Result<Exit, CallError> {
     let job = JobRef { job: args.job, token: LeaseToken(args.lease_token) };
     let exits = if args.end_chain { vec![0] } else { Vec::new() };
     let ties = Ties { exits, ..Ties::default() };
-    let mut request =
-        Request { acks: vec![Ack { job, result: &result }], ties, ..Request::default() };
+    let ack_usages = usage::report(&args.usage);
+    let acks = vec![Ack { job, result: &result }];
+    let checkpoint = agents::checkpoint(&args.iteration)?;
+    let agent_acks = agents::said(&args.iteration, &checkpoint);
+    let lookups = agent_acks.iter().map(|_| args.job).collect();
+    let mut request = Request { acks, ack_usages, agent_acks, ties, lookups, ..Request::default() };
     let mut code = None;
+    let mut state = None;
     server.call(args.job.shard(), &mut request, |reply| {
-        code = code.or(reply.acks.first().copied())
+        code = code.or(reply.acks.first().copied());
+        state = state.or(reply.lookups.first().and_then(|lookup| lookup.details?.state.into()));
     })?;
-    finish(code, args.job, "completed", args.client.output)
+    let state = state.map_or("completed", JobState::name);
+    finish(code, args.job, state, args.client.output)
 }
 
 pub(super) fn fail(args: &FailArgs) -> Result<Exit, CallError> {
@@ -274,6 +287,8 @@ fn view(lookup: &Lookup<'_>) -> Option<Value> {
         "parent": lookup.kin.parent.map(|parent| parent.to_string()),
         "moved_from": lookup.kin.moved_from.map(|before| before.to_string()),
         "moves_to": some_bytes(lookup.kin.moves_to.as_bytes()),
+        "cost_usd": if of.cost_micros == 0 { Value::Null } else { dollars(of.cost_micros).into() },
+        "agent": of.agent.as_ref().map_or(Value::Null, agents::view),
         "plan": lookup.plan.as_ref().map_or(Value::Null, plans::view),
     }))
 }

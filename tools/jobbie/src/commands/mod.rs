@@ -1,5 +1,6 @@
 //! The commands that ask a server.
 
+mod agents;
 mod controls;
 mod jobs;
 mod limits;
@@ -8,8 +9,10 @@ mod observe;
 mod operations;
 mod plans;
 mod queues;
+mod rules;
 mod schedules;
 mod ties;
+mod usage;
 
 use std::io::Read;
 
@@ -56,6 +59,11 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Destroy(args) => operations::destroy(&args),
         Command::Bulk(args) => operations::bulk(&args),
         Command::Operations(args) => operations::operations(&args),
+        Command::Iterations(args) => agents::iterations(&args),
+        Command::Replay(args) => agents::replay(&args),
+        Command::Usage(args) => usage::usage(&args),
+        Command::Budget(command) => rules::budget(&command),
+        Command::ApprovalPolicy(command) => rules::policy(&command),
         Command::Status(args) => queues::status(&args),
         Command::Server(_) | Command::Version => unreachable!("they ask no server"),
     }

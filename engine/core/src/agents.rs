@@ -1,0 +1,41 @@
+//! Agent jobs: which iteration each is in, what limits it, and where its iterations are in the log.
+
+use jobbie_proto::agent::{AgentLimits, AgentState};
+use jobbie_proto::event::{EnqueuedAgent, Iteration};
+
+use crate::sidetable::SideTable;
+
+/// What an agent job has beside what any job has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Agent {
+    /// The event that says that it is one.
+    pub(crate) record: u64,
+    /// The newest record of an iteration; 0 is none.
+    pub(crate) newest: u64,
+    /// The iteration that is worked on, or is next.
+    pub(crate) iteration: u32,
+    pub(crate) limits: AgentLimits,
+}
+
+impl Agent {
+    pub(crate) fn new(enqueued: &EnqueuedAgent, record: u64) -> Self {
+        Self { record, newest: 0, iteration: 1, limits: enqueued.limits }
+    }
+
+    /// An iteration is over.
+    pub(crate) fn take(&mut self, event: u64, iteration: &Iteration) {
+        assert_eq!(iteration.number, self.iteration, "another iteration was executed");
+        assert_eq!(iteration.previous.0, self.newest, "the chain of iterations is broken");
+        self.newest = event;
+        if !crate::mutant!(IterationUncounted) {
+            self.iteration = iteration.next;
+        }
+    }
+
+    pub(crate) fn state(&self, cost_micros: u64) -> AgentState {
+        AgentState { iteration: self.iteration, cost_micros, limits: self.limits }
+    }
+}
+
+/// All agent jobs of a shard.
+pub(crate) type Agents = SideTable<Agent>;
