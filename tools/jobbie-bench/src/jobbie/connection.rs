@@ -270,6 +270,7 @@ mod tests {
             payload,
             tags: b"",
             checkpoint: b"",
+            agent: None,
         }
     }
 
