@@ -4,9 +4,10 @@
 use hashbrown::HashMap;
 use jobbie_proto::event::Event;
 use jobbie_proto::reply::JobState;
-use jobbie_proto::rules::day_of;
+use jobbie_proto::rules::{OnExceed, day_of};
 use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request};
 
+use crate::rules::Unabsorbed;
 use crate::state::{Standing, State};
 
 /// What a request will have made of a job.
@@ -77,6 +78,19 @@ impl<'a> Draft<'a> {
             let cost = self.costs.entry(job).or_default();
             *cost = cost.saturating_add(micros);
         }
+    }
+
+    /// Whether nothing of a queue is given out because no money is left for it, after what the request said so far.
+    pub(super) fn is_over_budget(&self, queue: &str) -> bool {
+        if self.costs.is_empty() {
+            return self.state.is_over_budget(queue, self.now);
+        }
+        let at = self.state.queues.find(queue);
+        let here = self.costs.iter().filter(|(job, _)| Some(self.state.queue_of(**job)) == at);
+        let sum = |sum: u64, cost: &u64| sum.saturating_add(*cost);
+        let of_queue = here.map(|(_, cost)| cost).fold(0, sum);
+        let more = Unabsorbed { of_queue, all: self.costs.values().fold(0, sum) };
+        self.state.exceeded_with(queue, self.now, more) > Some(OnExceed::AlertOnly)
     }
 
     /// What a job has cost, after what the request said so far.

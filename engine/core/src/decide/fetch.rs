@@ -75,7 +75,7 @@ impl<'a> Draft<'a> {
         self.note_spent_tags();
         for (at, queue) in fetch.queues.iter().enumerate() {
             // Naming a queue twice must not lease its jobs twice.
-            let closed = self.is_paused(queue) || self.state.is_over_budget(queue, self.now);
+            let closed = self.is_paused(queue) || self.is_over_budget(queue);
             if !fetch.queues[..at].contains(queue) && !closed {
                 self.take_from(queue, &mut found);
             }

@@ -54,8 +54,15 @@ impl Account {
 
     /// Whether as much was spent on a day as may be.
     pub(crate) fn is_spent(&self, today: u32, at_home: bool) -> bool {
+        self.is_spent_with(0, today, at_home)
+    }
+
+    /// The same, when so much more is about to be known.
+    fn is_spent_with(&self, more: u64, today: u32, at_home: bool) -> bool {
         let Some(daily) = self.budget.daily else { return false };
-        daily == 0 || self.told == Some(today) || (at_home && self.total_on(today) >= daily)
+        daily == 0
+            || self.told == Some(today)
+            || (at_home && self.total_on(today).saturating_add(more) >= daily)
     }
 
     /// Whether the jobs of a queue cost more in the mean than one may cost.
@@ -304,6 +311,15 @@ pub(crate) struct Cost {
     pub(crate) own: bool,
 }
 
+/// What a request that is being decided has told of costs.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Unabsorbed {
+    /// Of jobs of the queue in question.
+    pub(crate) of_queue: u64,
+    /// Of all jobs.
+    pub(crate) all: u64,
+}
+
 /// The budget that a job has overrun.
 pub(crate) struct Overrun<'s> {
     pub(crate) budget: &'s Budget,
@@ -323,13 +339,24 @@ impl State {
 
     /// The strictest of the budgets of all jobs and of a queue that have no money left for it at a time.
     pub(crate) fn exceeded_for(&self, queue: &str, now: Micros) -> Option<OnExceed> {
+        self.exceeded_with(queue, now, Unabsorbed::default())
+    }
+
+    /// The same, when a request that is being decided has told of more costs.
+    pub(crate) fn exceeded_with(
+        &self,
+        queue: &str,
+        now: Micros,
+        more: Unabsorbed,
+    ) -> Option<OnExceed> {
         if !self.rules.has_budgets() {
             return None;
         }
         let (today, cost) = (day_of(now), self.usage.of_queue(queue));
         let of = |scope: &Scope| {
             let account = self.rules.accounts.get(scope)?;
-            let mut spent = account.is_spent(today, self.is_home_of(scope));
+            let more = if *scope == Scope::Global { more.all } else { more.of_queue };
+            let mut spent = account.is_spent_with(more, today, self.is_home_of(scope));
             if crate::mutant!(GlobalBudgetPerQueue) && *scope == Scope::Global {
                 let own = cost.spent_on(today.into());
                 spent = account.budget.daily.is_some_and(|daily| own >= daily);

@@ -9,12 +9,10 @@ use jobbie_core::{
 use jobbie_proto::event::{Event, Group, QueueSettings, Sharing};
 use jobbie_proto::reply::{AgentView, JOB_STATES, JobView};
 use jobbie_proto::request::{
-    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, JobAction, JobControl, JobRef, QueueAction,
+    Ack, Enqueue, EnqueueHold, Fail, Fetch, Heartbeat, JobControl, JobRef, QueueAction,
     QueueControl, ScheduleControl, When,
 };
-use jobbie_proto::{
-    Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId,
-};
+use jobbie_proto::{Code, JobId, JobSeq, LeaseToken, Micros, Request, SessionId, ShardId};
 
 use crate::naive::{Naive, Outcome};
 use crate::naive_agents;
@@ -153,10 +151,7 @@ impl Driver {
         for op in ops {
             self.add(op, &mut request);
         }
-        if request.fetch.is_some() {
-            // One with a checkpoint waits for the next request.
-            request.agents.iter_mut().for_each(|agent| agent.agent.checkpoint = b"");
-        }
+        naive_agents::wait_a_turn(&mut request);
         request
     }
 
@@ -231,14 +226,7 @@ impl Driver {
             action: action(kind, with),
         };
         request.job_controls = jobs.iter().map(control).collect();
-        for control in &mut request.job_controls {
-            if let JobAction::Revise { replaces, .. } = &mut control.action
-                && replaces.0.is_multiple_of(2)
-            {
-                let view = self.state.job(control.job);
-                *replaces = view.map_or(EventSeq(0), |view| view.checkpoint);
-            }
-        }
+        self.see_checkpoints(&mut request);
         self.perform(&request);
     }
 

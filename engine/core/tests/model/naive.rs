@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jobbie_proto::agent::AgentState;
 use jobbie_proto::event::{BackoffKind, Class, HoldEnd, QueueSettings};
 use jobbie_proto::reply::{
-    Enqueued, Failed, JobState, JobView, KinView, Lease, LeasedAgent, OperationView,
+    Enqueued, Failed, JobState, JobView, KinView, Lease, OperationView,
 };
 use jobbie_proto::request::{Agent, Enqueue, EnqueuePlan, Fetch, Hold, JobRef, When};
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request, ShardId};
@@ -582,13 +581,8 @@ impl Naive {
                 self.claim(&queue, Some(key));
             }
             let deadline = Micros(self.now + u64::from(fetch.lease_ms) * 1000);
+            self.tell_agent(job, reply);
             let job = self.jobs.get_mut(&job).expect("it waits");
-            if let Some(agent) = &job.view.agent {
-                let (iteration, cost_micros) = (agent.iteration, job.view.cost_micros);
-                let state = AgentState { iteration, cost_micros, limits: agent.limits };
-                let lease = reply.leases.len() as u32;
-                reply.agents.push(LeasedAgent { lease, state });
-            }
             job.view.state = JobState::Active;
             job.view.attempt += 1;
             (job.view.token, job.view.due) = (token, deadline);

@@ -1,11 +1,12 @@
 //! Agent jobs, in the naive model.
 
-use jobbie_proto::agent::{AgentLimits, AgentStatus};
+use jobbie_proto::agent::{AgentLimits, AgentState, AgentStatus};
 use jobbie_proto::event::HoldEnd;
-use jobbie_proto::reply::{AgentView, JobState};
-use jobbie_proto::request::{Agent, AgentAck, EnqueueAgent};
-use jobbie_proto::{Code, EventSeq, Request};
+use jobbie_proto::reply::{AgentView, JobState, LeasedAgent};
+use jobbie_proto::request::{Agent, AgentAck, EnqueueAgent, JobAction};
+use jobbie_proto::{Code, EventSeq, Reply, Request};
 
+use crate::driver::Driver;
 use crate::naive::Naive;
 
 /// A new agent job with small limits.
@@ -31,6 +32,13 @@ pub(crate) fn said(of: u32, with: u8) -> AgentAck<'static> {
     }
 }
 
+/// One with a checkpoint waits for the next request, so that none has when this one fetches.
+pub(crate) fn wait_a_turn(request: &mut Request<'static>) {
+    if request.fetch.is_some() {
+        request.agents.iter_mut().for_each(|agent| agent.agent.checkpoint = b"");
+    }
+}
+
 impl Naive {
     pub(crate) fn make_agent(&mut self, job: u64, agent: &Agent<'_>) {
         let event = EventSeq(self.next_event - 1);
@@ -46,6 +54,16 @@ impl Naive {
             if view.state == JobState::Pending {
                 self.wait_behind(job);
             }
+        }
+    }
+
+    /// The next lease of a reply may be of an agent job.
+    pub(crate) fn tell_agent(&self, job: u64, reply: &mut Reply) {
+        let view = &self.jobs[&job].view;
+        if let Some(AgentView { iteration, limits, .. }) = view.agent {
+            let state = AgentState { iteration, cost_micros: view.cost_micros, limits };
+            let lease = reply.leases.len() as u32;
+            reply.agents.push(LeasedAgent { lease, state });
         }
     }
 
@@ -107,5 +125,19 @@ impl Naive {
             }
         }
         Code::Ok
+    }
+}
+
+impl Driver {
+    /// Half of those who give feedback have seen the checkpoint.
+    pub(crate) fn see_checkpoints(&self, request: &mut Request<'static>) {
+        for control in &mut request.job_controls {
+            if let JobAction::Revise { replaces, .. } = &mut control.action
+                && replaces.0.is_multiple_of(2)
+            {
+                let view = self.state.job(control.job);
+                *replaces = view.map_or(EventSeq(0), |view| view.checkpoint);
+            }
+        }
     }
 }

@@ -3,12 +3,12 @@
 use jobbie_core::Decision;
 use jobbie_proto::event::QueueSettings;
 use jobbie_proto::reply::JobState;
-use jobbie_proto::request::{Enqueue, QueueAction, QueueControl};
+use jobbie_proto::request::{Ack, Enqueue, QueueAction, QueueControl};
 use jobbie_proto::rules::{DAY_US, OnExceed, RuleControl, Scope};
 use jobbie_proto::{Code, Micros, Request, ShardId};
 
 use crate::net::{Net, enqueue};
-use crate::{HOUR_US, daily, per_job, survives};
+use crate::{HOUR_US, daily, per_job, survives, usage};
 
 fn queue() -> Scope {
     Scope::Queue("q".into())
@@ -120,6 +120,19 @@ fn nothing_at_all_stops_a_queue_every_day() {
     let request = Request { extend_session_ms: 500, ..Net::ask(&["q"], 1, 0) };
     assert_eq!(net.run(ShardId(0), request).leases, []);
     survives(&mut net);
+}
+
+#[test]
+fn a_fetch_knows_what_its_own_request_has_cost() {
+    for (cost, leases) in [(9, 1), (10, 0)] {
+        let mut net = net();
+        net.set(daily(queue(), 10, OnExceed::Reject));
+        net.add("q", "", 2);
+        let acks = vec![Ack { job: net.one("q"), result: b"" }];
+        let request = Request { acks, ack_usages: usage(cost), ..Net::ask(&["q"], 1, 0) };
+        let reply = net.run(ShardId(0), request);
+        assert_eq!((reply.acks, reply.leases.len()), (vec![Code::Ok], leases), "{cost}");
+    }
 }
 
 #[test]

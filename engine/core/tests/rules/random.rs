@@ -415,7 +415,7 @@ impl Run {
             node.take_snapshot();
             node.restart();
         }
-        let all = |node: &crate::net::Node| node.state.budgets().map(|view| view.id).count();
+        let all = |node: &crate::net::Node| node.state.budgets().count();
         let known: usize = self.net.nodes.iter().map(all).sum();
         assert_eq!(known, self.naive.budgets.len());
     }

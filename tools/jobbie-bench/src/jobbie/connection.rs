@@ -273,6 +273,7 @@ mod tests {
             payload,
             tags: b"",
             checkpoint: b"",
+            agent: None,
         }
     }
 
