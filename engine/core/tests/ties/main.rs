@@ -2,6 +2,7 @@
 
 mod cases;
 mod many;
+mod moved_ties;
 mod moves;
 mod net;
 mod random;

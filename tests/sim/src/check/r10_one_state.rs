@@ -31,8 +31,9 @@ pub(crate) fn compare(model: &Model, state: &State, index: u64) {
             violated!("r10", "queue {name} is not known");
         };
         let paused = model.paused.contains(name);
-        if (stats.jobs, stats.paused, stats.enqueued_total)
-            != (queue.jobs, paused, queue.enqueued_total)
+        let mut jobs = queue.jobs;
+        jobs[JobState::Moved as usize] = model.moved.get(name).copied().unwrap_or(0);
+        if (stats.jobs, stats.paused, stats.enqueued_total) != (jobs, paused, queue.enqueued_total)
         {
             violated!("r10", "queue {name} is {stats:?}, should be {queue:?}, paused {paused}");
         }

@@ -478,7 +478,12 @@ impl Model {
         let queue = self.job(seq).class.queue.clone();
         let queue = self.queues.get_mut(&queue).expect("made with its first job");
         queue.jobs[before as usize] -= 1;
-        queue.jobs[state as usize] += 1;
+        if state == JobState::Moved {
+            let queue = self.job(seq).class.queue.clone();
+            *self.moved.entry(queue).or_default() += 1;
+        } else {
+            queue.jobs[state as usize] += 1;
+        }
         self.job_mut(seq).state = state;
         if matches!(state, JobState::Dead | JobState::Cancelled) {
             self.blocked.remove(&seq);
@@ -490,7 +495,9 @@ impl Model {
     /// The job leaves memory; the queue's count of completed ones stays.
     pub(super) fn forget(&mut self, seq: u64, counted: Option<JobState>) {
         let (state, queue) = (self.job(seq).state, self.job(seq).class.queue.clone());
-        if counted.is_none() {
+        if state == JobState::Moved {
+            *self.moved.get_mut(&queue).expect("it has gone from there") -= 1;
+        } else if counted.is_none() {
             let queue = self.queues.get_mut(&queue).expect("made with its first job");
             queue.jobs[state as usize] -= 1;
             if state == JobState::Pending {

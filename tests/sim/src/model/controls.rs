@@ -28,6 +28,7 @@ impl Model {
                     r10_one_state::leaves(seq, self.job(seq), &[Active], "quarantined");
                     r12_lease_ends::expired(seq, self.job(seq), fact);
                     r13_attempts::quarantined(seq, self.job(seq), lost);
+                    self.job_mut(seq).lease_expiries += 1;
                     self.set_state(seq, Dead);
                 }
             }

@@ -173,6 +173,8 @@ pub(crate) struct Model {
     pub(crate) blocked: BTreeMap<u64, usize>,
     /// Active jobs that go to another shard when their workers give them back.
     leaving: BTreeSet<u64>,
+    /// How many jobs of each queue have gone to other shards; they stay when it is deleted.
+    pub(crate) moved: BTreeMap<String, u64>,
     /// By the id that each had, jobs that came from other shards.
     came_from: BTreeMap<JobId, u64>,
     /// By queue and name.
@@ -207,6 +209,7 @@ impl Model {
             claims: BTreeMap::new(),
             blocked: BTreeMap::new(),
             leaving: BTreeSet::new(),
+            moved: BTreeMap::new(),
             came_from: BTreeMap::new(),
             schedules: BTreeMap::new(),
             payloads: BTreeMap::new(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jobbie_proto::Code;
 use jobbie_proto::event::{Event, Group, JobFilter, QueueSettings, Task};
-use jobbie_proto::reply::JobState;
+use jobbie_proto::reply::{JOB_STATES, JobState};
 
 use super::Model;
 use super::absorb::Step;
@@ -158,7 +158,7 @@ impl Model {
 
     fn forget_queue(&mut self, queue: &str) {
         let counts = &self.queues[queue];
-        let unused = JobState::HERE.iter().all(|state| counts.jobs[*state as usize] == 0)
+        let unused = counts.jobs == [0; JOB_STATES]
             && counts.enqueued_total == 0
             && !self.paused.contains(queue)
             && self.settings(queue) == QueueSettings::default();
