@@ -125,16 +125,6 @@ impl State {
                 let was = self.rules.outgoing.remove(&(event.0, to.0)).is_some();
                 assert!(was, "a shard was told of a rule twice");
             }
-        }
-    }
-
-    /// What a message stood for is due no longer.
-    fn take_due(&mut self, parcel: &Parcel, to: ShardId) {
-        match *parcel {
-            Parcel::Rule { event } => {
-                let was = self.rules.outgoing.remove(&(event.0, to.0)).is_some();
-                assert!(was, "a shard was told of a rule twice");
-            }
             Parcel::Spent { budget, day, micros } => self.rules.report(budget.0, day, micros),
             _ => self.ties.take_due(parcel, to),
         }

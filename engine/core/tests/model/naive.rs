@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jobbie_proto::event::{BackoffKind, Class, HoldEnd, QueueSettings};
-use jobbie_proto::reply::{
-    Enqueued, Failed, JobState, JobView, KinView, Lease, OperationView,
-};
+use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, KinView, Lease, OperationView};
 use jobbie_proto::request::{Agent, Enqueue, EnqueuePlan, Fetch, Hold, JobRef, When};
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request, ShardId};
 

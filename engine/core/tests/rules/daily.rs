@@ -1,6 +1,6 @@
 //! What may be spent on a day.
 
-use jobbie_core::Decision;
+use jobbie_core::{Decision, Settings};
 use jobbie_proto::event::QueueSettings;
 use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{Ack, Enqueue, QueueAction, QueueControl};
@@ -49,7 +49,7 @@ fn it_opens_with_the_day_to_the_microsecond() {
     net.add("q", "", 5);
     let got = net.one("q");
     net.finish(got, 10);
-    assert_eq!(net.nodes[0].state.next_timer(), Some(Micros(DAY_US)));
+    assert_eq!(net.nodes[0].state.next_timer(&Settings::default()), Some(Micros(DAY_US)));
     net.at(DAY_US - 1);
     net.timers();
     assert!(!net.nodes[0].state.is_fetchable("q", net.now));
