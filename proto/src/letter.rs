@@ -1,5 +1,6 @@
 //! What shards say to each other: messages with consecutive numbers from one to another, taken once and in order.
 
+use crate::agent::AgentLimits;
 use crate::event::{Class, Fate, Rule, Standing};
 use crate::{BatchId, EventSeq, JobId, Micros, ShardId};
 
@@ -106,6 +107,12 @@ pub struct MovedJob {
     pub lease_expiries: u32,
     /// When it dies unless finished; 0 is never.
     pub expire_at: Micros,
+    /// What the work on it has cost so far, in micro-dollars.
+    pub cost_micros: u64,
+    /// The iteration that is next, from 1; 0 when it is no agent job.
+    pub iteration: u32,
+    /// What limits it as an agent job.
+    pub limits: AgentLimits,
     /// Newest checkpoint.
     pub checkpoint: Vec<u8>,
     /// Newest progress.

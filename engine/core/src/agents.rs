@@ -1,7 +1,7 @@
 //! Agent jobs: which iteration each is in, what limits it, and where its iterations are in the log.
 
 use jobbie_proto::agent::{AgentLimits, AgentState};
-use jobbie_proto::event::{EnqueuedAgent, Iteration};
+use jobbie_proto::event::{ArrivedJob, EnqueuedAgent, Iteration};
 
 use crate::sidetable::SideTable;
 
@@ -20,6 +20,11 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) fn new(enqueued: &EnqueuedAgent, record: u64) -> Self {
         Self { record, newest: 0, iteration: 1, limits: enqueued.limits }
+    }
+
+    /// One that came from another shard, where its iterations so far are told.
+    pub(crate) fn arrived(arrived: &ArrivedJob, record: u64) -> Self {
+        Self { record, newest: 0, iteration: arrived.iteration, limits: arrived.limits }
     }
 
     /// An iteration is over.

@@ -228,10 +228,15 @@ impl Usage {
         self.sums.range::<_, SumKey>((from, Bound::Unbounded))
     }
 
+    /// A job has cost so much elsewhere, where it counts in all sums.
+    pub(crate) fn set_cost(&mut self, job: u64, cost: u64) {
+        self.costs.insert(job, cost);
+    }
+
     /// Puts back what a job has cost; whether that was not known.
     pub(crate) fn restore_cost(&mut self, job: u64, cost: u64) -> bool {
         let new = self.costs.get(job).is_none();
-        self.costs.insert(job, cost);
+        self.set_cost(job, cost);
         new
     }
 

@@ -3,6 +3,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::{Blob, Class, HoldEnd};
+use crate::agent::AgentLimits;
 use crate::{BatchId, Code, EventSeq, JobId, JobSeq, Micros, ShardId};
 
 /// A job that is made later, when something else has ended.
@@ -181,6 +182,12 @@ pub struct ArrivedJob {
     pub expire_at: Micros,
     /// Whether its chain has handled that it died once: it does so once for each job.
     pub failure_handled: bool,
+    /// What the work on it has cost so far, in micro-dollars.
+    pub cost_micros: u64,
+    /// The iteration that is next, from 1; 0 when it is no agent job.
+    pub iteration: u32,
+    /// What limits it as an agent job.
+    pub limits: AgentLimits,
     /// Newest checkpoint.
     pub checkpoint: Blob,
     /// Newest progress.

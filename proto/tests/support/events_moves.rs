@@ -1,5 +1,6 @@
 //! An entry body that has every fact about moves between shards and about parents, in every shape.
 
+use jobbie_proto::agent::AgentLimits;
 use jobbie_proto::event::{ArrivedJob, Event, Fate, Group, HoldEnd, Parcel, Standing, Tie};
 use jobbie_proto::{JobId, JobSeq, Micros, SessionId, ShardId};
 
@@ -23,6 +24,13 @@ fn arrived(seq: u64, standing: Standing) -> Tie {
         lease_expiries: 400,
         expire_at: AT.plus_ms(5),
         failure_handled: seq % 2 == 1,
+        cost_micros: seq << 33,
+        iteration: 500,
+        limits: AgentLimits {
+            max_iterations: 600,
+            max_cost_micros: 1 << 40,
+            iteration_timeout_ms: 1 << 33,
+        },
         checkpoint: part(BLOB, "checkpoint"),
         progress: part(BLOB, "progress"),
         error: part(BLOB, "error"),

@@ -53,12 +53,14 @@ impl State {
                 let detached = self.detach(job);
                 let number = self.step_back(detached, event);
                 self.begin_anew(number);
+                self.leave_if_noted(job);
             }
             AgentStatus::Hold => {
                 let detached = self.detach(job);
                 let number = self.track(detached, JobState::Held, 0);
                 self.set_expiry_timer(number, None);
                 self.side_mut(number).hold = EventSeq(event);
+                self.leave_if_noted(job);
             }
         }
         reply.acks.push(Code::Ok);

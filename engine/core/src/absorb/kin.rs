@@ -7,6 +7,7 @@ use jobbie_proto::reply::JobState;
 use jobbie_proto::{EventSeq, JobId, JobSeq, ShardId};
 
 use super::Mark;
+use crate::agents::Agent;
 use crate::state::{Standing as Stands, State};
 use crate::ties::Link;
 use crate::ties::kin::{Away, Passage};
@@ -154,6 +155,14 @@ impl State {
             let link = *self.ties.chains.get(job).expect("a job of no chain was handled by one");
             self.ties.chains.insert(job, Link { on_failure: None, ..link });
         }
+        if arrived.cost_micros > 0 {
+            self.usage.set_cost(job, arrived.cost_micros);
+        }
+        if arrived.iteration > 0 {
+            self.agents.insert(job, Agent::arrived(arrived, event));
+        }
+        let agent = [u64::from(arrived.iteration), arrived.limits.max_cost_micros];
+        self.digest.mix_all(&[arrived.cost_micros, agent[0], agent[1]]);
         // It was enqueued elsewhere.
         let queue = self.queue_of(job);
         self.queues.get_mut(queue).enqueued_total -= 1;

@@ -193,6 +193,7 @@ impl State {
         let number = self.track(detached, JobState::Held, 0);
         self.set_expiry_timer(number, None);
         self.side_mut(number).hold = EventSeq(event);
+        self.leave_if_noted(job.0);
     }
 
     /// Budgets that were spent on another day are not.

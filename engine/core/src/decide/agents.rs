@@ -136,11 +136,17 @@ impl<'a> Draft<'a> {
                 self.touch(lease.job, After::Gone);
                 self.events.push(Event::Completed { jobs: vec![CompletedJob { job, result }] });
             }
-            AgentStatus::Hold => self.touch(lease.job, After::In(JobState::Held)),
+            AgentStatus::Hold => {
+                let after = self.given_back(lease.job, JobState::Held);
+                self.touch(lease.job, After::In(after));
+            }
             AgentStatus::Continue => {
-                self.touch(lease.job, After::In(JobState::Pending));
+                let after = self.given_back(lease.job, JobState::Pending);
+                self.touch(lease.job, After::In(after));
                 let class = &*state.classes.get(tracked.class).class;
-                if let Some(arrivals) = &mut self.arrivals {
+                if let Some(arrivals) = &mut self.arrivals
+                    && after == JobState::Pending
+                {
                     let (queue, tier) = (&*class.queue, class.priority);
                     arrivals.push(Arrival { queue, tier, job: lease.job, attempt: 1 });
                 }

@@ -148,6 +148,9 @@ impl Taking<'_> {
             lease_expiries: moved.lease_expiries,
             expire_at: moved.expire_at,
             failure_handled: moved.failure_handled,
+            cost_micros: moved.cost_micros,
+            iteration: moved.iteration,
+            limits: moved.limits,
             checkpoint: blob.append(&moved.checkpoint),
             progress: blob.append(&moved.progress),
             error: blob.append(&moved.error),
@@ -241,6 +244,7 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use jobbie_proto::agent::AgentLimits;
     use jobbie_proto::event::{BackoffKind, Class};
 
     use super::*;
@@ -269,6 +273,9 @@ mod tests {
             attempt: 0,
             lease_expiries: 0,
             expire_at: Micros(0),
+            cost_micros: 0,
+            iteration: 0,
+            limits: AgentLimits::default(),
             checkpoint: Vec::new(),
             progress: Vec::new(),
             error: Vec::new(),

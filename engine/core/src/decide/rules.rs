@@ -68,7 +68,10 @@ impl Draft<'_> {
         let Rule::Overrun { on_exceed, .. } = overrun else { unreachable!() };
         match on_exceed {
             OnExceed::AlertOnly => {}
-            OnExceed::Hold => self.touch(job, After::In(JobState::Held)),
+            OnExceed::Hold => {
+                let after = self.given_back(job, JobState::Held);
+                self.touch(job, After::In(after));
+            }
             OnExceed::Reject => self.touch(job, After::In(JobState::Cancelled)),
         }
         self.events.push(overrun.into());

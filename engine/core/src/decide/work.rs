@@ -65,7 +65,8 @@ impl Draft<'_> {
                 if crate::mutant!(RefusedAckForgetsUsage) {
                     self.events.pop();
                 }
-                self.touch(lease.job, After::In(JobState::Held));
+                let after = self.given_back(lease.job, JobState::Held);
+                self.touch(lease.job, After::In(after));
                 self.events.push(overrun.into());
                 continue;
             }

@@ -1,5 +1,6 @@
 //! A job on its way to another shard: what the state knows of it, and what the log adds.
 
+use jobbie_proto::agent::AgentLimits;
 use jobbie_proto::event::{Class, Event, Standing, Tie};
 use jobbie_proto::letter::{ChainPart, Message, MovedJob, StepBytes};
 use jobbie_proto::reply::JobState;
@@ -9,6 +10,7 @@ use super::Link;
 use super::mail::{
     Found, Source, bytes, checkpoint_of, error_of, hold_of, payload_of, progress_of, tie,
 };
+use crate::agents::Agent;
 use crate::state::State;
 use crate::tracked::Side;
 
@@ -30,6 +32,8 @@ pub(super) struct Moving {
     attempt: u32,
     lease_expiries: u32,
     expire_at: Micros,
+    cost_micros: u64,
+    agent: Option<Agent>,
     side: Side,
 }
 
@@ -88,6 +92,9 @@ impl Moving {
             attempt: self.attempt,
             lease_expiries: self.lease_expiries,
             expire_at: self.expire_at,
+            cost_micros: self.cost_micros,
+            iteration: self.agent.map_or(0, |agent| agent.iteration),
+            limits: self.agent.map_or_else(AgentLimits::default, |agent| agent.limits),
             checkpoint: at(checkpoint, checkpoint_of)?,
             progress: at(progress, progress_of)?,
             error: at(error, |found| error_of(found).0)?,
@@ -157,6 +164,8 @@ impl State {
             attempt: tracked.attempt,
             lease_expiries: tracked.lease_expiries.into(),
             expire_at: Micros(self.expiry_of(job, origin).unwrap_or(0)),
+            cost_micros: self.usage.cost_of(job),
+            agent: self.agents.get(job).copied(),
             side: self.side(tracked),
         }
     }

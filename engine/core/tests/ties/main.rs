@@ -2,6 +2,7 @@
 
 mod cases;
 mod many;
+mod moved_agents;
 mod moved_ties;
 mod moves;
 mod net;
