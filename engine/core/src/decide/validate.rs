@@ -437,7 +437,11 @@ pub(super) fn check_enqueue(enqueue: &Enqueue<'_>, field: Field<'_>) -> Checked 
 /// All in one, without a branch for each: what is exceeded is asked when something is.
 #[inline]
 fn is_within_limits(enqueue: &Enqueue<'_>) -> bool {
-    let delay_ms = if let When::DelayMs(ms) = enqueue.when { ms } else { 0 };
+    let (delay_ms, at_ms) = match enqueue.when {
+        When::Now => (0, 0),
+        When::DelayMs(ms) => (ms, 0),
+        When::At(at) => (0, at.ms()),
+    };
     let keys = enqueue.key.len().max(enqueue.unique.len());
     let periods = enqueue.key_ms.max(enqueue.unique_ms).max(enqueue.expire_after_ms).max(delay_ms);
     (enqueue.payload.len() <= PAYLOAD_BYTES_MAX)
@@ -445,6 +449,7 @@ fn is_within_limits(enqueue: &Enqueue<'_>) -> bool {
         & (keys <= KEY_BYTES_MAX)
         & (enqueue.limit_key.len() <= LIMIT_KEY_BYTES_MAX)
         & (periods <= PERIOD_MS_MAX)
+        & (at_ms < CREATED_MS_END)
         & (enqueue.priority < PRIORITY_TIERS)
         & (enqueue.max_retries <= ATTEMPTS_MAX)
 }

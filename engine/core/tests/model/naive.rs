@@ -8,14 +8,11 @@ use jobbie_proto::reply::{Enqueued, Failed, JobState, JobView, KinView, Lease, O
 use jobbie_proto::request::{Agent, Enqueue, EnqueuePlan, Fetch, Hold, JobRef, When};
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request, ShardId};
 
-use crate::naive_plans::NaivePlan;
-
-use crate::naive_schedules::Planned;
-
 use crate::naive_operations::Operation;
-use crate::naive_workers::NaiveWorkers;
-
+use crate::naive_plans::NaivePlan;
+use crate::naive_schedules::Planned;
 use crate::naive_usage::Reported;
+use crate::naive_workers::NaiveWorkers;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Job {
