@@ -109,11 +109,14 @@ impl Batches {
         self.unsealed.remove(&number);
     }
 
-    /// Members have ended. Those of a batch that was forgotten count for nothing.
+    /// Members have ended. Those beyond the sealed number count for nothing, and of several that end at once those that
+    /// are completed count first.
     pub(crate) fn count(&mut self, number: u64, succeeded: u32, failed: u32, now: u64) {
         self.change(number, now, |batch| {
-            batch.succeeded += u64::from(succeeded);
-            batch.failed += u64::from(failed);
+            let room = batch.total.map_or(u64::MAX, |total| total - batch.counted());
+            let succeeded = u64::from(succeeded).min(room);
+            batch.succeeded += succeeded;
+            batch.failed += u64::from(failed).min(room - succeeded);
         });
     }
 

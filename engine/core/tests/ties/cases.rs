@@ -87,6 +87,28 @@ fn a_batch_that_nobody_seals_is_forgotten_and_one_that_is_sealed_waits_on() {
     assert_eq!((net.fetch(&here, 9).len(), net.fetch(&there, 9).len()), (0, 1));
 }
 
+/// Its producer has counted wrong.
+#[test]
+fn members_beyond_the_sealed_number_count_for_nothing_and_the_batch_calls_back() {
+    let mut net = Net::new(2);
+    let (here, there) = (net.queue(0), net.queue(1));
+    let batch = open(&mut net, Some(enqueue(&here)));
+    net.enqueue(members(&there, batch, 5));
+    assert_eq!(seal(&mut net, batch, 3), Code::Ok);
+    let jobs = net.fetch(&there, 5);
+    net.consequences = 0;
+    net.ack(jobs[0].0, b"");
+    jobs[1..3].iter().for_each(|(job, _)| net.fail(*job, b"no"));
+    jobs[3..].iter().for_each(|(job, _)| assert_eq!(net.ack(*job, b""), Code::Ok));
+    net.consequences = 100;
+    net.settle();
+    let found = net.nodes[0].state.batch(batch).expect("it is remembered");
+    assert_eq!((found.total, found.succeeded, found.failed), (Some(3), 3, 0));
+    net.node(HERE).take_snapshot();
+    net.node(HERE).restart();
+    assert_eq!(net.fetch(&here, 9).len(), 1);
+}
+
 #[test]
 fn a_batch_over_two_shards_calls_back_once_with_its_counts() {
     let mut net = Net::new(3);
