@@ -1,7 +1,7 @@
 //! What a server can do, as it tells its clients, so that a newer client does not ask an older server for what that
 //! would not understand.
 
-use crate::request::{QueueAction, Request, Schedules, Stats};
+use crate::request::{JobAction, QueueAction, Request, Schedules, Stats};
 
 /// Something that servers can do since some release. What servers of the first release could do has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +27,19 @@ pub enum Ability {
     History = 8,
     /// The list of workers.
     Workers = 9,
+    /// What work on jobs used.
+    Usage = 10,
+    /// Agent jobs.
+    Agents = 11,
+    /// Budgets and approval policies.
+    Rules = 12,
+    /// Parents and children.
+    Kin = 13,
 }
 
 impl Ability {
     /// Every ability, by number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::Keys,
         Self::Controls,
         Self::Holds,
@@ -42,6 +50,10 @@ impl Ability {
         Self::Operations,
         Self::History,
         Self::Workers,
+        Self::Usage,
+        Self::Agents,
+        Self::Rules,
+        Self::Kin,
     ];
 
     /// The ability's name on every surface.
@@ -58,6 +70,10 @@ impl Ability {
             Self::Operations => "operations",
             Self::History => "history",
             Self::Workers => "workers",
+            Self::Usage => "usage",
+            Self::Agents => "agents",
+            Self::Rules => "rules",
+            Self::Kin => "kin",
         }
     }
 }
@@ -118,6 +134,21 @@ impl Ability {
             }
             Self::History => request.errors.is_some(),
             Self::Workers => request.workers.is_some(),
+            Self::Usage => {
+                let mut reports = request.ack_usages.iter().chain(&request.heartbeat_usages);
+                // A report of nothing is dropped by servers that know it, too.
+                request.usage.is_some() || reports.any(|one| !one.usage.amounts.is_nothing())
+            }
+            Self::Agents => {
+                let is_revision = |action| matches!(action, JobAction::Revise { .. });
+                let lists = request.agents.len() | request.agent_acks.len();
+                let revises = request.job_controls.iter().any(|one| is_revision(one.action));
+                lists != 0 || request.iterations.is_some() || revises
+            }
+            Self::Rules => {
+                !request.rule_controls.is_empty() || matches!(request.stats, Stats::Rules)
+            }
+            Self::Kin => !request.ties.parents.is_empty() || request.children.is_some(),
         }
     }
 }
@@ -125,8 +156,13 @@ impl Ability {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::{JobAction, JobControl};
-    use crate::{JobId, JobSeq, ShardId};
+    use crate::request::{
+        Ack, AgentAck, Children, EnqueueAgent, History, JobControl, JobRef, Parents, ReportUsage,
+        Ties, Usage, UsageQuery,
+    };
+    use crate::rules::{RuleControl, Scope};
+    use crate::usage::Amounts;
+    use crate::{EventSeq, JobId, JobSeq, LeaseToken, ShardId};
 
     #[test]
     fn numbers_and_names_are_unique_and_numbers_are_places() {
@@ -147,5 +183,54 @@ mod tests {
         assert_eq!(Abilities::default().lacking(&new), Some(Ability::Controls));
         assert_eq!(Abilities(1 << 1).lacking(&new), None);
         assert_eq!(Abilities::OURS.lacking(&new), None);
+    }
+
+    /// Everything but one ability.
+    fn without(ability: Ability) -> Abilities {
+        Abilities(Abilities::OURS.0 & !(1 << ability as u8))
+    }
+
+    #[test]
+    fn what_takes_usage_agents_rules_and_kin() {
+        let job = JobId::new(1, ShardId(0), JobSeq(1));
+        let amounts = Amounts { cost_micros: 1, ..Amounts::default() };
+        let report = ReportUsage { of: 0, usage: Usage { amounts, ..Usage::default() } };
+        let history = Some(History { job, from: EventSeq(0), count: 1 });
+        let revise =
+            JobAction::Revise { checkpoint: b"{}", feedback: b"", by: "", replaces: EventSeq(0) };
+        let acks = vec![Ack { job: JobRef { job, token: LeaseToken(1) }, result: b"" }];
+        let parents = vec![Parents { parent: job, first: 0, count: 1 }];
+        let children = Some(Children { parent: job, after: JobSeq(0), count: 1 });
+        let none = Request::default;
+        let cases = [
+            (Ability::Usage, Request { ack_usages: vec![report], ..none() }),
+            (Ability::Usage, Request { heartbeat_usages: vec![report], ..none() }),
+            (Ability::Usage, Request { usage: Some(UsageQuery::default()), ..none() }),
+            (Ability::Agents, Request { agents: vec![EnqueueAgent::default()], ..none() }),
+            (Ability::Agents, Request { agent_acks: vec![AgentAck::default()], ..none() }),
+            (Ability::Agents, Request { iterations: history, ..none() }),
+            (
+                Ability::Agents,
+                Request { job_controls: vec![JobControl { job, action: revise }], ..none() },
+            ),
+            (
+                Ability::Rules,
+                Request { rule_controls: vec![RuleControl::DeleteBudget(Scope::Global)], ..none() },
+            ),
+            (Ability::Rules, Request { stats: Stats::Rules, ..none() }),
+            (Ability::Kin, Request { ties: Ties { parents, ..Ties::default() }, ..none() }),
+            (Ability::Kin, Request { children, ..none() }),
+        ];
+        for (ability, request) in cases {
+            assert_eq!(without(ability).lacking(&request), Some(ability), "{request:?}");
+            for other in [Ability::Usage, Ability::Agents, Ability::Rules, Ability::Kin] {
+                let lacks = without(other).lacking(&request);
+                assert_eq!(lacks, (other == ability).then_some(other), "{request:?}");
+            }
+        }
+        // An ack that reports nothing goes to every server.
+        let nothing = ReportUsage::default();
+        let old = Request { acks, ack_usages: vec![nothing], ..none() };
+        assert_eq!(without(Ability::Usage).lacking(&old), None);
     }
 }

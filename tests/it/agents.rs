@@ -85,6 +85,11 @@ fn an_agent_job_goes_on_over_kill_9_until_its_limits_hold_it_and_is_replayed() {
     let made = inspect(&at, &again);
     assert_eq!((&made["state"], &made["cost_usd"]), (&"pending".into(), &Value::Null));
     assert_eq!((&made["payload"], &made["tags"]), (&r#"{"goal":"y","n":2}"#.into(), &"t".into()));
+    assert_eq!(made["parent"], *job);
+    let children = json(&at, &["children", &job]);
+    assert_eq!(children.len(), 1);
+    assert_eq!((&children[0]["job"], &children[0]["state"]), (&(*again).into(), &"pending".into()));
+    assert_eq!(json(&at, &["children", &again]).len(), 0);
     assert_eq!(
         (&made["agent"]["iteration"], &made["agent"]["max_iterations"]),
         (&1.into(), &2.into())
@@ -167,6 +172,9 @@ async fn a_worker_runs_an_agent_job_until_it_costs_too_much() {
     let made = client.replay(id, 2, &[]).await.expect("replay").id;
     let info = client.job(made).await.expect("ask").expect("it is in memory");
     assert_eq!((&info.checkpoint[..], info.cost_micros), (&b"xx"[..], 0));
+    assert_eq!(info.parent, Some(id));
+    let children = client.children(id).await.expect("ask");
+    assert_eq!(children.iter().map(|child| child.job).collect::<Vec<_>>(), [made]);
     let plain = client.enqueue(&NewJob::new("r", b"")).await.expect("enqueue").id;
     let refused = client.replay(plain, 1, &[]).await;
     assert!(matches!(refused, Err(Error::Job { code: Code::NotAgent, .. })), "{refused:?}");

@@ -1,11 +1,16 @@
 //! Bad input for every command and every call of the Rust client: a precise answer, and nothing changes.
 
+mod agent_calls;
 mod calls;
 mod commands;
+mod rows;
 
 use std::cell::RefCell;
 
-use jobbie_client::{Client, JobId, JobInfo, NewJob, ShardId, ShardStats};
+use jobbie_client::{
+    AgentLimits, AgentStatus, Client, EventSeq, FetchOptions, IterationEnd, JobId, JobInfo, Micros,
+    NewJob, ShardId, ShardStats, UsageGroup,
+};
 use jobbie_tests::server::{Server, free_address};
 
 /// A server with a job in each of a few states, on one shard.
@@ -16,6 +21,10 @@ pub(crate) struct Scene {
     pub(crate) held: JobId,
     pub(crate) dead: JobId,
     pub(crate) planned: JobId,
+    /// A plain job that a worker has.
+    pub(crate) leased: JobId,
+    /// An agent job that was held after its first iteration, with a checkpoint that is no JSON object.
+    pub(crate) agent: JobId,
     /// What was not as expected: all of it is told at the end.
     pub(crate) surprises: RefCell<Vec<String>>,
     _folder: tempfile::TempDir,
@@ -29,6 +38,11 @@ pub(crate) struct Observed {
     schedules: usize,
     operations: usize,
     workers: usize,
+    budgets: Vec<jobbie_client::BudgetView>,
+    policies: usize,
+    usage: Vec<jobbie_client::UsageSum>,
+    iterations: usize,
+    children: usize,
     last_job: u64,
     leases: u64,
 }
@@ -60,6 +74,7 @@ impl Scene {
         let every_night = jobbie_client::NewSchedule::new("0 3 * * *", job());
         client.set_schedule("nightly", &every_night).await.expect("set");
         client.enqueue(&job().key(b"taken", std::time::Duration::ZERO)).await.expect("enqueue");
+        let [agent, leased] = at_work(&client).await;
         Self {
             server,
             client,
@@ -67,6 +82,8 @@ impl Scene {
             held,
             dead,
             planned,
+            leased,
+            agent,
             surprises: RefCell::default(),
             _folder: folder,
         }
@@ -81,11 +98,21 @@ impl Scene {
     pub(crate) async fn observe(&self) -> Observed {
         let stats = self.stats().await;
         let mut jobs = Vec::new();
-        for job in [self.pending, self.held, self.dead, self.planned] {
+        let jobs_of_scene =
+            [self.pending, self.held, self.dead, self.planned, self.leased, self.agent];
+        for job in jobs_of_scene {
             jobs.push(self.client.job(job).await.expect("a lookup"));
         }
+        let (ever, all) = (Micros(0), UsageGroup::All);
+        let usage = self.client.usage(ever, ever, all).await.expect("usage");
+        let iterations = self.client.iterations(self.agent, EventSeq(0), 100).await;
         Observed {
             jobs,
+            budgets: self.client.budgets().await.expect("budgets"),
+            policies: self.client.policies().await.expect("policies").len(),
+            usage,
+            iterations: iterations.expect("iterations").len(),
+            children: self.client.children(self.agent).await.expect("children").len(),
             queues: self.client.queues("").await.expect("queues"),
             schedules: self.client.schedules("").await.expect("schedules").len(),
             operations: self.client.operations().await.expect("operations").len(),
@@ -108,6 +135,20 @@ impl Scene {
         self.client.close().await;
         assert_eq!(self.server.stop(), Some(0));
     }
+}
+
+/// An agent job that is held after its first iteration, and a plain job that a worker has.
+async fn at_work(client: &Client) -> [JobId; 2] {
+    let fetch = FetchOptions { lease_ms: 3_600_000, ..FetchOptions::default() };
+    let agent = NewJob::new("agents", b"[]").agent(AgentLimits::default());
+    let agent = client.enqueue(&agent).await.expect("enqueue").id;
+    let jobs = client.fetch(&["agents"], fetch).await.expect("fetch");
+    let (status, checkpoint) = (AgentStatus::Hold, &b"plain text"[..]);
+    let end = IterationEnd { status, checkpoint, ..IterationEnd::default() };
+    client.ack_iteration(jobs[0].lease(), end).await.expect("ack");
+    let leased = client.enqueue(&NewJob::new("at work", b"{}")).await.expect("enqueue").id;
+    assert_eq!(client.fetch(&["at work"], fetch).await.expect("fetch").len(), 1);
+    [agent, leased]
 }
 
 /// An id of another server, which has more shards.

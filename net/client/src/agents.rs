@@ -13,6 +13,7 @@ use jobbie_proto::{Code, EventSeq, JobId, Micros, Request};
 
 pub use jobbie_proto::compose::FEEDBACK_KEY;
 
+use crate::client::short_answer;
 use crate::{Client, Enqueued, Error, JobInfo, NewJob};
 
 /// An iteration of an agent job.
@@ -112,7 +113,8 @@ impl Client {
     }
 
     /// Makes a new job from an iteration of an agent job: in its queue, with its payload, tags, tier, limits and retry
-    /// settings, the checkpoint that it had after that iteration, and none of its cost. `keys` are laid over the
+    /// settings, the checkpoint that it had after that iteration, and none of its cost; `job` is its parent
+    /// ([`Client::children`]). `keys` are laid over the
     /// payload's; a value that is not JSON is a text. The job stays as it is. It must be in the server's memory: a
     /// completed one is not.
     ///
@@ -135,7 +137,9 @@ impl Client {
             checkpoint: &found.checkpoint,
             replayed: Some(Replayed { job, iteration }),
         });
-        self.enqueue(&new).await
+        let child = new.parent(job);
+        let made = self.enqueue_tied(&[child]).await.into_iter().next();
+        made.unwrap_or_else(|| Err(short_answer()))
     }
 
     /// The newest record of an iteration.
@@ -159,7 +163,7 @@ impl Client {
     }
 }
 
-/// A new job like another. What links it to that one belongs here.
+/// A new job like another.
 fn like<'a>(info: &'a JobInfo, payload: &'a [u8]) -> NewJob<'a> {
     let mut new = NewJob::new(&info.queue, payload)
         .tags(&info.tags)

@@ -13,7 +13,7 @@ use jobbie_proto::limits::CHAIN_STEPS_MAX;
 use super::{ELSEWHERE, Scene, UNKNOWN};
 
 /// The call fails as it should, and the state is the same to the last bit.
-async fn wrong<T: std::fmt::Debug>(
+pub(super) async fn wrong<T: std::fmt::Debug>(
     scene: &Scene,
     call: impl Future<Output = Result<T, Error>>,
     expected: &str,
@@ -30,7 +30,7 @@ async fn wrong<T: std::fmt::Debug>(
 }
 
 /// The call fails as it should; that it was made is recorded, and everything else is as it was.
-async fn recorded<T: std::fmt::Debug>(
+pub(super) async fn recorded<T: std::fmt::Debug>(
     scene: &Scene,
     call: impl Future<Output = Result<T, Error>>,
     expected: &str,
@@ -41,7 +41,7 @@ async fn recorded<T: std::fmt::Debug>(
     assert_eq!(scene.observe().await, before, "{error}");
 }
 
-fn run(test: impl AsyncFnOnce(&Scene)) {
+pub(super) fn run(test: impl AsyncFnOnce(&Scene)) {
     let runtime = tokio::runtime::Runtime::new().expect("start tokio");
     runtime.block_on(async {
         let scene = Scene::new().await;
@@ -52,7 +52,7 @@ fn run(test: impl AsyncFnOnce(&Scene)) {
     });
 }
 
-fn parse(text: &str) -> JobId {
+pub(super) fn parse(text: &str) -> JobId {
     text.parse().expect("an id")
 }
 

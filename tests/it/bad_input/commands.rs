@@ -5,23 +5,27 @@ use std::collections::BTreeSet;
 use jobbie_tests::cli::jobbie;
 use jobbie_tests::server::run;
 
+use super::rows::ROWS as MORE_ROWS;
 use super::{ELSEWHERE, Scene, UNKNOWN};
 
 /// Words of a command, its exit code, and what it says. `{K}` is 256 bytes, `{LONG}` 100,000, `@{BIG}` a file of 10 MB; `{pending}`
 /// and the like are jobs. An expectation that begins with `…` is the end of what is said.
-type Row = (&'static [&'static str], i32, &'static str);
+pub(super) type Row = (&'static [&'static str], i32, &'static str);
 
-const USAGE: i32 = 2;
-const NOTHING: i32 = 4;
-const REFUSED: i32 = 5;
+pub(super) const USAGE: i32 = 2;
+pub(super) const NOTHING: i32 = 4;
+pub(super) const REFUSED: i32 = 5;
 
-const NO_ID: &str = "…: not a job id: expected \"job_\" and 26 lower-case hexadecimal digits";
-const NO_JOB: &str = "…there is no such job, or it is completed or deleted (NOT_FOUND)";
-const NO_SHARD: &str = "the server has no shard 5";
-const NO_NAME: &str = "…: a queue name has 1 to 255 bytes";
-const CONTROL: &str = "…: a queue name has no control characters";
-const ILLEGAL: &str = "…: the job's state does not allow it; nothing was done (ILLEGAL_STATE)";
-const IDLE: &str = "refused: the job is not leased to anybody, so nothing changed (NOT_ACTIVE)";
+pub(super) const NO_ID: &str =
+    "…: not a job id: expected \"job_\" and 26 lower-case hexadecimal digits";
+pub(super) const NO_JOB: &str = "…there is no such job, or it is completed or deleted (NOT_FOUND)";
+pub(super) const NO_SHARD: &str = "the server has no shard 5";
+pub(super) const NO_NAME: &str = "…: a queue name has 1 to 255 bytes";
+pub(super) const CONTROL: &str = "…: a queue name has no control characters";
+pub(super) const ILLEGAL: &str =
+    "…: the job's state does not allow it; nothing was done (ILLEGAL_STATE)";
+pub(super) const IDLE: &str =
+    "refused: the job is not leased to anybody, so nothing changed (NOT_ACTIVE)";
 
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
@@ -247,11 +251,13 @@ fn every_command_says_what_is_wrong_and_changes_nothing() {
                         .replace("{pending}", &scene.pending.to_string())
                         .replace("{held}", &scene.held.to_string())
                         .replace("{dead}", &scene.dead.to_string())
-                        .replace("{planned}", &scene.planned.to_string()),
+                        .replace("{planned}", &scene.planned.to_string())
+                        .replace("{leased}", &scene.leased.to_string())
+                        .replace("{agent}", &scene.agent.to_string()),
                 ],
             }
         };
-        for (line, exit, expected) in ROWS {
+        for (line, exit, expected) in ROWS.iter().chain(MORE_ROWS) {
             let line: Vec<String> = line.iter().flat_map(|word| words(word)).collect();
             let line: Vec<&str> = line.iter().map(String::as_str).collect();
             let shown: Vec<&str> = line.iter().map(|word| &word[..word.len().min(60)]).collect();
@@ -276,10 +282,12 @@ fn every_command_says_what_is_wrong_and_changes_nothing() {
                 .collect::<String>();
             scene.expect(fits, || format!("{shown:?}\n  said {end}\n  not  {expected}"));
             if *exit == USAGE && *expected != NO_SHARD && !said.contains("are possible") {
-                assert_eq!(scene.stats().await, stats, "{shown:?} reached the server");
+                let after = scene.stats().await;
+                scene.expect(after == stats, || format!("{shown:?} reached the server"));
             }
         }
-        assert_eq!(scene.observe().await, before);
+        let after = scene.observe().await;
+        scene.expect(after == before, || format!("{before:?}\nbecame {after:?}"));
         scene.end().await;
     });
 }
@@ -296,7 +304,7 @@ fn there_is_bad_input_for_every_command() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|l| l.split_whitespace().next())
         .collect();
-    let tried: BTreeSet<&str> = ROWS.iter().map(|(line, ..)| line[0]).collect();
+    let tried: BTreeSet<&str> = ROWS.iter().chain(MORE_ROWS).map(|(line, ..)| line[0]).collect();
     let untried: Vec<_> =
         commands.iter().filter(|c| **c != "help" && !tried.contains(*c)).collect();
     assert!(commands.len() > 30 && untried.is_empty(), "{untried:?} of {commands:?}");

@@ -367,7 +367,7 @@ pub(crate) fn explain(code: Code, message: &str) -> String {
         Code::NotActive => "the job is not leased to anybody, so nothing changed",
         Code::StaleLease => "the lease is over and the job was given out again; nothing changed",
         Code::IllegalState => "the job's state does not allow it; nothing was done",
-        Code::NotAgent => "the job is no agent job, and only one goes on like that; nothing was done",
+        Code::NotAgent => "the job is no agent job, and only those have iterations; nothing was done",
         Code::PlanFull => "the job has as many events as it can have; nothing was done",
         Code::Moved => "the job is on its way to another shard; nothing was done, try again",
         Code::Unsupported => "this version cannot do that, such as moving a job with a plan to a queue of another shard",

@@ -101,7 +101,7 @@ fn rarer(state: &State, request: &Request<'_>) -> Checked {
     plans(request)?;
     appends(state, request)?;
     history(state, request)?;
-    children(request)?;
+    children(state, request)?;
     job_controls(state, request)?;
     queue_controls(state, request)?;
     check_schedules(state, request)?;
@@ -131,8 +131,9 @@ impl LaterEnqueues {
     }
 }
 
-fn children(request: &Request<'_>) -> Checked {
-    let Some(Children { count, .. }) = request.children else { return Ok(()) };
+fn children(state: &State, request: &Request<'_>) -> Checked {
+    let Some(Children { parent, count, .. }) = request.children else { return Ok(()) };
+    super::validate_ties::exists(state, parent.shard(), "children.parent")?;
     if (1..=CHILDREN_COUNT_MAX).contains(&count) {
         return Ok(());
     }

@@ -43,6 +43,9 @@ pub(super) fn check_ties(state: &State, request: &Request<'_>) -> Checked {
     }
     let runs = parents.iter().map(|run| (run.first as usize, run.count as usize));
     rising("parents", runs, enqueues)?;
+    for (at, run) in parents.iter().enumerate() {
+        exists(state, run.parent.shard(), &format!("parents[{at}].parent"))?;
+    }
     rising("chains", chains.iter().map(|chain| (chain.enqueue as usize, 1)), enqueues)?;
     for (at, chain) in chains.iter().enumerate() {
         let steps = chain.steps.len();
@@ -123,7 +126,7 @@ fn rising(list: &str, positions: impl Iterator<Item = (usize, usize)>, len: usiz
     Ok(())
 }
 
-fn exists(state: &State, shard: ShardId, field: &str) -> Checked {
+pub(super) fn exists(state: &State, shard: ShardId, field: &str) -> Checked {
     if shard.0 < state.shards {
         return Ok(());
     }

@@ -6,7 +6,7 @@ use jobbie_proto::event::{BackoffKind, Replayed};
 use jobbie_proto::limits::{HISTORY_COUNT_MAX, KEY_MS_DEFAULT};
 use jobbie_proto::reply::AgentView;
 use jobbie_proto::request::{
-    Agent, AgentAck, Enqueue, EnqueueAgent, History, JobAction, JobControl, When,
+    Agent, AgentAck, Enqueue, EnqueueAgent, History, JobAction, JobControl, Parents, Ties, When,
 };
 use jobbie_proto::usage::dollars;
 use jobbie_proto::wire::{IterationRecord, Lookup};
@@ -219,7 +219,6 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<Exit, CallError> {
     })?;
     let keys: Vec<_> = args.set.iter().map(|(key, value)| (&**key, &**value)).collect();
     let payload = with_keys(&of.payload, &keys).map_err(|e| not_composed(&e))?;
-    // What links the new job to the original belongs here.
     let enqueue = Enqueue {
         queue: &of.queue,
         payload: &payload,
@@ -240,7 +239,9 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<Exit, CallError> {
     let replayed = Some(Replayed { job, iteration: number });
     let agent = Agent { limits, checkpoint: &checkpoint, replayed };
     let agents = vec![EnqueueAgent { enqueue: 0, agent }];
-    let mut request = Request { enqueues: vec![enqueue], agents, ..Request::default() };
+    let parents = vec![Parents { parent: job, first: 0, count: 1 }];
+    let ties = Ties { parents, ..Ties::default() };
+    let mut request = Request { enqueues: vec![enqueue], agents, ties, ..Request::default() };
     let mut run = None;
     let shard = server.shard_of(&of.queue);
     server.call(shard, &mut request, |reply| run = run.or(reply.enqueued.first().copied()))?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jobbie_proto::limits::USAGE_HOURS;
 use jobbie_proto::reply::UsageSum;
 use jobbie_proto::request::{ReportUsage, Usage, UsageQuery};
 use jobbie_proto::usage::{Amounts, UsageGroup, dollars};
@@ -39,7 +40,8 @@ pub(super) fn report(args: &SpentArgs) -> Vec<ReportUsage<'_>> {
         cache_read_tokens: args.cache_read_tokens,
         cost_micros: args.cost_usd,
     };
-    if amounts.is_nothing() {
+    // The server drops a report of nothing, but says what is wrong with it.
+    if amounts.is_nothing() && args.model.is_empty() && args.provider.is_empty() {
         return Vec::new();
     }
     vec![ReportUsage {
@@ -49,6 +51,12 @@ pub(super) fn report(args: &SpentArgs) -> Vec<ReportUsage<'_>> {
 }
 
 pub(super) fn usage(args: &UsageArgs) -> Result<Exit, CallError> {
+    let period_max = u64::from(USAGE_HOURS) * 3_600_000;
+    if !(1..=period_max).contains(&args.period) {
+        let (period, days) = (args.period, USAGE_HOURS / 24);
+        let message = format!("--period is {period}ms, and must be 1ms to {days}d");
+        return Err(CallError::Usage(message));
+    }
     let mut server = Server::connect(&args.client, None)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
