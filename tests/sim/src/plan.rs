@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) ties: bool,
     /// Whether jobs go to queues of other shards.
     pub(crate) moves: bool,
+    /// Whether there are agent jobs, and workers say what their work used.
+    pub(crate) agents: bool,
     pub(crate) check_every: u64,
     pub(crate) log: LogConfig,
     pub(crate) disk: DiskConfig,
@@ -83,6 +85,7 @@ impl Plan {
             limits: rng.coin(),
             ties: rng.below(3) > 0,
             moves: false,
+            agents: false,
             log,
             disk,
         };
@@ -91,6 +94,7 @@ impl Plan {
         if plan.moves {
             plan.shards = 2 + 2 * rng.below(2) as u16;
         }
+        plan.agents = rng.coin();
         plan
     }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jobbie_sim::{Executor, Handle, Schedule};
 
-use crate::check::{moves, r07_replay, violated};
+use crate::check::{moves, r07_replay, usage, violated};
 use crate::client::Client;
 use crate::nemesis::Nemesis;
 use crate::plan::Plan;
@@ -89,6 +89,7 @@ fn check_end(world: &World) {
             let (entries, hashes) = (book.entries(), book.hashes());
             let state = r07_replay::from_zero(node.shard, world.plan.shards, entries, hashes);
             crate::check::r10_one_state::compare(&book.model, &state, 0);
+            usage::check(&book.model, &state);
             states.push(state);
         });
     }
@@ -113,8 +114,12 @@ fn report(world: &World, begun: Instant) -> Report {
     let starts: u64 = world.nodes.iter().map(|node| node.starts.get()).sum();
     let torn: u64 = world.nodes.iter().map(|node| node.torn.get()).sum();
     let (steps, calls) = world.story().counts();
+    let (reports, iterations) = world.ledger.with_models(|models| {
+        let usages = || models.iter().map(|model| &model.usage);
+        (usages().map(|u| u.reports).sum::<u64>(), usages().map(|u| u.iterations).sum::<u64>())
+    });
     let text = format!(
-        "shards={} steps={steps} callbacks={calls} moves={} jobs={jobs} events={events} entries={entries} frames={up}+{down} connections={} \
+        "shards={} steps={steps} callbacks={calls} reports={reports} iterations={iterations} moves={} jobs={jobs} events={events} entries={entries} frames={up}+{down} connections={} \
          requests={} long_answers={} sessions_lost={} starts={starts} torn_tails={torn} kills={} power_losses={} shutdowns={} \
          disk_faults={} full={} silent={} refused={} found={} unnoticeable={} clock_steps={} virtual_s={virtual_secs:.1} real_s={real_secs:.2} ({:.0}x)",
         world.plan.shards,

@@ -56,7 +56,9 @@ pub(crate) fn may_be_passed(
     let queue = &first.class.queue;
     let (ours, theirs) = (&*first.limit_key, &*other.limit_key);
     // What a request itself puts into a queue with lanes waits for the next one.
-    let is_new = first.position >= group && model.has_lanes(queue);
+    // So does an agent job that brings its own checkpoint.
+    let brings = first.agent.is_some() && first.checkpoint >= group;
+    let is_new = first.position >= group && (brings || model.has_lanes(queue));
     let shares = model.settings(queue).fair != Sharing::None && ours != theirs;
     let is_limited = !ours.is_empty() && room(model, queue, Some(ours), time) == 0;
     // A lower tier is never served before a higher one, except where that is limited.

@@ -1,5 +1,6 @@
 //! The promises, one a file. A broken one ends the run.
 
+pub(crate) mod agents;
 pub(crate) mod limits;
 pub(crate) mod moves;
 pub(crate) mod plans;
@@ -17,6 +18,7 @@ pub(crate) mod r13_attempts;
 pub(crate) mod r14_order;
 pub(crate) mod schedules;
 pub(crate) mod ties;
+pub(crate) mod usage;
 
 pub(crate) use r03_order::Entries;
 pub(crate) use r07_replay::Hashes;

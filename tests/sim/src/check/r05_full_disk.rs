@@ -12,7 +12,9 @@ const LATE_US: u64 = 1_000_000;
 
 /// A request is answered.
 pub(crate) fn reply(request: &Request<'_>, number: u64, code: Code) {
-    let replaces = |control: &JobControl<'_>| matches!(control.action, JobAction::Replace { .. });
+    let replaces = |control: &JobControl<'_>| {
+        matches!(control.action, JobAction::Replace { .. } | JobAction::Revise { .. })
+    };
     let needs_room =
         |operate: &Operate| matches!(operate, Operate::Start { task, .. } if !task.makes_room());
     let makes = |control: &ScheduleControl<'_>| {

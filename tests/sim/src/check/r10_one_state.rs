@@ -69,6 +69,14 @@ fn compare_job(model: &Model, state: &State, seq: u64) {
     if of.map(|plan| (plan.status, plan.events as usize)) != plan {
         violated!("r10", "the plan of job {seq} is {of:?}, should be {plan:?}");
     }
+    let agent = view.agent.as_ref().map(|agent| (agent.iteration, agent.limits));
+    let (found, expected) = (agent, job.agent.map(|agent| (agent.iteration, agent.limits)));
+    // What is left of a job that went away says only where it is.
+    let expected = expected.filter(|_| job.state != JobState::Moved);
+    if (view.cost_micros, found) != (job.cost, expected) {
+        let (found, expected) = ((view.cost_micros, found), (job.cost, expected));
+        violated!("r10", "cost and iteration of job {seq}: {found:?}, should be {expected:?}");
+    }
     let token = if job.state == JobState::Active { job.token } else { 0 };
     let found = (view.state, view.attempt, view.token.0, view.due.0, view.expire_at.0);
     let expected = (job.state, job.attempt, token, due, job.expire_at.unwrap_or(0));

@@ -17,6 +17,9 @@ use crate::world::Phase;
 /// So many jobs that, when they are long, an answer takes several frames.
 const FETCH_MANY: u32 = 80;
 
+/// How often held agent jobs are looked at, as habits count.
+const JUDGE: u64 = 4;
+
 /// What happens to a lease.
 enum Fate {
     Ack,
@@ -52,6 +55,7 @@ impl Client {
             habits.append,
             habits.goodbye,
             if self.world.plan.ties { habits.tie } else { 0 },
+            if self.world.plan.agents { JUDGE } else { 0 },
         ];
         let mut at = self.rng.below(weights.iter().sum());
         let mut chosen = 0;
@@ -74,7 +78,8 @@ impl Client {
             }
             9 => self.append(),
             10 => self.core.goodbye(),
-            _ => self.tie(),
+            11 => self.tie(),
+            _ => self.judge(),
         }
     }
 
@@ -139,7 +144,8 @@ impl Client {
         let hold = |enqueue| EnqueueHold { enqueue, hold: self.any_hold() };
         let holds = held.iter().copied().map(hold).collect();
         let plans = self.any_plans(&orders, &held);
-        self.submit(Request { enqueues, holds, plans, fetch, ..Request::default() });
+        let agents = self.any_agents(&orders, &plans);
+        self.submit(Request { enqueues, holds, plans, agents, fetch, ..Request::default() });
     }
 
     fn any_fetch<'a>(&mut self, queues: &'a [String], wait_ms: u32) -> Fetch<'a> {
@@ -260,6 +266,10 @@ impl Client {
         }
         if !request.acks.is_empty() && self.world.plan.ties && self.rng.below(6) == 0 {
             request.ties.exits = vec![self.rng.below(request.acks.len() as u64) as u32];
+        }
+        if self.world.plan.agents {
+            self.say_of_iterations(&mut request);
+            self.report_usage(&mut request);
         }
         let order = (self.rng.below(8) == 0).then(|| self.order());
         request.enqueues = order.iter().map(Order::enqueue).collect();

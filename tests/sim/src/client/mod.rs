@@ -1,6 +1,7 @@
 //! One client of one shard: producer, worker and operator at once, over connections that break.
 
 mod act;
+mod agents;
 mod jobs;
 mod many;
 mod plans;

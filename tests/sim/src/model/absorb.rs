@@ -1,5 +1,7 @@
 //! One committed group after the other; every step is checked before it is taken.
 
+use std::collections::BTreeSet;
+
 use jobbie_proto::event::{
     Asked, Class, EnqueuedJob, Event, FailOutcome, HoldEnd, KeyTaken, Late, LimitedJobs,
 };
@@ -10,8 +12,8 @@ use jobbie_proto::{Code, JobId, JobSeq, Micros};
 use super::operations::step_of;
 use super::{Fact, Granted, Job, Key, Model, Outcome, Session, class_of, content_of};
 use crate::check::{
-    limits, r08_events, r09_once, r10_one_state, r11_leases, r12_lease_ends, r13_attempts,
-    r14_order, violated,
+    agents, limits, r08_events, r09_once, r10_one_state, r11_leases, r12_lease_ends, r13_attempts,
+    r14_order, usage, violated,
 };
 
 /// States out of which a job may be cancelled or expire.
@@ -43,6 +45,10 @@ pub(super) struct Step<'a> {
     pub(super) new_from: u64,
     /// The operation whose step the group is.
     pub(super) operation: Option<u64>,
+    /// Jobs whose acks have said what they used.
+    pub(super) counted: BTreeSet<u64>,
+    /// The agent job that the event before said is done.
+    pub(super) iterated: Option<u64>,
 }
 
 impl<'a> Step<'a> {
@@ -70,7 +76,9 @@ impl Model {
         let new_from = self.jobs.len() as u64 + 1;
         let operation = step_of(fact.group);
         let outcome = Outcome::default();
-        let mut step = Step { fact, outcome, enqueues: 0, new_from, operation };
+        let counted = BTreeSet::new();
+        let mut step =
+            Step { fact, outcome, enqueues: 0, new_from, operation, counted, iterated: None };
         for event in &fact.group.events {
             operation.into_iter().for_each(|operation| self.stepped(operation, event));
             self.event(event, &mut step);
@@ -133,7 +141,7 @@ impl Model {
             }
             Event::Completed { jobs } => {
                 for job in jobs {
-                    self.completed(job.job.0, fact);
+                    self.completed(job.job.0, step);
                     step.outcome.acks.push(Code::Ok);
                 }
             }
@@ -143,7 +151,10 @@ impl Model {
             }
             Event::Extended { jobs } => {
                 for job in jobs {
-                    self.number();
+                    let event = self.number();
+                    if job.checkpoint.len > 0 {
+                        self.job_mut(job.job.0).checkpoint = event;
+                    }
                     // A new leader prolongs leases by itself.
                     if let Some(request) = fact.request {
                         let asked = request.heartbeats.iter().map(|heartbeat| heartbeat.job);
@@ -281,6 +292,10 @@ impl Model {
             | Event::OperationAdvanced { .. }
             | Event::OperationEnded { .. }
             | Event::OperationRefused { .. } => self.operation(event, step),
+            Event::UsageReported(reported) => self.usage_reported(reported, step),
+            Event::AgentEnqueued(_) | Event::Iterated(_) | Event::Revised(_) => {
+                self.agent_event(event, step);
+            }
             Event::WorkerSeen(seen) => self.worker_seen(seen, step.fact.time),
             Event::WorkersForgotten { workers } => {
                 workers.iter().for_each(|worker| self.worker_forgotten(worker, step.fact.time));
@@ -345,6 +360,9 @@ impl Model {
             plan: None,
             placed: 0,
             came: None,
+            cost: 0,
+            agent: None,
+            checkpoint: 0,
         });
         self.live.insert(seq);
         let queue = self.queues.entry(class.queue.clone()).or_default();
@@ -406,9 +424,12 @@ impl Model {
         self.leases.insert(token, Granted { job: seq, session, deadline, queue, payload });
     }
 
-    fn completed(&mut self, seq: u64, fact: &Fact<'_>) {
+    fn completed(&mut self, seq: u64, step: &Step<'_>) {
         self.number();
-        let acks = fact.request.expect("workers complete").acks.iter();
+        let request = step.fact.request.expect("workers complete");
+        let acks = request.acks.iter();
+        usage::counted(self, request, seq, &step.counted);
+        agents::completed(seq, self.job(seq), step.iterated);
         r11_leases::takes_effect(self, seq, "completed", acks.map(|ack| ack.job));
         self.set_state(seq, JobState::Completed);
         self.forget(seq, Some(JobState::Completed));

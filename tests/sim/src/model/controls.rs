@@ -63,6 +63,7 @@ impl Model {
                     self.hold_ended(job.0, HoldEnd::Approve, step.fact.time);
                 }
                 self.again(job.0, &[Held], false, step);
+                self.begin_anew(job.0);
             }
             Event::Rejected { job, .. } => {
                 self.number();
@@ -131,7 +132,13 @@ impl Model {
         }
     }
 
-    fn again(&mut self, seq: u64, states: &[JobState], is_retry: bool, step: &mut Step<'_>) {
+    pub(super) fn again(
+        &mut self,
+        seq: u64,
+        states: &[JobState],
+        is_retry: bool,
+        step: &mut Step<'_>,
+    ) {
         let event = self.number();
         r10_one_state::leaves(seq, self.job(seq), states, "put back");
         if self.blocked.contains_key(&seq) {

@@ -1,6 +1,7 @@
 //! A naive job server: what is committed, folded the obvious way. The checks look at it before each step.
 
 mod absorb;
+mod agents;
 mod controls;
 mod moves;
 mod operations;
@@ -8,6 +9,7 @@ mod outcome;
 mod plans;
 pub(crate) mod schedules;
 mod ties;
+mod usage;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,10 +19,12 @@ use jobbie_proto::reply::{JOB_STATES, JobState};
 use jobbie_proto::request::{Enqueue, When};
 use jobbie_proto::{JobId, Request, ShardId};
 
+pub(crate) use agents::Agent;
 pub(crate) use moves::Baggage;
 use operations::Running;
 pub(crate) use outcome::Outcome;
 pub(crate) use plans::Plan;
+pub(crate) use usage::{Usage, hour_of};
 
 /// One group of a committed entry, and what is known about it.
 pub(crate) struct Fact<'a> {
@@ -77,6 +81,11 @@ pub(crate) struct Job {
     pub(crate) placed: u64,
     /// The id it had on another shard, and what it was like when it came.
     pub(crate) came: Option<(JobId, Box<Baggage>)>,
+    /// What the work on it has cost, in micro-dollars.
+    pub(crate) cost: u64,
+    pub(crate) agent: Option<Agent>,
+    /// The event with its newest checkpoint; 0 is none.
+    pub(crate) checkpoint: u64,
 }
 
 /// Where a waiting job stands: queue, tier, position, number.
@@ -185,6 +194,7 @@ pub(crate) struct Model {
     pub(crate) operations: BTreeMap<u64, Running>,
     /// When each worker was seen last.
     workers: BTreeMap<WorkerKey, u64>,
+    pub(crate) usage: Usage,
 }
 
 impl Model {
@@ -215,6 +225,7 @@ impl Model {
             payloads: BTreeMap::new(),
             operations: BTreeMap::new(),
             workers: BTreeMap::new(),
+            usage: Usage::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use jobbie_proto::event::{ArrivedJob, Class, Fate, HoldEnd, Standing};
 use jobbie_proto::reply::JobState;
 
 use super::absorb::Step;
-use super::{Job, Model};
+use super::{Agent, Job, Model};
 use crate::check::{r10_one_state, violated};
 
 /// What a job takes along. Its queue is another.
@@ -18,15 +18,17 @@ pub(crate) struct Baggage {
     attempt: u32,
     lease_expiries: u32,
     expire_at: Option<u64>,
+    cost: u64,
+    agent: Option<Agent>,
 }
 
 impl Baggage {
     pub(crate) fn of(job: &Job) -> Self {
         let class = Class { queue: String::new(), ..job.class.clone() };
         let (payload, tags) = (job.payload.clone(), job.tags.clone());
-        let Job { attempt, lease_expiries, expire_at, .. } = *job;
+        let Job { attempt, lease_expiries, expire_at, cost, agent, .. } = *job;
         let limit_key = job.limit_key.clone();
-        Self { class, limit_key, payload, tags, attempt, lease_expiries, expire_at }
+        Self { class, limit_key, payload, tags, attempt, lease_expiries, expire_at, cost, agent }
     }
 }
 
@@ -86,6 +88,12 @@ impl Model {
         (job.due, job.then, job.attempt) = (due, then, arrived.attempt);
         job.lease_expiries = arrived.lease_expiries;
         job.expire_at = job.expire_at.map(|_| arrived.expire_at.0);
+        job.cost = arrived.cost_micros;
+        let ArrivedJob { iteration, limits, .. } = *arrived;
+        job.agent = (iteration > 0).then_some(Agent { iteration, limits });
+        if arrived.checkpoint.len > 0 {
+            job.checkpoint = event;
+        }
         job.came = Some((arrived.from, Box::new(Baggage::of(job))));
     }
 
