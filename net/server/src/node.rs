@@ -244,7 +244,8 @@ fn spawn(
             letters.0.register(letters.1, notifier.clone());
             Ok((shard, listener, notifier, waiter, letters))
         };
-        match started.await {
+        // A whole state is in it while it is put together.
+        match Box::pin(started).await {
             Ok((shard, listener, notifier, waiter, letters)) => {
                 // Nobody waits when another shard failed to start: then this one ends with the process.
                 ready.send(Ok((notifier, shard.metrics()))).ok();
