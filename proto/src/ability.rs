@@ -35,11 +35,13 @@ pub enum Ability {
     Rules = 12,
     /// Parents and children.
     Kin = 13,
+    /// The list of held jobs.
+    Held = 14,
 }
 
 impl Ability {
     /// Every ability, by number.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Keys,
         Self::Controls,
         Self::Holds,
@@ -54,6 +56,7 @@ impl Ability {
         Self::Agents,
         Self::Rules,
         Self::Kin,
+        Self::Held,
     ];
 
     /// The ability's name on every surface.
@@ -74,6 +77,7 @@ impl Ability {
             Self::Agents => "agents",
             Self::Rules => "rules",
             Self::Kin => "kin",
+            Self::Held => "held",
         }
     }
 }
@@ -148,6 +152,7 @@ impl Ability {
             Self::Rules => {
                 !request.rule_controls.is_empty() || matches!(request.stats, Stats::Rules)
             }
+            Self::Held => request.held.is_some(),
             Self::Kin => !request.ties.parents.is_empty() || request.children.is_some(),
         }
     }
@@ -157,8 +162,8 @@ impl Ability {
 mod tests {
     use super::*;
     use crate::request::{
-        Ack, AgentAck, Children, EnqueueAgent, History, JobControl, JobRef, Parents, ReportUsage,
-        Ties, Usage, UsageQuery,
+        Ack, AgentAck, Children, EnqueueAgent, HeldJobs, History, JobControl, JobRef, Parents,
+        ReportUsage, Ties, Usage, UsageQuery,
     };
     use crate::rules::{RuleControl, Scope};
     use crate::usage::Amounts;
@@ -191,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_usage_agents_rules_and_kin() {
+    fn what_takes_the_newer_abilities() {
         let job = JobId::new(1, ShardId(0), JobSeq(1));
         let amounts = Amounts { cost_micros: 1, ..Amounts::default() };
         let report = ReportUsage { of: 0, usage: Usage { amounts, ..Usage::default() } };
@@ -201,6 +206,7 @@ mod tests {
         let acks = vec![Ack { job: JobRef { job, token: LeaseToken(1) }, result: b"" }];
         let parents = vec![Parents { parent: job, first: 0, count: 1 }];
         let children = Some(Children { parent: job, after: JobSeq(0), count: 1 });
+        let held = Some(HeldJobs { after: JobSeq(0), count: 1 });
         let none = Request::default;
         let cases = [
             (Ability::Usage, Request { ack_usages: vec![report], ..none() }),
@@ -220,10 +226,11 @@ mod tests {
             (Ability::Rules, Request { stats: Stats::Rules, ..none() }),
             (Ability::Kin, Request { ties: Ties { parents, ..Ties::default() }, ..none() }),
             (Ability::Kin, Request { children, ..none() }),
+            (Ability::Held, Request { held, ..none() }),
         ];
         for (ability, request) in cases {
             assert_eq!(without(ability).lacking(&request), Some(ability), "{request:?}");
-            for other in [Ability::Usage, Ability::Agents, Ability::Rules, Ability::Kin] {
+            for other in Ability::ALL.into_iter().skip(Ability::Usage as usize) {
                 let lacks = without(other).lacking(&request);
                 assert_eq!(lacks, (other == ability).then_some(other), "{request:?}");
             }

@@ -128,6 +128,8 @@ pub const STEP_RESULT_BYTES_MAX: usize = PAYLOAD_BYTES_MAX;
 pub const MADE_PAYLOAD_BYTES_MAX: usize = PAYLOAD_BYTES_MAX * 5 / 2;
 /// Children of a job that one answer tells.
 pub const CHILDREN_COUNT_MAX: u32 = 1000;
+/// Held jobs that one answer tells.
+pub const HELD_COUNT_MAX: u32 = 500;
 /// Jobs that were moved on again and again: a client that follows one gives up after so many ids.
 pub const MOVE_HOPS_MAX: usize = 16;
 /// Priority tiers: 0 critical, 1 high, 2 normal.

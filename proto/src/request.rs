@@ -89,6 +89,8 @@ pub struct Request<'a> {
     pub usage: Option<UsageQuery<'a>>,
     /// What is done to budgets and approval policies; such a request does nothing else.
     pub rule_controls: Vec<RuleControl>,
+    /// Which held jobs are wanted.
+    pub held: Option<HeldJobs>,
 }
 
 impl Request<'_> {
@@ -105,6 +107,7 @@ impl Request<'_> {
             || self.children.is_some()
             || self.usage.is_some()
             || self.iterations.is_some()
+            || self.held.is_some()
     }
 
     /// Whether there is nothing in it but plain new jobs, what workers say of theirs, a fetch, and jobs to cancel or
@@ -148,6 +151,7 @@ impl Request<'_> {
             iterations,
             usage,
             rule_controls,
+            held,
         } = self;
         let lists = holds.len() | plans.len() | job_controls.len() | appends.len();
         let lists = lists | queue_controls.len() | schedule_controls.len() | lookups.len();
@@ -164,6 +168,7 @@ impl Request<'_> {
             && children.is_none()
             && iterations.is_none()
             && usage.is_none()
+            && held.is_none()
     }
 
     /// How many operations there are, of all kinds.
@@ -408,6 +413,15 @@ pub struct Children {
     /// Where to go on: the last child told so far; 0 is the first.
     pub after: JobSeq,
     /// At most this many.
+    pub count: u32,
+}
+
+/// Held jobs of the shard, in the order in which they came there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldJobs {
+    /// Where to go on: the last one told so far; 0 is the first.
+    pub after: JobSeq,
+    /// At most this many, 1 to [`HELD_COUNT_MAX`](crate::limits::HELD_COUNT_MAX).
     pub count: u32,
 }
 

@@ -391,3 +391,55 @@ fn what_a_job_was_enqueued_with_is_shown() {
     let due = now["due_ms"].as_u64().expect("a time");
     assert_eq!(Some(due - 9_000_000), now["created_ms"].as_u64());
 }
+
+#[test]
+fn held_jobs_of_all_shards_are_listed_also_after_kill_9() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let (data_dir, addr) = (folder.path().join("data"), free_address(2));
+    let server = Server::start(&data_dir, addr, &["--shards", "2"]);
+    let at = server.addr();
+    let (exit, said) = refused(&at, &["held"]);
+    assert_eq!((exit, said.contains("there are no held jobs")), (Some(4), true), "{said}");
+    let queues: Vec<_> = (0..8).map(|n| format!("queue-{n}")).collect();
+    let mut held: Vec<_> = queues.iter().map(|queue| (make(&at, queue, "held"), queue)).collect();
+    let shards: Vec<_> = held.iter().map(|(job, _)| shard_of(job)).collect();
+    assert!(shards.contains(&0) && shards.contains(&1), "{shards:?}");
+    let (approved, _) = held.remove(3);
+    done(&at, &["approve", &approved]);
+    let late = make(&at, "queue-3", "pending");
+    done(&at, &["hold", &late, "--reason", "why not", "--by", "ann"]);
+    let listed = |at: &str| {
+        let rows = json(at, &["held"]);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let row = |row: &Value| ["job", "queue", "reason", "by"].map(|field| text(&row[field]));
+        let mut rows: Vec<_> = rows.iter().map(row).collect();
+        rows.sort_unstable();
+        rows
+    };
+    let mut expected: Vec<_> = held
+        .into_iter()
+        .map(|(job, queue)| [job, queue.clone(), "look".into(), String::new()])
+        .collect();
+    expected.push([late, "queue-3".into(), "why not".into(), "ann".into()]);
+    expected.sort_unstable();
+    assert_eq!(listed(&at), expected);
+
+    server.kill();
+    let server = Server::start(&data_dir, addr, &[]);
+    assert_eq!(listed(&server.addr()), expected);
+    with(&server, async |client: Client| {
+        let held = client.held().await.expect("ask");
+        let row = |job: jobbie_client::HeldJob| {
+            let reason = String::from_utf8(job.reason.to_vec()).expect("a text");
+            [job.id.to_string(), job.queue.to_string(), reason, job.by]
+        };
+        let mut rows: Vec<_> = held.into_iter().map(row).collect();
+        rows.sort_unstable();
+        assert_eq!(rows, expected);
+    });
+    assert_eq!(server.stop(), Some(0));
+}
+
+fn shard_of(job: &str) -> u16 {
+    job.parse::<jobbie_client::JobId>().expect("an id").shard().0
+}

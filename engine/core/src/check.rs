@@ -71,6 +71,7 @@ impl State {
         self.check_sessions();
         self.check_operations();
         self.check_ended();
+        self.check_held();
         self.check_plans();
         let goes_on = |job: &u64| !self.job_state(*job).has_ended();
         self.uniques.check(|job| self.jobs.unique(job).filter(|_| goes_on(&job)));
@@ -217,6 +218,14 @@ impl State {
         assert!(self.queues.hidden().count() == hidden.count(), "hidden queues miscounted");
         let shown = self.queues.from("", "").count();
         assert_eq!(shown, self.queues.shown(), "queues miscounted");
+    }
+
+    fn check_held(&self) {
+        let held = |job: &u64| self.job_state(*job) == JobState::Held;
+        assert!(
+            self.jobs.iter().filter(held).eq(self.held.iter().copied()),
+            "held jobs are not all listed, or others are"
+        );
     }
 
     fn check_ended(&self) {

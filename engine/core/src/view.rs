@@ -1,5 +1,6 @@
 //! Questions: what a job is doing, and how many there are.
 
+use std::ops::Bound;
 use std::rc::Rc;
 
 use jobbie_proto::event::HoldEnd;
@@ -7,7 +8,7 @@ use jobbie_proto::reply::{
     AgentView, BatchView, BudgetView, Child, JobState, JobView, KinView, OperationView, PolicyView,
     QueueStats, ScheduleView, ShardStats, UsageSum, WorkerView,
 };
-use jobbie_proto::request::{Children, History, Stats, UsageQuery};
+use jobbie_proto::request::{Children, HeldJobs, History, Stats, UsageQuery};
 use jobbie_proto::rules::day_of;
 use jobbie_proto::{BatchId, Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Request};
 
@@ -52,6 +53,8 @@ pub struct Answers {
     pub budgets: Vec<BudgetView>,
     /// Approval policies, when the shard is their home and they are asked for, newest first.
     pub policies: Vec<PolicyView>,
+    /// Held jobs, when asked.
+    pub held: Vec<JobId>,
 }
 
 /// Errors of a job, from the newest on. Most events of errors name the one before them.
@@ -108,6 +111,7 @@ pub fn answers(state: &State, request: &Request<'_>) -> Answers {
         iterations,
         budgets,
         policies,
+        held: request.held.map_or_else(Vec::new, |wanted| state.held_jobs(wanted)),
     }
 }
 
@@ -278,6 +282,14 @@ impl State {
             moves_to: moves_to.map_or_else(String::new, |queue| queue.to_string()),
             moved_to: away.and_then(|away| away.now),
         }
+    }
+
+    /// Held jobs, in the order in which they came here.
+    fn held_jobs(&self, wanted: HeldJobs) -> Vec<JobId> {
+        let after = (Bound::Excluded(wanted.after.0), Bound::Unbounded);
+        let id =
+            |job: &u64| JobId::new(self.jobs.origin(*job).created_ms, self.shard, JobSeq(*job));
+        self.held.range(after).take(wanted.count as usize).map(id).collect()
     }
 
     /// Jobs that name another as their parent. One that has moved is told of where it is.

@@ -2,16 +2,16 @@
 
 mod shard;
 
-use jobbie_core::{Decision, decide};
+use jobbie_core::{Decision, answers, decide};
 use jobbie_proto::event::HoldEnd;
 use jobbie_proto::limits::RETENTION_MS;
 use jobbie_proto::placement::shard_of;
 use jobbie_proto::reply::{JOB_STATES, JobState, JobView};
 use jobbie_proto::request::{
-    Ack, AgentAck, Append, Enqueue, EnqueueHold, Fail, Heartbeat, Hold, JobAction, JobControl,
-    JobRef, Plan, When,
+    Ack, AgentAck, Append, Enqueue, EnqueueHold, Fail, Heartbeat, HeldJobs, Hold, JobAction,
+    JobControl, JobRef, Plan, When,
 };
-use jobbie_proto::{Code, EventSeq, JobId, LeaseToken, Micros, Reply, Request};
+use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request};
 use shard::{Shard, enqueue, fetch, required};
 
 use JobState::{
@@ -181,6 +181,56 @@ fn only_pending_jobs_are_fetched() {
     for state in STATES {
         let (mut shard, _) = with_job(state);
         assert_eq!(shard.fetch("q", 9).len(), usize::from(state == Pending), "{state:?}");
+    }
+}
+
+/// At most `count` held jobs after one, as the shard tells them.
+fn held_after(shard: &Shard, after: u64, count: u32) -> Vec<JobId> {
+    let held = Some(HeldJobs { after: JobSeq(after), count });
+    answers(&shard.state, &Request { held, ..Request::default() }).held
+}
+
+#[test]
+fn only_held_jobs_are_listed_as_such() {
+    for state in STATES {
+        let (shard, job) = with_job(state);
+        let expected = if state == Held { vec![job.job] } else { Vec::new() };
+        assert_eq!(held_after(&shard, 0, 9), expected, "{state:?}");
+    }
+}
+
+#[test]
+fn held_jobs_are_listed_in_order_and_leave_the_list_with_their_hold() {
+    let mut shard = Shard::new();
+    let ids = shard.enqueue(vec![enqueue("q"); 6]);
+    // In another order than they came in.
+    for at in [4, 1, 3, 0, 5] {
+        assert_eq!(control(&mut shard, ids[at], JobAction::Hold(HOLD)), Code::Ok);
+    }
+    let held = [ids[0], ids[1], ids[3], ids[4], ids[5]];
+    assert_eq!(held_after(&shard, 0, 9), held);
+    assert_eq!(held_after(&shard, 0, 2), held[..2]);
+    assert_eq!(held_after(&shard, ids[1].seq().0, 2), held[2..4]);
+    assert_eq!(held_after(&shard, ids[2].seq().0, 9), held[2..], "after one that is not held");
+    assert_eq!(held_after(&shard, ids[5].seq().0, 9), []);
+    assert_eq!(held_after(&shard, u64::MAX, 9), []);
+
+    let unleased = |at: usize| JobRef { job: ids[at], token: LeaseToken(0) };
+    assert_eq!(APPROVE(&mut shard, unleased(0)), Code::Ok);
+    assert_eq!(REJECT(&mut shard, unleased(1)), Code::Ok);
+    assert_eq!(CANCEL(&mut shard, unleased(3)), Code::Ok);
+    assert_eq!(DELETE(&mut shard, unleased(4)), Code::Ok);
+    assert_eq!(held_after(&shard, 0, 9), [ids[5]]);
+    for wrong in [0, 501] {
+        let held = Some(HeldJobs { after: JobSeq(0), count: wrong });
+        let request = Request { held, ..shard.request() };
+        let Decision::Refuse { code, message } =
+            decide(&shard.state, shard.now, &request, &mut Vec::new())
+        else {
+            panic!("{wrong} held jobs were told");
+        };
+        assert_eq!(code, Code::Invalid);
+        assert_eq!(message, format!("held.count: {wrong}, not in 1..=500"));
     }
 }
 

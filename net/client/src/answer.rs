@@ -89,6 +89,8 @@ pub struct Answer {
     pub budgets: Vec<BudgetView>,
     /// Approval policies asked for.
     pub policies: Vec<PolicyView>,
+    /// Held jobs asked for.
+    pub held: Vec<JobId>,
 }
 
 /// One copy of a frame's blob, of which parts are handed out without copying again.
@@ -282,6 +284,7 @@ impl Answer {
             rule_controls: reply.rule_controls,
             budgets: reply.budgets,
             policies: reply.policies,
+            held: reply.held,
         }
     }
 

@@ -47,7 +47,7 @@ pub use config::Config;
 pub use error::{Error, Outcome};
 pub use job::{Enqueued, Job, JobInfo, NewJob};
 pub use kin::MovedJob;
-pub use observe::JobErrorRecord;
+pub use observe::{HeldJob, JobErrorRecord};
 pub use operation::{Operation, Progress};
 pub use plans::{JobEvent, PlanInfo};
 pub use schedule::{NewSchedule, ScheduleInfo};

@@ -192,7 +192,7 @@ impl Answer {
             children,
             ..
         } = &asked.answers;
-        let Answers { usage, budgets, policies, .. } = &asked.answers;
+        let Answers { usage, budgets, policies, held, .. } = &asked.answers;
         let carried = asked.defined().and_then(|event| sources.definition(event));
         let (payload, tags) = carried.unwrap_or_default();
         let schedules = schedules.iter().map(|view| ScheduleDetails::new(view, payload, tags));
@@ -212,6 +212,7 @@ impl Answer {
             iterations: &iterations,
             budgets,
             policies,
+            held,
         };
         encoder.reply(out, &head, &self.reply, bytes, lookups, stats)
     }

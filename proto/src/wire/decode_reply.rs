@@ -86,6 +86,7 @@ pub(super) fn reply<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<ReplyFrame<'a
         rule_controls: rules::done(&table)?,
         budgets: Vec::new(),
         policies: Vec::new(),
+        held: kin::decode_held_list(&table)?,
     };
     let more = table.list("details of lookups", T::VT_LOOKUPS_MORE, most)?;
     if !more.is_empty() && more.len() != reply.lookups.len() {

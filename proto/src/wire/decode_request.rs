@@ -96,6 +96,7 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         heartbeat_usages: Vec::new(),
         usage: None,
         rule_controls: Vec::new(),
+        held: kin::decode_held(&table)?,
     };
     uniques(&table, &mut request.enqueues, blob)?;
     request.holds = holds(&table, request.enqueues.len(), blob)?;

@@ -13,9 +13,9 @@ use super::{
 };
 use crate::limits::{
     BATCHES_PER_REQUEST_MAX, CHILDREN_COUNT_MAX, ERROR_BYTES_MAX, EVENT_KIND_BYTES_MAX,
-    FRAME_BYTES_MAX, LIMIT_KEY_BYTES_MAX, MADE_PAYLOAD_BYTES_MAX, OPERATIONS_ENDED_MAX,
-    OPERATIONS_MAX, OPS_PER_REQUEST_MAX, PLAN_KINDS_MAX, QUEUE_BYTES_MAX, RESULT_BYTES_MAX,
-    TAGS_BYTES_MAX,
+    FRAME_BYTES_MAX, HELD_COUNT_MAX, LIMIT_KEY_BYTES_MAX, MADE_PAYLOAD_BYTES_MAX,
+    OPERATIONS_ENDED_MAX, OPERATIONS_MAX, OPS_PER_REQUEST_MAX, PLAN_KINDS_MAX, QUEUE_BYTES_MAX,
+    RESULT_BYTES_MAX, TAGS_BYTES_MAX,
 };
 use crate::reply::{
     BatchView, BudgetView, Child, JobState, Lease, LeasedAgent, OperationView, PolicyView,
@@ -38,6 +38,7 @@ const ELEMENT_BYTES_MAX: usize = MADE_PAYLOAD_BYTES_MAX
 const HEAD_BYTES_MAX: usize = OPS_PER_REQUEST_MAX * (24 + 16 + 16 + 6)
     + BATCHES_PER_REQUEST_MAX * (16 + 1 + 40)
     + CHILDREN_COUNT_MAX as usize * 24
+    + HELD_COUNT_MAX as usize * 16
     + (128 << 10);
 /// All operations, which are in the last frame.
 const OPERATIONS_BYTES_MAX: usize =
@@ -105,6 +106,8 @@ pub struct StatsAnswer<'a> {
     pub budgets: &'a [BudgetView],
     /// Approval policies.
     pub policies: &'a [PolicyView],
+    /// Held jobs.
+    pub held: &'a [JobId],
 }
 
 impl Scratch {
@@ -304,6 +307,7 @@ impl Parts<'_> {
         if self.first {
             self.first = false;
             args.children = vector_of(table, self.stats.children, kin::child_to);
+            args.held = vector_of(table, self.stats.held, |id| job_id_to(*id));
             args.schedule_times = vector_of(table, self.stats.times, |time| time.0);
             args.operated = operated.as_ref();
             put_head(table, &mut args, self.head, self.reply)?;

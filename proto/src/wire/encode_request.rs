@@ -336,6 +336,7 @@ impl Encoder {
         let workers = request.workers.as_ref().map(|wanted| workers::wanted_to(wanted, out));
         let workers = workers.transpose()?;
         let children = request.children.as_ref().map(kin::children_to);
+        let held = request.held.as_ref().map(kin::held_to);
         let using = Using::put(out, request)?;
         let agents = Agents::put(out, request)?;
         let rules = rules::controls_to(&request.rule_controls, out)?;
@@ -388,6 +389,7 @@ impl Encoder {
             revisions: vector(table, &agents.revisions),
             iteration_query: agents.query.as_ref(),
             rule_controls: vector(table, &rules),
+            held_query: held.as_ref(),
             ..fb::RequestArgs::default()
         };
         put_ties(table, &mut args, &request.ties, &steps)?;

@@ -5067,6 +5067,137 @@ impl<'a> Children {
     }
 }
 
+// struct HeldQuery, aligned to 8
+#[repr(transparent)]
+#[derive(Clone, Copy, PartialEq)]
+pub struct HeldQuery(pub [u8; 16]);
+impl Default for HeldQuery {
+    fn default() -> Self {
+        Self([0; 16])
+    }
+}
+impl ::core::fmt::Debug for HeldQuery {
+    fn fmt(&self, f: &mut ::core::fmt::Formatter) -> ::core::fmt::Result {
+        f.debug_struct("HeldQuery")
+            .field("after", &self.after())
+            .field("count", &self.count())
+            .finish()
+    }
+}
+
+impl ::flatbuffers::SimpleToVerifyInSlice for HeldQuery {}
+impl<'a> ::flatbuffers::Follow<'a> for HeldQuery {
+    type Inner = &'a HeldQuery;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { <&'a HeldQuery>::follow(buf, loc) }
+    }
+}
+impl<'a> ::flatbuffers::Follow<'a> for &'a HeldQuery {
+    type Inner = &'a HeldQuery;
+    #[inline]
+    unsafe fn follow(buf: &'a [u8], loc: usize) -> Self::Inner {
+        unsafe { ::flatbuffers::follow_cast_ref::<HeldQuery>(buf, loc) }
+    }
+}
+impl<'b> ::flatbuffers::Push for HeldQuery {
+    type Output = HeldQuery;
+    #[inline]
+    unsafe fn push(&self, dst: &mut [u8], _written_len: usize) {
+        let src = unsafe {
+            ::core::slice::from_raw_parts(
+                self as *const HeldQuery as *const u8,
+                <Self as ::flatbuffers::Push>::size(),
+            )
+        };
+        dst.copy_from_slice(src);
+    }
+    #[inline]
+    fn alignment() -> ::flatbuffers::PushAlignment {
+        ::flatbuffers::PushAlignment::new(8)
+    }
+}
+
+impl<'a> ::flatbuffers::Verifiable for HeldQuery {
+    #[inline]
+    fn run_verifier(
+        v: &mut ::flatbuffers::Verifier,
+        pos: usize,
+    ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
+        v.in_buffer::<Self>(pos)
+    }
+}
+
+impl<'a> HeldQuery {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(after: u64, count: u32) -> Self {
+        let mut s = Self([0; 16]);
+        s.set_after(after);
+        s.set_count(count);
+        s
+    }
+
+    pub fn after(&self) -> u64 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u64 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[0..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_after(&mut self, x: u64) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[0..].as_mut_ptr(),
+                ::core::mem::size_of::<<u64 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+
+    pub fn count(&self) -> u32 {
+        let mut mem =
+            ::core::mem::MaybeUninit::<<u32 as ::flatbuffers::EndianScalar>::Scalar>::uninit();
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        ::flatbuffers::EndianScalar::from_little_endian(unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                self.0[8..].as_ptr(),
+                mem.as_mut_ptr() as *mut u8,
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+            mem.assume_init()
+        })
+    }
+
+    pub fn set_count(&mut self, x: u32) {
+        let x_le = ::flatbuffers::EndianScalar::to_little_endian(x);
+        // Safety:
+        // Created from a valid Table for this object
+        // Which contains a valid value in this slot
+        unsafe {
+            ::core::ptr::copy_nonoverlapping(
+                &x_le as *const _ as *const u8,
+                self.0[8..].as_mut_ptr(),
+                ::core::mem::size_of::<<u32 as ::flatbuffers::EndianScalar>::Scalar>(),
+            );
+        }
+    }
+}
+
 // struct Schedule, aligned to 8
 #[repr(transparent)]
 #[derive(Clone, Copy, PartialEq)]
@@ -16888,6 +17019,7 @@ impl<'a> Request<'a> {
     pub const VT_REVISIONS: ::flatbuffers::VOffsetT = 110;
     pub const VT_ITERATION_QUERY: ::flatbuffers::VOffsetT = 112;
     pub const VT_RULE_CONTROLS: ::flatbuffers::VOffsetT = 114;
+    pub const VT_HELD_QUERY: ::flatbuffers::VOffsetT = 116;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -16908,6 +17040,9 @@ impl<'a> Request<'a> {
         builder.add_confirmed_below(args.confirmed_below);
         builder.add_number(args.number);
         builder.add_session(args.session);
+        if let Some(x) = args.held_query {
+            builder.add_held_query(x);
+        }
         if let Some(x) = args.rule_controls {
             builder.add_rule_controls(x);
         }
@@ -17658,6 +17793,13 @@ impl<'a> Request<'a> {
             )
         }
     }
+    #[inline]
+    pub fn held_query(&self) -> Option<&'a HeldQuery> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe { self._tab.get::<HeldQuery>(Request::VT_HELD_QUERY, None) }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Request<'_> {
@@ -17723,6 +17865,7 @@ impl ::flatbuffers::Verifiable for Request<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Revision>>>("revisions", Self::VT_REVISIONS, false)?
      .visit_field::<History>("iteration_query", Self::VT_ITERATION_QUERY, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Rule>>>("rule_controls", Self::VT_RULE_CONTROLS, false)?
+     .visit_field::<HeldQuery>("held_query", Self::VT_HELD_QUERY, false)?
      .finish();
         Ok(())
     }
@@ -17785,6 +17928,7 @@ pub struct RequestArgs<'a> {
     pub revisions: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Revision>>>,
     pub iteration_query: Option<&'a History>,
     pub rule_controls: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Rule>>>,
+    pub held_query: Option<&'a HeldQuery>,
 }
 impl<'a> Default for RequestArgs<'a> {
     #[inline]
@@ -17846,6 +17990,7 @@ impl<'a> Default for RequestArgs<'a> {
             revisions: None,
             iteration_query: None,
             rule_controls: None,
+            held_query: None,
         }
     }
 }
@@ -18215,6 +18360,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> RequestBuilder<'a, 'b, A> {
         );
     }
     #[inline]
+    pub fn add_held_query(&mut self, held_query: &HeldQuery) {
+        self.fbb_.push_slot_always::<&HeldQuery>(Request::VT_HELD_QUERY, held_query);
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> RequestBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         RequestBuilder { fbb_: _fbb, start_: start }
@@ -18285,6 +18434,7 @@ impl ::core::fmt::Debug for Request<'_> {
         ds.field("revisions", &self.revisions());
         ds.field("iteration_query", &self.iteration_query());
         ds.field("rule_controls", &self.rule_controls());
+        ds.field("held_query", &self.held_query());
         ds.finish()
     }
 }
@@ -19261,6 +19411,7 @@ impl<'a> Reply<'a> {
     pub const VT_RULES: ::flatbuffers::VOffsetT = 102;
     pub const VT_RULE_STATES: ::flatbuffers::VOffsetT = 104;
     pub const VT_EXCEEDED: ::flatbuffers::VOffsetT = 106;
+    pub const VT_HELD: ::flatbuffers::VOffsetT = 108;
 
     #[inline]
     pub unsafe fn init_from_table(table: ::flatbuffers::Table<'a>) -> Self {
@@ -19278,6 +19429,9 @@ impl<'a> Reply<'a> {
     ) -> ::flatbuffers::WIPOffset<Reply<'bldr>> {
         let mut builder = ReplyBuilder::new(_fbb);
         builder.add_number(args.number);
+        if let Some(x) = args.held {
+            builder.add_held(x);
+        }
         if let Some(x) = args.exceeded {
             builder.add_exceeded(x);
         }
@@ -20001,6 +20155,18 @@ impl<'a> Reply<'a> {
             )
         }
     }
+    #[inline]
+    pub fn held(&self) -> Option<::flatbuffers::Vector<'a, JobId>> {
+        // Safety:
+        // Created from valid Table for this object
+        // which contains a valid value in this slot
+        unsafe {
+            self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, JobId>>>(
+                Reply::VT_HELD,
+                None,
+            )
+        }
+    }
 }
 
 impl ::flatbuffers::Verifiable for Reply<'_> {
@@ -20062,6 +20228,7 @@ impl ::flatbuffers::Verifiable for Reply<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, Rule>>>("rules", Self::VT_RULES, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, RuleState>>>("rule_states", Self::VT_RULE_STATES, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("exceeded", Self::VT_EXCEEDED, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, JobId>>>("held", Self::VT_HELD, false)?
      .finish();
         Ok(())
     }
@@ -20121,6 +20288,7 @@ pub struct ReplyArgs<'a> {
     pub rules: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, Rule>>>,
     pub rule_states: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, RuleState>>>,
     pub exceeded: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, u8>>>,
+    pub held: Option<::flatbuffers::WIPOffset<::flatbuffers::Vector<'a, JobId>>>,
 }
 impl<'a> Default for ReplyArgs<'a> {
     #[inline]
@@ -20178,6 +20346,7 @@ impl<'a> Default for ReplyArgs<'a> {
             rules: None,
             rule_states: None,
             exceeded: None,
+            held: None,
         }
     }
 }
@@ -20549,6 +20718,10 @@ impl<'a: 'b, 'b, A: ::flatbuffers::Allocator + 'a> ReplyBuilder<'a, 'b, A> {
         self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_EXCEEDED, exceeded);
     }
     #[inline]
+    pub fn add_held(&mut self, held: ::flatbuffers::WIPOffset<::flatbuffers::Vector<'b, JobId>>) {
+        self.fbb_.push_slot_always::<::flatbuffers::WIPOffset<_>>(Reply::VT_HELD, held);
+    }
+    #[inline]
     pub fn new(_fbb: &'b mut ::flatbuffers::FlatBufferBuilder<'a, A>) -> ReplyBuilder<'a, 'b, A> {
         let start = _fbb.start_table();
         ReplyBuilder { fbb_: _fbb, start_: start }
@@ -20615,6 +20788,7 @@ impl ::core::fmt::Debug for Reply<'_> {
         ds.field("rules", &self.rules());
         ds.field("rule_states", &self.rule_states());
         ds.field("exceeded", &self.exceeded());
+        ds.field("held", &self.held());
         ds.finish()
     }
 }

@@ -1,4 +1,4 @@
-//! Parents, children, and where moved jobs are, on the wire.
+//! Parents, children, where moved jobs are, and which are held, on the wire.
 
 use flatbuffers::FlatBufferBuilder;
 
@@ -7,9 +7,9 @@ use super::encoder::{Scratch, vector_of};
 use super::generated as fb;
 use super::table::{Names, Table, collect, job_id, job_id_to};
 use super::{DecodeError, EncodeError, Lookup};
-use crate::limits::{CHILDREN_COUNT_MAX, OPS_PER_REQUEST_MAX};
+use crate::limits::{CHILDREN_COUNT_MAX, HELD_COUNT_MAX, OPS_PER_REQUEST_MAX};
 use crate::reply::{Child, JobState, KinView};
-use crate::request::{Children, Parents, Ties};
+use crate::request::{Children, HeldJobs, Parents, Ties};
 use crate::{JobId, JobSeq};
 
 /// What a lookup says of other jobs and other shards.
@@ -111,6 +111,20 @@ pub(super) fn decode_children(table: &Table<'_>) -> Result<Option<Children>, Dec
     };
     let (parent, after) = (job_id(wire.parent())?, JobSeq(wire.after()));
     Ok(Some(Children { parent, after, count: wire.count() }))
+}
+
+pub(super) fn held_to(wanted: &HeldJobs) -> fb::HeldQuery {
+    fb::HeldQuery::new(wanted.after.0, wanted.count)
+}
+
+pub(super) fn decode_held(table: &Table<'_>) -> Result<Option<HeldJobs>, DecodeError> {
+    let wire = table.structure(fb::Request::VT_HELD_QUERY)?.map(fb::HeldQuery);
+    Ok(wire.map(|wire| HeldJobs { after: JobSeq(wire.after()), count: wire.count() }))
+}
+
+pub(super) fn decode_held_list(table: &Table<'_>) -> Result<Vec<JobId>, DecodeError> {
+    let list = table.list("held jobs", fb::Reply::VT_HELD, HELD_COUNT_MAX as usize)?;
+    collect(list, |raw| job_id(&fb::JobId(raw)))
 }
 
 pub(super) fn child_to(child: &Child) -> fb::Child {

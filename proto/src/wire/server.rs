@@ -126,6 +126,8 @@ pub struct ReplyFrame<'a> {
     pub budgets: Vec<BudgetView>,
     /// Approval policies, when asked for.
     pub policies: Vec<PolicyView>,
+    /// Held jobs, when asked for, in the order in which they came to the shard.
+    pub held: Vec<JobId>,
 }
 
 /// Consecutive jobs created, or one that existed already.

@@ -49,6 +49,7 @@ pub(crate) struct Parts {
     iterations: Vec<IterationRecord<'static>>,
     budgets: Vec<BudgetView>,
     policies: Vec<PolicyView>,
+    held: Vec<JobId>,
 }
 
 fn lease() -> impl Strategy<Value = Lease> {
@@ -342,7 +343,7 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
     let times = vec(any::<u64>().prop_map(Micros), 0..4);
     let child = (job_id(), 0..JOB_STATES as u8)
         .prop_map(|(job, state)| Child { job, state: JobState::from_u8(state).unwrap() });
-    let observed = (vec(error(), 0..4), vec(worker(), 0..4), vec(child, 0..4));
+    let observed = (vec(error(), 0..4), vec(worker(), 0..4), vec(child, 0..4), vec(job_id(), 0..4));
     let sum = (text(), any::<u64>(), amounts()).prop_map(|(name, reports, amounts)| UsageSum {
         name: name.to_owned(),
         reports,
@@ -374,6 +375,7 @@ pub(crate) fn parts() -> impl Strategy<Value = Parts> {
         errors: rest.3.6.0,
         workers: rest.3.6.1,
         children: rest.3.6.2,
+        held: rest.3.6.3,
         usage: rest.3.3,
         iterations: rest.3.4,
         budgets: rest.3.5.0,
@@ -428,6 +430,7 @@ impl Parts {
             iterations: &self.iterations,
             budgets: &self.budgets,
             policies: &self.policies,
+            held: &self.held,
         };
         let source = |nth: usize, _: &Lease| lease_bytes(&self.bytes[nth]);
         encoder.reply(out, &head, &self.reply, source, self.lookups.clone(), stats).unwrap();
@@ -477,6 +480,7 @@ impl Parts {
             rule_controls: reply.rule_controls,
             budgets: self.budgets.clone(),
             policies: self.policies.clone(),
+            held: self.held.clone(),
         }
     }
 }

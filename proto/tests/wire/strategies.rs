@@ -8,7 +8,7 @@ use jobbie_proto::event::{
 use jobbie_proto::plan::Need;
 use jobbie_proto::request::{
     Ack, Agent, AgentAck, Append, BatchSeal, Chain, Children, Depends, Enqueue, EnqueueAgent,
-    EnqueueHold, EnqueuePlan, Expected, Fail, Fetch, Heartbeat, History, Hold, JobAction,
+    EnqueueHold, EnqueuePlan, Expected, Fail, Fetch, Heartbeat, HeldJobs, History, Hold, JobAction,
     JobControl, JobRef, Members, Operate, Parents, QueueAction, QueueControl, ReportUsage, Stats,
     Ties, Usage, UsageQuery, When, Workers,
 };
@@ -257,6 +257,10 @@ fn children() -> impl Strategy<Value = Children> {
     })
 }
 
+fn held() -> impl Strategy<Value = HeldJobs> {
+    (any::<u64>(), any::<u32>()).prop_map(|(after, count)| HeldJobs { after: JobSeq(after), count })
+}
+
 fn workers() -> impl Strategy<Value = Workers<'static>> {
     (any::<u64>(), text(), any::<u32>()).prop_map(|(session, after_worker, count)| Workers {
         after_session: SessionId(session),
@@ -392,12 +396,15 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
         option::of(history()),
         option::of(workers()),
         option::weighted(0.2, children()),
+        option::weighted(0.2, held()),
     );
+    // Kept apart, so that a request with everything fits a test's stack.
+    let observed = observed.boxed();
     let rest = (rest, vec(append(), 0..4), observed, ties());
     let schedules = (vec(schedule_control(), 0..4), query());
     let usage = (usages(), usages(), option::of(usage_query()));
     let agents = (vec(option::weighted(0.2, agent()), 30), vec(agent_ack(), 5));
-    let usage = (usage, agents, option::of(history()));
+    let usage = (usage, agents, option::of(history())).boxed();
     let rules = vec(crate::rules::control(), 0..4);
     let rest = (rest, schedules, option::weighted(0.3, operate()), usage, rules);
     (ids, jobs, results, refs, rest).prop_map(
@@ -414,7 +421,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
                 rule_controls,
             ),
         )| {
-            let (history, errors, workers, children) = observed;
+            let (history, errors, workers, children, held) = observed;
             Request {
                 session: SessionId(ids.0),
                 number: ids.1,
@@ -453,6 +460,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
                 errors,
                 workers,
                 children,
+                held,
                 acks: jobs.1,
                 fails: results.0,
                 heartbeats: results.1,

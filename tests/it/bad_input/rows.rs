@@ -78,6 +78,8 @@ pub(super) const ROWS: &[Row] = &[
     (&["replay", "{agent}", "--from", "1", "--set", "a=x"], REFUSED, "refused: the payload is no JSON object, so no keys of it can be set; nothing was done (INVALID)"),
     (&["replay", "{agent}", "--from", "1", "--key", "{K}"], REFUSED, "refused: enqueues[0].key: 256 bytes, at most 255 (TOO_LARGE)"),
 
+    (&["held", "x"], USAGE, "unexpected argument 'x' found"),
+    (&["held", "--timeout-ms", "x"], USAGE, "…: invalid digit found in string"),
     (&["children", "nojob"], USAGE, NO_ID),
     (&["children", ELSEWHERE], REFUSED, "refused: children.parent: of shard 5, and there are 1 (INVALID)"),
     (&["children", "{pending}", "{pending}"], USAGE, "…' found"),

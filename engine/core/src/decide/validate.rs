@@ -6,14 +6,15 @@ use hashbrown::HashMap;
 use jobbie_proto::event::{HoldEnd, QueueSettings};
 use jobbie_proto::limits::{
     ATTEMPTS_MAX, CHILDREN_COUNT_MAX, CREATED_MS_END, ERROR_BYTES_MAX, FETCH_COUNT_MAX,
-    FETCH_QUEUES_MAX, FETCH_WAIT_MS_MAX, KEY_BYTES_MAX, LEASE_MS_MAX, LEASE_MS_MIN,
+    FETCH_QUEUES_MAX, FETCH_WAIT_MS_MAX, HELD_COUNT_MAX, KEY_BYTES_MAX, LEASE_MS_MAX, LEASE_MS_MIN,
     LIMIT_KEY_BYTES_MAX, OPS_PER_REQUEST_MAX, PAYLOAD_BYTES_MAX, PERIOD_MS_MAX, PRIORITY_TIERS,
     QUEUE_BYTES_MAX, QUEUES_MAX, RATE_MAX, RESULT_BYTES_MAX, TAGS_BYTES_MAX, WEIGHT_MAX,
     WEIGHTS_PER_QUEUE_MAX, WINDOW_MS_MAX, WORKER_BYTES_MAX,
 };
 use jobbie_proto::placement::shard_of;
 use jobbie_proto::request::{
-    Children, Enqueue, Fetch, Hold, JobAction, JobControl, QueueAction, ScheduleAction, Stats, When,
+    Children, Enqueue, Fetch, HeldJobs, Hold, JobAction, JobControl, QueueAction, ScheduleAction,
+    Stats, When,
 };
 use jobbie_proto::{Code, JobId, Request, ShardId};
 
@@ -102,6 +103,7 @@ fn rarer(state: &State, request: &Request<'_>) -> Checked {
     appends(state, request)?;
     history(state, request)?;
     children(state, request)?;
+    held(request)?;
     job_controls(state, request)?;
     queue_controls(state, request)?;
     check_schedules(state, request)?;
@@ -138,6 +140,14 @@ fn children(state: &State, request: &Request<'_>) -> Checked {
         return Ok(());
     }
     invalid(format!("children.count: {count}, not in 1..={CHILDREN_COUNT_MAX}"))
+}
+
+fn held(request: &Request<'_>) -> Checked {
+    let Some(HeldJobs { count, .. }) = request.held else { return Ok(()) };
+    if (1..=HELD_COUNT_MAX).contains(&count) {
+        return Ok(());
+    }
+    invalid(format!("held.count: {count}, not in 1..={HELD_COUNT_MAX}"))
 }
 
 fn holds(request: &Request<'_>) -> Checked {

@@ -80,6 +80,8 @@ pub struct State {
     pub(crate) ended: Fifo,
     /// Those that ended elsewhere before they came, with their times; the first, if any, is still there.
     pub(crate) ended_before: GenericOrdSet<(u64, u64), RcK>,
+    /// Jobs that are held.
+    pub(crate) held: GenericOrdSet<u64, RcK>,
     pub(crate) ties: Ties,
     pub(crate) operations: Operations,
     /// The error before one whose event does not name it, by that event, the newest last.
@@ -198,6 +200,7 @@ impl State {
             schedules: Schedules::new(),
             ended: Fifo::default(),
             ended_before: GenericOrdSet::new(),
+            held: GenericOrdSet::new(),
             ties: Ties::default(),
             operations: Operations::default(),
             error_links: SideTable::new(),

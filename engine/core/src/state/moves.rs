@@ -161,8 +161,13 @@ impl State {
             if self.is_limited(class) {
                 self.count_end(class, job);
             }
-        } else if timer != NONE {
-            self.timer_remove(timer);
+        } else {
+            if timer != NONE {
+                self.timer_remove(timer);
+            }
+            if was == JobState::Held {
+                self.held.remove(&job);
+            }
         }
         Detached { job, class, to: class, number, was: Some(was) }
     }
@@ -200,6 +205,9 @@ impl State {
         tracked.mark = mark;
         tracked.then = HoldEnd::Stay;
         self.recount(detached, Some(state));
+        if state == JobState::Held {
+            self.held.insert(job);
+        }
         if state.has_ended() {
             if mark < self.time {
                 self.ended_before.insert((mark, job));

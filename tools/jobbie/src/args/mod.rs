@@ -125,6 +125,8 @@ pub(crate) enum Command {
     Bulk(BulkArgs),
     /// List what is being done to many jobs, or end it
     Operations(OperationsArgs),
+    /// List the jobs that wait for a human
+    Held(HeldArgs),
     /// List workers that asked for jobs within the last 24 hours
     Workers(WorkersArgs),
     /// List the iterations of an agent job, newest first
@@ -556,6 +558,12 @@ pub(crate) struct ErrorsArgs {
     /// At most this many, the newest first
     #[arg(long, default_value_t = limits::HISTORY_COUNT_MAX, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) count: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HeldArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
 }
 
 #[derive(Debug, Args)]

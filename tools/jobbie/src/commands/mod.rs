@@ -45,6 +45,7 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Event(args) => plans::event(&args),
         Command::Events(args) => plans::events(&args),
         Command::Errors(args) => observe::errors(&args),
+        Command::Held(args) => observe::held(&args),
         Command::Workers(args) => observe::workers(&args),
         Command::Queues(args) => queues::list(&args),
         Command::Pause(args) => queues::control(&args, QueueAction::Pause),

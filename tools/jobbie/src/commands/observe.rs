@@ -1,16 +1,16 @@
-//! Why a job failed, and who works.
+//! Why a job failed, which wait for a human, and who works.
 
 use std::collections::BTreeMap;
 
-use jobbie_proto::limits::{HISTORY_COUNT_MAX, WORKERS_PER_ANSWER_MAX};
-use jobbie_proto::reply::WorkerView;
-use jobbie_proto::request::{History, Workers};
+use jobbie_proto::limits::{HELD_COUNT_MAX, HISTORY_COUNT_MAX, WORKERS_PER_ANSWER_MAX};
+use jobbie_proto::reply::{JobState, WorkerView};
+use jobbie_proto::request::{HeldJobs, History, Workers};
 use jobbie_proto::wire::JobError;
-use jobbie_proto::{Code, EventSeq, Request, SessionId};
+use jobbie_proto::{Code, EventSeq, JobSeq, Request, SessionId};
 use serde_json::Value;
 
 use super::print_failed;
-use crate::args::{ErrorsArgs, WorkersArgs};
+use crate::args::{ErrorsArgs, HeldArgs, WorkersArgs};
 use crate::call::{CallError, Server, explain};
 use crate::exit::Exit;
 use crate::output::{Rows, some_bytes};
@@ -77,6 +77,48 @@ impl Everywhere {
         self.last_seen_ms = self.last_seen_ms.max(worker.last_seen.ms());
         self.sessions.push(worker.session.0.into());
     }
+}
+
+/// Held jobs that are looked up at once.
+const HELD_LOOKED_UP: usize = 100;
+
+pub(super) fn held(args: &HeldArgs) -> Result<Exit, CallError> {
+    let mut server = Server::connect(&args.client, None)?;
+    let mut rows = Rows::new(&["job", "queue", "reason", "by"]);
+    for shard in server.shards() {
+        let mut after = JobSeq(0);
+        loop {
+            let held = Some(HeldJobs { after, count: HELD_COUNT_MAX });
+            let mut request = Request { held, ..Request::default() };
+            let mut page = Vec::new();
+            server.call(shard, &mut request, |reply| page.extend_from_slice(&reply.held))?;
+            let Some(last) = page.last() else { break };
+            after = last.seq();
+            for jobs in page.chunks(HELD_LOOKED_UP) {
+                let mut request = Request { lookups: jobs.to_vec(), ..Request::default() };
+                server.call(shard, &mut request, |reply| {
+                    for lookup in &reply.lookups {
+                        let Some(of) = lookup.details.filter(|of| of.state == JobState::Held)
+                        else {
+                            continue;
+                        };
+                        rows.push(vec![
+                            lookup.job.to_string().into(),
+                            of.queue.into(),
+                            some_bytes(of.bytes.hold_reason),
+                            some_bytes(of.bytes.hold_by.as_bytes()),
+                        ]);
+                    }
+                })?;
+            }
+        }
+    }
+    if rows.is_empty() {
+        eprintln!("there are no held jobs");
+        return Ok(Exit::Nothing);
+    }
+    rows.print(args.client.output).map_err(print_failed)?;
+    Ok(Exit::Done)
 }
 
 pub(super) fn workers(args: &WorkersArgs) -> Result<Exit, CallError> {
