@@ -9,12 +9,17 @@ pub(crate) fn names() -> Vec<String> {
     #[cfg(feature = "mutants")]
     {
         use jobbie_core::mutants::Mutant;
-        // A simulation has seconds: nothing is purged before its seventh day, and what schedules plan are minutes.
-        let slow = [Mutant::PurgedEarly, Mutant::ScheduleFiresTwice, Mutant::MissedRunsForgotten];
+        // A simulation has seconds: nothing is purged before its seventh day, what schedules plan are minutes, and days hardly turn.
+        let slow = [
+            Mutant::PurgedEarly,
+            Mutant::ScheduleFiresTwice,
+            Mutant::MissedRunsForgotten,
+            Mutant::DayNeverTurns,
+        ];
         // Nobody in a simulation asks for older errors; the naive model of engine/core does.
         let unseen = [Mutant::OlderErrorsForgotten];
         let found = |mutant: &&Mutant| !slow.contains(mutant) && !unseen.contains(mutant);
-        let core = Mutant::ALL.iter().chain(&Mutant::MOVES).filter(found);
+        let core = Mutant::ALL.iter().chain(&Mutant::MOVES).chain(&Mutant::RULES).filter(found);
         names.extend(core.map(|mutant| format!("core:{mutant:?}")));
         let log = jobbie_log::mutants::Mutant::ALL;
         names.extend(log.iter().map(|mutant| format!("log:{mutant:?}")));
@@ -45,9 +50,9 @@ pub(crate) fn with<T>(name: &str, body: impl FnOnce() -> T) -> Result<T, String>
     {
         use jobbie_core::mutants as core;
         use jobbie_log::mutants as log;
-        if let Some(mutant) =
-            core::Mutant::ALL.iter().chain(&core::Mutant::MOVES).find(|m| is("core", m))
-        {
+        let mut all =
+            core::Mutant::ALL.iter().chain(&core::Mutant::MOVES).chain(&core::Mutant::RULES);
+        if let Some(mutant) = all.find(|mutant| is("core", mutant)) {
             core::plant(Some(*mutant));
             return Ok(body());
         }

@@ -47,6 +47,8 @@ pub(crate) struct Plan {
     pub(crate) moves: bool,
     /// Whether there are agent jobs, and workers say what their work used.
     pub(crate) agents: bool,
+    /// Whether there are budgets and approval policies.
+    pub(crate) budgets: bool,
     pub(crate) check_every: u64,
     pub(crate) log: LogConfig,
     pub(crate) disk: DiskConfig,
@@ -86,6 +88,7 @@ impl Plan {
             ties: rng.below(3) > 0,
             moves: false,
             agents: false,
+            budgets: false,
             log,
             disk,
         };
@@ -95,6 +98,7 @@ impl Plan {
             plan.shards = 2 + 2 * rng.below(2) as u16;
         }
         plan.agents = rng.coin();
+        plan.budgets = plan.agents && rng.below(3) > 0;
         plan
     }
 

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use jobbie_sim::{Executor, Handle, Schedule};
 
-use crate::check::{moves, r07_replay, usage, violated};
+use crate::check::{crossings, moves, r07_replay, spending, ties, usage, violated};
 use crate::client::Client;
+use crate::model::Model;
 use crate::nemesis::Nemesis;
 use crate::plan::Plan;
 use crate::world::{Phase, World};
@@ -74,6 +75,7 @@ async fn drain(world: &World) {
                     }
                 });
             }
+            violated!("r13", "a shard owes others something for ever");
         }
         handle.sleep(std::time::Duration::from_millis(100)).await;
     }
@@ -90,9 +92,16 @@ fn check_end(world: &World) {
             let state = r07_replay::from_zero(node.shard, world.plan.shards, entries, hashes);
             crate::check::r10_one_state::compare(&book.model, &state, 0);
             usage::check(&book.model, &state);
+            if !ties::is_quiet(&state) {
+                violated!("r13", "{}: something that is due was never sent", node.shard);
+            }
             states.push(state);
         });
     }
+    world.ledger.with_models(|models| {
+        crossings::check(models);
+        spending::check(models, &states);
+    });
     world.counts.moves.set(world.ledger.with_models(|models| moves::check(models, &states)));
 }
 
@@ -118,8 +127,10 @@ fn report(world: &World, begun: Instant) -> Report {
         let usages = || models.iter().map(|model| &model.usage);
         (usages().map(|u| u.reports).sum::<u64>(), usages().map(|u| u.iterations).sum::<u64>())
     });
+    let crossings = |models: &[&Model]| models.iter().map(|model| model.rules.crossings).sum();
+    let crossings: u64 = world.ledger.with_models(crossings);
     let text = format!(
-        "shards={} steps={steps} callbacks={calls} reports={reports} iterations={iterations} moves={} jobs={jobs} events={events} entries={entries} frames={up}+{down} connections={} \
+        "shards={} steps={steps} callbacks={calls} reports={reports} iterations={iterations} crossings={crossings} moves={} jobs={jobs} events={events} entries={entries} frames={up}+{down} connections={} \
          requests={} long_answers={} sessions_lost={} starts={starts} torn_tails={torn} kills={} power_losses={} shutdowns={} \
          disk_faults={} full={} silent={} refused={} found={} unnoticeable={} clock_steps={} virtual_s={virtual_secs:.1} real_s={real_secs:.2} ({:.0}x)",
         world.plan.shards,

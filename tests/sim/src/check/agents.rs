@@ -47,6 +47,9 @@ pub(crate) fn iterated(model: &Model, request: &Request<'_>, iteration: &Iterati
     let is_held = (limits.max_iterations > 0 && agent.iteration >= limits.max_iterations)
         || (limits.max_cost_micros > 0 && job.cost > limits.max_cost_micros);
     let (status, next) = match said(request, seq, job) {
+        AgentStatus::Continue if model.policy_for(seq).is_some() => {
+            (AgentStatus::Hold, agent.iteration)
+        }
         AgentStatus::Continue if is_held => (AgentStatus::Hold, agent.iteration + 1),
         AgentStatus::Continue => (AgentStatus::Continue, agent.iteration + 1),
         status => (status, agent.iteration),

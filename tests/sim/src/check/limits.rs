@@ -56,11 +56,13 @@ pub(crate) fn may_be_passed(
     let queue = &first.class.queue;
     let (ours, theirs) = (&*first.limit_key, &*other.limit_key);
     // What a request itself puts into a queue with lanes waits for the next one.
-    // So does an agent job that brings its own checkpoint.
+    // So does an agent job that brings its own checkpoint, and one with a tag that rules name.
     let brings = first.agent.is_some() && first.checkpoint >= group;
-    let is_new = first.position >= group && (brings || model.has_lanes(queue));
+    let is_tagged = model.rules.tagged.contains_key(&first.id.seq().0);
+    let is_new = first.position >= group && (brings || is_tagged || model.has_lanes(queue));
     let shares = model.settings(queue).fair != Sharing::None && ours != theirs;
     let is_limited = !ours.is_empty() && room(model, queue, Some(ours), time) == 0;
     // A lower tier is never served before a higher one, except where that is limited.
-    is_new || is_limited || (shares && first.class.priority == other.class.priority)
+    let has_no_money = super::budgets::has_closed_tag(model, first.id.seq().0);
+    is_new || has_no_money || is_limited || (shares && first.class.priority == other.class.priority)
 }

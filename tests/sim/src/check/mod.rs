@@ -1,8 +1,11 @@
 //! The promises, one a file. A broken one ends the run.
 
 pub(crate) mod agents;
+pub(crate) mod budgets;
+pub(crate) mod crossings;
 pub(crate) mod limits;
 pub(crate) mod moves;
+pub(crate) mod overruns;
 pub(crate) mod plans;
 pub(crate) mod r01_answers;
 pub(crate) mod r03_order;
@@ -17,6 +20,7 @@ pub(crate) mod r12_lease_ends;
 pub(crate) mod r13_attempts;
 pub(crate) mod r14_order;
 pub(crate) mod schedules;
+pub(crate) mod spending;
 pub(crate) mod ties;
 pub(crate) mod usage;
 

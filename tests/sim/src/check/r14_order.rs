@@ -38,7 +38,10 @@ pub(crate) fn leased(model: &Model, seq: u64, time: u64, group: u64) {
         let live = passed_over.expire_at.is_none_or(|at| at > time);
         if live && !limits::may_be_passed(model, passed_over, job, time, group) {
             let at = (job.class.priority, job.position);
-            violated!("r14", "job {seq} {at:?} was leased before {other} ({tier}, {position})");
+            violated!(
+                "r14",
+                "job {seq} {at:?} was leased before {other} ({tier}, {position}): {passed_over:?}"
+            );
         }
     }
 }

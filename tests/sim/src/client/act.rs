@@ -19,6 +19,8 @@ const FETCH_MANY: u32 = 80;
 
 /// How often held agent jobs are looked at, as habits count.
 const JUDGE: u64 = 4;
+/// How often budgets and policies are changed.
+const RULE: u64 = 2;
 
 /// What happens to a lease.
 enum Fate {
@@ -56,6 +58,7 @@ impl Client {
             habits.goodbye,
             if self.world.plan.ties { habits.tie } else { 0 },
             if self.world.plan.agents { JUDGE } else { 0 },
+            if self.world.plan.budgets { RULE } else { 0 },
         ];
         let mut at = self.rng.below(weights.iter().sum());
         let mut chosen = 0;
@@ -79,7 +82,8 @@ impl Client {
             9 => self.append(),
             10 => self.core.goodbye(),
             11 => self.tie(),
-            _ => self.judge(),
+            12 => self.judge(),
+            _ => self.rule(),
         }
     }
 
@@ -102,6 +106,9 @@ impl Client {
         }
         if self.rng.below(8) == 0 {
             return self.cancel_planned();
+        }
+        if self.world.plan.budgets && self.rng.below(8) == 0 {
+            return self.only_warn();
         }
         let held = std::mem::take(&mut self.held);
         let acks: Vec<Ack<'_>> =

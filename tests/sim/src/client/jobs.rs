@@ -9,6 +9,7 @@ use super::Client;
 pub(super) struct Order {
     queue: String,
     payload: Vec<u8>,
+    tags: &'static [u8],
     key: Vec<u8>,
     key_ms: u64,
     unique: Vec<u8>,
@@ -25,7 +26,7 @@ impl Order {
         Enqueue {
             queue: &self.queue,
             payload: &self.payload,
-            tags: b"tag",
+            tags: self.tags,
             key: &self.key,
             key_ms: self.key_ms,
             unique: &self.unique,
@@ -76,9 +77,16 @@ impl Client {
             true => ["ann", "bob", "cy"][self.rng.below(3) as usize],
             false => "",
         };
+        let tags: &[u8] = match self.world.plan.budgets {
+            true => {
+                [&b"tag"[..], br#"{"team":"a"}"#, br#"{"team":"b"}"#][self.rng.below(3) as usize]
+            }
+            false => b"tag",
+        };
         Order {
             queue,
             payload,
+            tags,
             key: Vec::new(),
             key_ms: 0,
             unique,
@@ -115,6 +123,7 @@ impl Client {
         Order {
             queue,
             payload,
+            tags: b"tag",
             key,
             key_ms: 200 + 1500 * nth,
             unique: Vec::new(),

@@ -5,6 +5,7 @@ mod agents;
 mod jobs;
 mod many;
 mod plans;
+mod rules;
 mod schedules;
 mod ties;
 
@@ -214,6 +215,8 @@ impl Client {
                         }
                         // Of a schedule that is not there: no other operation is refused so as a whole.
                         Code::BadRequestNumber | Code::NotFound => {}
+                        // Of a fetch for whose queues no money is left.
+                        Code::BudgetExceeded => {}
                         code => panic!("a request was answered {code:?}: {}", reply.message),
                     }
                     self.world.share(&reply);

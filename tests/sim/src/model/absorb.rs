@@ -12,8 +12,8 @@ use jobbie_proto::{Code, JobId, JobSeq, Micros};
 use super::operations::step_of;
 use super::{Fact, Granted, Job, Key, Model, Outcome, Session, class_of, content_of};
 use crate::check::{
-    agents, limits, r08_events, r09_once, r10_one_state, r11_leases, r12_lease_ends, r13_attempts,
-    r14_order, usage, violated,
+    agents, budgets, limits, overruns, r08_events, r09_once, r10_one_state, r11_leases,
+    r12_lease_ends, r13_attempts, r14_order, usage, violated,
 };
 
 /// States out of which a job may be cancelled or expire.
@@ -73,6 +73,7 @@ impl Model {
         r12_lease_ends::group(self, fact);
         r09_once::group(self, fact);
         self.time = fact.time;
+        self.note_closed();
         let new_from = self.jobs.len() as u64 + 1;
         let operation = step_of(fact.group);
         let outcome = Outcome::default();
@@ -296,6 +297,7 @@ impl Model {
             Event::AgentEnqueued(_) | Event::Iterated(_) | Event::Revised(_) => {
                 self.agent_event(event, step);
             }
+            Event::Ruled(rule) => self.rule(rule, step),
             Event::WorkerSeen(seen) => self.worker_seen(seen, step.fact.time),
             Event::WorkersForgotten { workers } => {
                 workers.iter().for_each(|worker| self.worker_forgotten(worker, step.fact.time));
@@ -411,6 +413,7 @@ impl Model {
         r13_attempts::leased(seq, self.job(seq), attempt);
         r14_order::leased(self, seq, fact.time, fact.number);
         limits::leased(self, seq, fact.time);
+        budgets::leased(self, seq, fact.time);
         self.claim(seq, fact.time);
         if !self.sessions.contains_key(&session) {
             violated!("r11", "job {seq} was leased to session {session}, which is not open");
@@ -429,6 +432,7 @@ impl Model {
         let request = step.fact.request.expect("workers complete");
         let acks = request.acks.iter();
         usage::counted(self, request, seq, &step.counted);
+        overruns::passed(self, seq, &step.counted);
         agents::completed(seq, self.job(seq), step.iterated);
         r11_leases::takes_effect(self, seq, "completed", acks.map(|ack| ack.job));
         self.set_state(seq, JobState::Completed);

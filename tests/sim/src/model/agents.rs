@@ -7,7 +7,7 @@ use jobbie_proto::reply::JobState;
 
 use super::Model;
 use super::absorb::Step;
-use crate::check::{agents, r10_one_state, r11_leases, usage};
+use crate::check::{agents, overruns, r10_one_state, r11_leases, usage};
 
 /// How far an agent job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ impl Model {
         r11_leases::takes_effect(self, seq, "iterated", acks);
         r10_one_state::leaves(seq, self.job(seq), &[JobState::Active], "iterated");
         usage::counted(self, request, seq, &step.counted);
+        overruns::passed(self, seq, &step.counted);
         agents::iterated(self, request, iteration);
         let job = self.job_mut(seq);
         job.agent.as_mut().expect("just checked").iteration = iteration.next;

@@ -7,6 +7,7 @@ mod moves;
 mod operations;
 mod outcome;
 mod plans;
+mod rules;
 pub(crate) mod schedules;
 mod ties;
 mod usage;
@@ -24,6 +25,7 @@ pub(crate) use moves::Baggage;
 use operations::Running;
 pub(crate) use outcome::Outcome;
 pub(crate) use plans::Plan;
+pub(crate) use rules::{Account, Rules};
 pub(crate) use usage::{Usage, hour_of};
 
 /// One group of a committed entry, and what is known about it.
@@ -195,6 +197,7 @@ pub(crate) struct Model {
     /// When each worker was seen last.
     workers: BTreeMap<WorkerKey, u64>,
     pub(crate) usage: Usage,
+    pub(crate) rules: Rules,
 }
 
 impl Model {
@@ -226,6 +229,7 @@ impl Model {
             operations: BTreeMap::new(),
             workers: BTreeMap::new(),
             usage: Usage::default(),
+            rules: Rules::default(),
         }
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Outcome {
     pub(crate) batch_seals: Vec<Code>,
     /// Code, operation.
     pub(crate) operated: Option<(Code, u64)>,
+    /// Code, number of the budget or policy.
+    pub(crate) rule_controls: Vec<(Code, u64)>,
 }
 
 impl Outcome {
@@ -60,6 +62,7 @@ impl Outcome {
             batches: reply.batches.iter().map(|batch| batch.number().0).collect(),
             batch_seals: reply.batch_seals.clone(),
             operated: reply.operated.map(|operated| (operated.code, operated.operation.0)),
+            rule_controls: reply.rule_controls.iter().map(|one| (one.code, one.id.0)).collect(),
         }
     }
 }

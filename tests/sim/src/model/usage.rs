@@ -41,6 +41,7 @@ impl Model {
         usage::reported(self, request, &jobs, reported);
         let queue = self.job(seq).class.queue.clone();
         self.job_mut(seq).cost += amounts.cost_micros;
+        self.charge(seq, &queue, amounts.cost_micros, reported.phase);
         let sum = self.usage.sums.entry((hour_of(fact.time), queue)).or_default();
         sum.0 += 1;
         sum.1.add(amounts);
