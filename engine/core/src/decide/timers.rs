@@ -108,7 +108,10 @@ pub fn decide_timers(
     }
     // Each of them counts as one of the jobs, and comes before what may be leased by it.
     let open = state.openings.iter().take_while(|(at, _)| *at <= now.0);
-    let names = open.map(|(_, queue)| state.queues.get(*queue).name.to_string());
+    // Those of one time by name: which number a queue has is nobody's business.
+    let mut open: Vec<_> = open.map(|(at, queue)| (*at, &state.queues.get(*queue).name)).collect();
+    open.sort_unstable();
+    let names = open.into_iter().map(|(_, name)| name.to_string());
     let queues: Vec<_> = names.take(limit - steps.len()).collect();
     let left = limit - steps.len() - queues.len();
     if !queues.is_empty() {
