@@ -169,7 +169,7 @@ impl<'a> Draft<'a> {
         let plan =
             lanes.plan(self.now.0, ask, |waiting| self.candidate(waiting, queue.expiring > 0));
         // Beside older jobs it says more than is needed; timers kill the rest.
-        if queue.tiers.iter().all(Fifo::is_empty) {
+        if !self.has_older(queue) {
             let jobs = plan.expired.iter().map(|pick| pick.waiting.job);
             let expired = jobs.filter(|job| self.state.is_expired(*job, self.now.0));
             found.expired.extend(expired.map(JobSeq));
@@ -194,6 +194,25 @@ impl<'a> Draft<'a> {
                 found.leased.push(LeasedJob { job: JobSeq(job), attempt });
             }
         }
+    }
+
+    /// Whether jobs that waited before the queue had lanes still do, after what the request has done so far.
+    fn has_older(&self, queue: &Queue) -> bool {
+        let waits = |item: Item| {
+            let mut from = 0;
+            while let Some(nth) = self.state.next_waiting(item, from) {
+                let job = match item {
+                    Item::Run { first, .. } => first + nth,
+                    Item::Single { job, .. } => job,
+                };
+                if self.after(job).is_none() {
+                    return true;
+                }
+                from = nth + 1;
+            }
+            false
+        };
+        queue.tiers.iter().flat_map(Fifo::iter).any(waits)
     }
 
     fn lane_of(&self, queue: &Queue, job: u64) -> Option<LaneId> {
