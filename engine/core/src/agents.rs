@@ -1,5 +1,6 @@
 //! Agent jobs: which iteration each is in, what limits it, and where its iterations are in the log.
 
+use jobbie_proto::EventSeq;
 use jobbie_proto::agent::{AgentLimits, AgentState};
 use jobbie_proto::event::{ArrivedJob, EnqueuedAgent, Iteration};
 
@@ -15,16 +16,31 @@ pub(crate) struct Agent {
     /// The iteration that is worked on, or is next.
     pub(crate) iteration: u32,
     pub(crate) limits: AgentLimits,
+    /// Whether `record` has the checkpoint that it begins with.
+    pub(crate) has_checkpoint: bool,
 }
 
 impl Agent {
     pub(crate) fn new(enqueued: &EnqueuedAgent, record: u64) -> Self {
-        Self { record, newest: 0, iteration: 1, limits: enqueued.limits }
+        let has_checkpoint = !enqueued.checkpoint.is_empty();
+        Self { record, newest: 0, iteration: 1, limits: enqueued.limits, has_checkpoint }
     }
 
     /// One that came from another shard, where its iterations so far are told.
     pub(crate) fn arrived(arrived: &ArrivedJob, record: u64) -> Self {
-        Self { record, newest: 0, iteration: arrived.iteration, limits: arrived.limits }
+        let (iteration, limits) = (arrived.iteration, arrived.limits);
+        Self {
+            record,
+            newest: 0,
+            iteration,
+            limits,
+            has_checkpoint: !arrived.checkpoint.is_empty(),
+        }
+    }
+
+    /// The event with the checkpoint that it begins with; 0 is none.
+    pub(crate) fn first_checkpoint(&self) -> EventSeq {
+        EventSeq(if self.has_checkpoint { self.record } else { 0 })
     }
 
     /// An iteration is over.

@@ -213,7 +213,7 @@ impl State {
             payload: EventSeq(self.payloads.get(job).copied().unwrap_or(0)),
             hold: EventSeq(0),
             last_error: EventSeq(0),
-            checkpoint: EventSeq(0),
+            checkpoint: self.first_checkpoint(job),
             progress: EventSeq(0),
             waits_for: 0,
             batch: self.ties.members.get(job).copied(),

@@ -5,7 +5,7 @@ mod shard;
 use jobbie_core::{Decision, decide};
 use jobbie_proto::agent::{AgentLimits, AgentStatus};
 use jobbie_proto::event::{Event, HoldEnd, Iteration};
-use jobbie_proto::reply::JobState;
+use jobbie_proto::reply::{JobState, Lease};
 use jobbie_proto::request::{
     Ack, Agent, AgentAck, EnqueueAgent, Fail, Hold, JobAction, JobControl, JobRef, ReportUsage,
     Usage,
@@ -173,11 +173,13 @@ fn an_agent_job_may_begin_with_a_checkpoint_and_has_no_plan() {
     let mut shard = Shard::new();
     let agent = Agent { checkpoint: b"{}", ..Agent::default() };
     let agents = vec![EnqueueAgent { enqueue: 0, agent }];
-    let request = Request { enqueues: vec![enqueue("q")], agents, ..shard.request() };
+    let request = Request { enqueues: vec![enqueue("q"); 2], agents, ..shard.request() };
     shard.run(&request);
-    let fetch = Request { fetch: Some(shard::fetch("q", 1)), ..shard.request() };
+    let fetch = Request { fetch: Some(shard::fetch("q", 2)), ..shard.request() };
     let reply = shard.run(&fetch);
-    assert!(reply.leases[0].checkpoint.0 > 0);
+    let of = |lease: &Lease| (lease.job, lease.checkpoint.0 > 0);
+    let (one, two) = (of(&reply.leases[0]), of(&reply.leases[1]));
+    assert!(one.1 && !two.1 && one.0 < two.0, "it keeps its place: {one:?}, {two:?}");
     assert_eq!((reply.agents[0].lease, reply.agents[0].state.iteration), (0, 1));
     let planned = jobbie_proto::request::EnqueuePlan {
         enqueue: 0,

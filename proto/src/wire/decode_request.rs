@@ -12,8 +12,7 @@ use super::usage::usages;
 use super::{DecodeError, errors, kin, rules, schedules, workers};
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
-    Ack, Enqueue, Fail, Fetch, Heartbeat, QueueAction, QueueControl, Request, Schedules, Stats,
-    Ties, When,
+    Ack, Enqueue, Fail, Fetch, Heartbeat, QueueAction, QueueControl, Request, Stats, When,
 };
 use crate::{Micros, SessionId};
 
@@ -36,8 +35,6 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         number: table.u64(T::VT_NUMBER)?,
         confirmed_below: table.u64(T::VT_CONFIRMED_BELOW)?,
         enqueues: enqueues(&table, &queues, blob)?,
-        holds: Vec::new(),
-        plans: Vec::new(),
         acks: collect(table.list("acks", T::VT_ACKS, most)?, |raw| {
             let ack = fb::Ack(raw);
             let result = blob.bytes("result", ack.result_len())?;
@@ -67,8 +64,6 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
         })?,
         cancels: ids("cancels", T::VT_CANCELS)?,
         deletes: ids("deletes", T::VT_DELETES)?,
-        job_controls: Vec::new(),
-        appends: Vec::new(),
         queue_controls: collect(
             table.list("queue controls", T::VT_QUEUE_CONTROLS, most)?,
             |raw| {
@@ -78,42 +73,44 @@ pub(super) fn decode<'a>(blob: &'a [u8], bytes: &'a [u8]) -> Result<Request<'a>,
                 Ok(QueueControl { queue: queues.get(control.name())?, action })
             },
         )?,
-        schedule_controls: Vec::new(),
-        operation: None,
         fetch: fetch(&table, &queues, blob)?,
         lookups: ids("lookups", T::VT_LOOKUPS)?,
         stats: stats(table.structure(T::VT_STATS)?.map(fb::Stats), blob)?,
-        ties: Ties::default(),
-        history: decode_history(&table)?,
-        schedules: Schedules::None,
-        errors: errors::wanted(&table)?,
-        workers: None,
-        children: kin::decode_children(&table)?,
-        agents: Vec::new(),
-        agent_acks: Vec::new(),
-        iterations: None,
-        ack_usages: Vec::new(),
-        heartbeat_usages: Vec::new(),
-        usage: None,
-        rule_controls: Vec::new(),
-        held: kin::decode_held(&table)?,
+        ..Request::default()
     };
-    uniques(&table, &mut request.enqueues, blob)?;
-    request.holds = holds(&table, request.enqueues.len(), blob)?;
-    request.job_controls = job_controls(&table, &queues, blob)?;
-    limit_keys(&table, &mut request.enqueues, blob)?;
-    queue_actions(&table, &queues, &mut request.queue_controls, blob)?;
-    request.operation = operate(&table, blob)?;
-    request.ties = ties(&table, &Classes::open(&table, &queues)?, blob)?;
-    request.plans = decode_plans(&table, request.enqueues.len(), blob)?;
-    request.appends = decode_appends(&table, blob)?;
-    request.schedule_controls = schedules::controls(&table, &queues, blob)?;
-    request.schedules = schedules::query(&table, blob)?;
-    request.workers = workers::wanted(&table, blob)?;
-    usages(&table, &mut request, blob)?;
-    agents(&table, &mut request, blob)?;
-    request.rule_controls = rules::controls(&table, blob)?;
+    if table.reaches_past(T::VT_STATS) {
+        decode_rest(&table, &queues, blob, &mut request)?;
+    }
     Ok(request)
+}
+
+/// What most requests have nothing of: its fields come after all others, so that a table says by its length alone that it has none.
+fn decode_rest<'a>(
+    table: &Table<'a>,
+    queues: &Names<'a>,
+    blob: &mut BlobReader<'a>,
+    request: &mut Request<'a>,
+) -> Result<(), DecodeError> {
+    request.history = decode_history(table)?;
+    request.errors = errors::wanted(table)?;
+    request.children = kin::decode_children(table)?;
+    request.held = kin::decode_held(table)?;
+    uniques(table, &mut request.enqueues, blob)?;
+    request.holds = holds(table, request.enqueues.len(), blob)?;
+    request.job_controls = job_controls(table, queues, blob)?;
+    limit_keys(table, &mut request.enqueues, blob)?;
+    queue_actions(table, queues, &mut request.queue_controls, blob)?;
+    request.operation = operate(table, blob)?;
+    request.ties = ties(table, &Classes::open(table, queues)?, blob)?;
+    request.plans = decode_plans(table, request.enqueues.len(), blob)?;
+    request.appends = decode_appends(table, blob)?;
+    request.schedule_controls = schedules::controls(table, queues, blob)?;
+    request.schedules = schedules::query(table, blob)?;
+    request.workers = workers::wanted(table, blob)?;
+    usages(table, request, blob)?;
+    agents(table, request, blob)?;
+    request.rule_controls = rules::controls(table, blob)?;
+    Ok(())
 }
 
 /// The classes of a frame.

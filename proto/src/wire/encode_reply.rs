@@ -47,6 +47,8 @@ const _: () = assert!(
     PART_BYTES_SOFT + ELEMENT_BYTES_MAX + HEAD_BYTES_MAX + OPERATIONS_BYTES_MAX < FRAME_BYTES_MAX
 );
 
+type Builder = flatbuffers::FlatBufferBuilder<'static>;
+
 /// What a reply carries beside the [`Reply`] itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplyHead<'a> {
@@ -215,6 +217,8 @@ struct Parts<'a> {
     stats: StatsAnswer<'a>,
     open: Open,
     first: bool,
+    /// Whether there is anything beside leases and what the first frame carries.
+    rare: bool,
 }
 
 impl Parts<'_> {
@@ -238,36 +242,11 @@ impl Parts<'_> {
         out: &mut Vec<u8>,
         more: bool,
     ) -> Result<(), EncodeError> {
-        out.extend_from_slice(&encoder.scratch.more_bytes);
-        out.extend_from_slice(&encoder.scratch.last_bytes);
-        out.extend_from_slice(&encoder.scratch.schedule_bytes);
-        let told = if more { &[][..] } else { self.stats.operations };
-        let mut tasks = Vec::with_capacity(told.len());
-        for view in told {
-            tasks.push(operations::task_to(&view.task, out)?);
-        }
-        out.extend_from_slice(&encoder.scratch.error_bytes);
-        out.extend_from_slice(&encoder.scratch.worker_bytes);
-        out.extend_from_slice(&encoder.scratch.usage_bytes);
-        out.extend_from_slice(&encoder.scratch.iteration_bytes);
-        let (rules, rule_states) = match more {
-            true => (Vec::new(), Vec::new()),
-            false => rules::views_to(self.stats.budgets, self.stats.policies, out)?,
-        };
+        let shown = if more { StatsAnswer::default() } else { self.stats };
+        let last = if self.rare { encoder.scratch.put_rest(&shown, out)? } else { Last::default() };
         let names_at = encoder.put_names(out, &self.open);
         let (table, scratch) = (&mut encoder.table, &encoder.scratch);
-        // Most jobs have none of it.
-        let said = scratch.lookups_more.iter().any(|more| *more != fb::LookupMore::default());
-        let lookups_more = if said { vector(table, &scratch.lookups_more) } else { None };
-        let set = scratch.queue_settings.iter().any(|set| *set != fb::QueueSettings::default());
-        let queue_settings = if set { vector(table, &scratch.queue_settings) } else { None };
-        let any_planned = scratch.planned.iter().any(|jobs| *jobs > 0);
-        let planned = if any_planned { vector(table, &scratch.planned) } else { None };
-        let any_moved = scratch.moved.iter().any(|jobs| *jobs > 0);
-        let moved = if any_moved { vector(table, &scratch.moved) } else { None };
-        let any_exceeded = scratch.exceeded.iter().any(|what| *what > 0);
-        let exceeded = if any_exceeded { vector(table, &scratch.exceeded) } else { None };
-        let shard_stats = self.stats.shard.filter(|_| !more).as_ref().map(shard_stats);
+        let shard_stats = shown.shard.as_ref().map(shard_stats);
         let mut args = fb::ReplyArgs {
             number: self.head.number,
             code: self.reply.code as u8,
@@ -275,34 +254,14 @@ impl Parts<'_> {
             names_at,
             names: vector(table, &scratch.names.lens),
             leases: vector(table, &scratch.leases),
-            lookups: vector(table, &scratch.lookups),
-            lookups_more,
-            queue_stats: vector(table, &scratch.queue_stats),
-            queue_settings,
-            lookup_plans: vector(table, &scratch.lookup_plans),
-            lookup_kinds: vector(table, &scratch.lookup_kinds),
-            events: vector(table, &scratch.events),
-            planned,
-            lookup_kin: vector(table, &scratch.lookup_kin),
-            moved,
-            shard_stats: shard_stats.as_ref(),
-            schedules: vector(table, &scratch.schedules),
-            schedule_states: vector(table, &scratch.schedule_states),
-            operations: vector(table, &tasks),
-            operations_progress: vector_of(table, told, operations::progress_to),
-            job_errors: vector(table, &scratch.job_errors),
-            workers: vector(table, &scratch.workers),
-            worker_queues: vector(table, &scratch.worker_queues),
-            lookup_costs: vector(table, &scratch.lookup_costs),
-            usage_sums: vector(table, &scratch.usage_sums),
             lease_agents: vector(table, &scratch.lease_agents),
-            lookup_agents: vector(table, &scratch.lookup_agents),
-            iterations: vector(table, &scratch.iterations),
-            rules: vector(table, &rules),
-            rule_states: vector(table, &rule_states),
-            exceeded,
             ..fb::ReplyArgs::default()
         };
+        if self.rare {
+            args.shard_stats = shard_stats.as_ref();
+            scratch.rest(table, &mut args);
+            last.rest(table, &mut args, &shown);
+        }
         let operated = self.reply.operated.as_ref().map(operations::operated_to);
         if self.first {
             self.first = false;
@@ -318,9 +277,78 @@ impl Parts<'_> {
     }
 }
 
+/// What only the last frame carries of what most replies have nothing of.
+#[derive(Default)]
+struct Last {
+    tasks: Vec<fb::Operation>,
+    rules: Vec<fb::Rule>,
+    rule_states: Vec<fb::RuleState>,
+}
+
+impl Last {
+    fn rest(&self, table: &mut Builder, args: &mut fb::ReplyArgs<'_>, shown: &StatsAnswer<'_>) {
+        args.operations = vector(table, &self.tasks);
+        args.operations_progress = vector_of(table, shown.operations, operations::progress_to);
+        args.rules = vector(table, &self.rules);
+        args.rule_states = vector(table, &self.rule_states);
+    }
+}
+
+impl Scratch {
+    /// The bytes that come behind those of leases and lookups.
+    fn put_rest(&self, shown: &StatsAnswer<'_>, out: &mut Vec<u8>) -> Result<Last, EncodeError> {
+        out.extend_from_slice(&self.more_bytes);
+        out.extend_from_slice(&self.last_bytes);
+        out.extend_from_slice(&self.schedule_bytes);
+        let mut tasks = Vec::with_capacity(shown.operations.len());
+        for view in shown.operations {
+            tasks.push(operations::task_to(&view.task, out)?);
+        }
+        out.extend_from_slice(&self.error_bytes);
+        out.extend_from_slice(&self.worker_bytes);
+        out.extend_from_slice(&self.usage_bytes);
+        out.extend_from_slice(&self.iteration_bytes);
+        let (rules, rule_states) = rules::views_to(shown.budgets, shown.policies, out)?;
+        Ok(Last { tasks, rules, rule_states })
+    }
+
+    /// What most replies have nothing of.
+    fn rest(&self, table: &mut Builder, args: &mut fb::ReplyArgs<'_>) {
+        args.lookups = vector(table, &self.lookups);
+        args.lookups_more = vector_if_any(table, &self.lookups_more);
+        args.lookup_plans = vector(table, &self.lookup_plans);
+        args.lookup_kinds = vector(table, &self.lookup_kinds);
+        args.lookup_kin = vector(table, &self.lookup_kin);
+        args.lookup_costs = vector(table, &self.lookup_costs);
+        args.lookup_agents = vector(table, &self.lookup_agents);
+        args.queue_stats = vector(table, &self.queue_stats);
+        args.queue_settings = vector_if_any(table, &self.queue_settings);
+        args.planned = vector_if_any(table, &self.planned);
+        args.moved = vector_if_any(table, &self.moved);
+        args.exceeded = vector_if_any(table, &self.exceeded);
+        args.events = vector(table, &self.events);
+        args.schedules = vector(table, &self.schedules);
+        args.schedule_states = vector(table, &self.schedule_states);
+        args.job_errors = vector(table, &self.job_errors);
+        args.workers = vector(table, &self.workers);
+        args.worker_queues = vector(table, &self.worker_queues);
+        args.usage_sums = vector(table, &self.usage_sums);
+        args.iterations = vector(table, &self.iterations);
+    }
+}
+
+/// A list that stands beside another one, and has something to say of few of its elements.
+fn vector_if_any<T: flatbuffers::Push + Default + PartialEq>(
+    table: &mut Builder,
+    items: &[T],
+) -> Option<flatbuffers::WIPOffset<flatbuffers::Vector<'static, T::Output>>> {
+    let any = items.iter().any(|item| *item != T::default());
+    if any { vector(table, items) } else { None }
+}
+
 /// The fields that only the first frame carries.
 fn put_head<'a>(
-    table: &mut flatbuffers::FlatBufferBuilder<'static>,
+    table: &mut Builder,
     args: &mut fb::ReplyArgs<'a>,
     head: &ReplyHead<'_>,
     reply: &Reply,
@@ -370,13 +398,15 @@ impl Encoder {
             let open = this.begin(out);
             out.extend_from_slice(head.message.as_bytes());
             out.extend_from_slice(head.redirect.as_bytes());
-            let mut parts = Parts { head, reply, stats, open, first: true };
+            let rare = stats != StatsAnswer::default();
+            let mut parts = Parts { head, reply, stats, open, first: true, rare };
             for (nth, lease) in reply.leases.iter().enumerate() {
                 parts.make_room(this, out)?;
                 this.scratch.lease(out, head.shard, lease, &bytes(nth, lease))?;
                 agents::put_lease(&mut this.scratch, &reply.agents, nth);
             }
             for lookup in lookups {
+                parts.rare = true;
                 parts.make_room(this, out)?;
                 lookup.put(&mut this.scratch, out)?;
             }

@@ -52,6 +52,11 @@ impl<'a> Table<'a> {
         })
     }
 
+    /// Whether it may have fields after this one.
+    pub(super) fn reaches_past(&self, field: u16) -> bool {
+        self.vtable.len() > usize::from(field) + size_of::<u16>()
+    }
+
     /// Where a field is in `object`; 0 when it is absent.
     fn position(&self, field: u16) -> usize {
         u16_at(self.vtable, usize::from(field)).map_or(0, usize::from)

@@ -18,10 +18,6 @@ impl State {
         assert!(self.jobs.contains(job), "an agent job that is not there");
         assert!(self.agents.get(job).is_none(), "an agent job comes twice");
         self.agents.insert(job, Agent::new(enqueued, event));
-        if !enqueued.checkpoint.is_empty() {
-            let number = self.number_or_struct(job);
-            self.side_mut(number).checkpoint = EventSeq(event);
-        }
         let limits = &enqueued.limits;
         let own = u64::from(!enqueued.checkpoint.is_empty());
         self.digest.mix_all(&[Mark::AgentEnqueued as u64, job, u64::from(limits.max_iterations)]);

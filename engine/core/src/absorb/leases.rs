@@ -45,7 +45,7 @@ impl State {
             let tracked = self.tracked.get_mut(number);
             assert_eq!(leased.attempt, tracked.attempt + 1, "attempts are not consecutive");
             tracked.attempt = leased.attempt;
-            let (checkpoint, placed) = match tracked.side {
+            let (mut checkpoint, placed) = match tracked.side {
                 NONE => (EventSeq(0), EventSeq(0)),
                 side => {
                     let side = self.sides.get(side);
@@ -58,6 +58,9 @@ impl State {
             let lease = self.begin_lease(number, deadline.0, lease_ms);
             self.hold(lease, owner);
             if let Some(agent) = self.agents.get(job) {
+                if checkpoint.0 == 0 {
+                    checkpoint = agent.first_checkpoint();
+                }
                 let state = agent.state(self.usage.cost_of(job));
                 let lease = reply.leases.len() as u32;
                 reply.agents.push(LeasedAgent { lease, state });

@@ -107,12 +107,12 @@ impl State {
                 reported: 0,
                 total: if at_home { own } else { 0 },
                 told: None,
-                announced: None,
+                told_mean: None,
                 shut: None,
             }
         });
         account.budget = Rc::new(budget.clone());
-        (account.told, account.announced) = (None, None);
+        (account.told, account.told_mean) = (None, None);
         let crossed = self.rules.accounts.contains_key(scope);
         if crossed {
             self.rules.crossings.remove(scope);
@@ -153,7 +153,7 @@ impl State {
             // It may have been before.
             return self.opened.push(at);
         }
-        if account.announced != Some(today) && !self.rules.crossings.contains_key(scope) {
+        if account.told_mean < Some(today) && !self.rules.crossings.contains_key(scope) {
             let (excess, spent) = (Excess::Mean, cost.ack_micros / cost.acks);
             let crossing = Crossing { excess, day: today, spent, limit };
             self.rules.crossings.insert(scope.clone(), crossing);
@@ -170,16 +170,22 @@ impl State {
         }
         let mut account = account.clone();
         let at_home = self.is_home_of(scope);
-        if *excess == Excess::Daily && !at_home {
-            account.told = account.told.max(Some(*day));
+        let from_home = *excess == Excess::Daily && !at_home;
+        let told = match excess {
+            Excess::Daily => &mut account.told,
+            Excess::Mean => &mut account.told_mean,
+        };
+        if from_home {
+            *told = (*told).max(Some(*day));
             account.turn_to(*day);
             self.rules.settle(account, *day, false);
         } else {
             self.rules.crossings.remove(scope);
             if !crate::mutant!(CrossingToldTwice) {
-                account.announced = account.announced.max(Some(*day));
+                *told = (*told).max(Some(*day));
+                // The limit of the day may have been reached while the other's was due.
+                self.rules.settle(account, day_of(self.time()), at_home);
             }
-            self.rules.accounts.insert(scope.clone(), account);
             self.tell_others(event, scope.is_shared() && *excess == Excess::Daily);
         }
         if let Some(job) = held {

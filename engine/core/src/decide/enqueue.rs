@@ -151,7 +151,6 @@ impl<'a> Draft<'a> {
                 && hold.is_none()
                 && depends.is_none()
                 && plan.is_none()
-                && agent.is_none_or(|agent| agent.agent.checkpoint.is_empty())
                 && enqueue.limit_key.is_empty()
                 // Whether money is left for its tags is known once they are.
                 && rules.is_empty()

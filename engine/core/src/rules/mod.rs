@@ -38,10 +38,11 @@ pub(crate) struct Account {
     pub(crate) reported: u64,
     /// What all jobs have cost, as far as it is known; on the home only.
     pub(crate) total: u64,
-    /// The newest day on which the home has said that it is exceeded; on other shards only.
+    /// The newest day on which the log of this shard says that its day's money is spent, since it was set: on the home what that
+    /// saw, elsewhere what the home said.
     pub(crate) told: Option<u32>,
-    /// The newest day on which the log of this shard says that it is exceeded, since it was set.
-    pub(crate) announced: Option<u32>,
+    /// The same of what jobs cost in the mean, which each shard sees by itself.
+    pub(crate) told_mean: Option<u32>,
     /// The day under which it stands among those that are spent.
     pub(crate) shut: Option<u32>,
 }
@@ -244,7 +245,7 @@ impl Rules {
             account.shut = shut;
         }
         if let Some(limit) = account.budget.daily.filter(|_| at_home && shut.is_some())
-            && account.announced != Some(today)
+            && account.told < Some(today)
         {
             let (excess, spent) = (Excess::Daily, account.total_on(today));
             let crossing = Crossing { excess, day: today, spent, limit };

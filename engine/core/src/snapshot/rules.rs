@@ -28,7 +28,7 @@ pub(super) enum RuleRow {
         reported: u64,
         total: u64,
         told: Option<u32>,
-        announced: Option<u32>,
+        told_mean: Option<u32>,
         /// The day on which it was seen to be spent.
         shut: Option<u32>,
         /// What is to be logged of it.
@@ -83,7 +83,7 @@ impl RuleCursor {
 }
 
 fn budget(state: &State, account: &Account) -> RuleRow {
-    let Account { id, created, day, own, reported, total, told, announced, shut, .. } = *account;
+    let Account { id, created, day, own, reported, total, told, told_mean, shut, .. } = *account;
     let crossing = state.rules.crossings.get(&account.budget.scope).map(|crossing| {
         let Crossing { excess, day, spent, limit } = *crossing;
         CrossingRow { excess, day, spent, limit }
@@ -100,7 +100,7 @@ fn budget(state: &State, account: &Account) -> RuleRow {
         reported,
         total,
         told,
-        announced,
+        told_mean,
         shut,
         crossing,
     }
@@ -161,7 +161,7 @@ pub(super) fn restore(state: &mut State, row: RuleRow) -> Checked {
             reported,
             total,
             told,
-            announced,
+            told_mean,
             shut,
             crossing,
         } => {
@@ -179,7 +179,7 @@ pub(super) fn restore(state: &mut State, row: RuleRow) -> Checked {
             require(reported <= own && (at_home || total == 0), "a budget counts wrongly")?;
             let budget = Rc::new(budget);
             let account =
-                Account { id, created, budget, day, own, reported, total, told, announced, shut };
+                Account { id, created, budget, day, own, reported, total, told, told_mean, shut };
             require(
                 shut.is_none_or(|day| account.is_spent(day, at_home)),
                 "a budget is not spent",

@@ -466,7 +466,7 @@ impl Snapshot {
 
     fn tracked_row(&self, number: u32) -> TrackedRow {
         let tracked = self.state.tracked.get(number);
-        let side = self.state.side(tracked);
+        let side = self.state.own_side(tracked);
         let lease = tracked.lease().map(|at| self.state.leases.get(at));
         TrackedRow {
             job: tracked.job,

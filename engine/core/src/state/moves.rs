@@ -395,17 +395,6 @@ impl State {
         number
     }
 
-    /// The struct of a job; one that has none gets it, and stays in its place.
-    pub(crate) fn number_or_struct(&mut self, job: u64) -> u32 {
-        if self.job_state(job) == JobState::Pending && self.number_of(job).is_none() {
-            // It was enqueued just now, so it is the last of its tier and stays it.
-            let detached = self.detach(job);
-            let position = self.next_event - 1;
-            return self.step_back(detached, position);
-        }
-        self.track_sleeper(job)
-    }
-
     pub(crate) fn side_mut(&mut self, number: u32) -> &mut Side {
         if self.tracked.get(number).side == NONE {
             let side = self.sides.insert(Side::default());
@@ -426,8 +415,23 @@ impl State {
         self.error_links.insert(job, kept.chain([(event, previous)]).collect());
     }
 
+    /// Where the rare things of a job are, also what an agent job was enqueued with.
     pub(crate) fn side(&self, tracked: &Tracked) -> Side {
+        let mut side = self.own_side(tracked);
+        if side.checkpoint.0 == 0 {
+            side.checkpoint = self.first_checkpoint(tracked.job);
+        }
+        side
+    }
+
+    /// What came after a job was enqueued.
+    pub(crate) fn own_side(&self, tracked: &Tracked) -> Side {
         if tracked.side == NONE { Side::default() } else { *self.sides.get(tracked.side) }
+    }
+
+    /// The event with the checkpoint that an agent job was enqueued with; 0 is none.
+    pub(crate) fn first_checkpoint(&self, job: u64) -> EventSeq {
+        self.agents.get(job).map_or(EventSeq(0), |agent| agent.first_checkpoint())
     }
 
     /// An active job has a lease, which no session holds yet.

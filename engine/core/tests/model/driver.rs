@@ -151,7 +151,6 @@ impl Driver {
         for op in ops {
             self.add(op, &mut request);
         }
-        naive_agents::wait_a_turn(&mut request);
         request
     }
 

@@ -32,13 +32,6 @@ pub(crate) fn said(of: u32, with: u8) -> AgentAck<'static> {
     }
 }
 
-/// One with a checkpoint waits for the next request, so that none has when this one fetches.
-pub(crate) fn wait_a_turn(request: &mut Request<'static>) {
-    if request.fetch.is_some() {
-        request.agents.iter_mut().for_each(|agent| agent.agent.checkpoint = b"");
-    }
-}
-
 impl Naive {
     pub(crate) fn make_agent(&mut self, job: u64, agent: &Agent<'_>) {
         let event = EventSeq(self.next_event - 1);
@@ -51,9 +44,6 @@ impl Naive {
         });
         if !agent.checkpoint.is_empty() {
             view.checkpoint = event;
-            if view.state == JobState::Pending {
-                self.wait_behind(job);
-            }
         }
     }
 

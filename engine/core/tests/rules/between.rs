@@ -1,6 +1,6 @@
 //! Rules of several shards, told by messages.
 
-use jobbie_proto::rules::{DAY_US, OnExceed, RuleControl, Scope};
+use jobbie_proto::rules::{Budget, DAY_US, OnExceed, RuleControl, Scope};
 use jobbie_proto::{Code, ShardId};
 
 use crate::net::Net;
@@ -98,4 +98,60 @@ fn nothing_at_all_stops_every_shard() {
         net.settle();
     }
     survives(&mut net);
+}
+
+#[test]
+fn what_jobs_cost_in_the_mean_does_not_hide_that_the_days_money_is_spent() {
+    let mut net = Net::new(3);
+    let queues: Vec<_> = (0..3).map(|shard| net.queue(shard)).collect();
+    queues.iter().for_each(|queue| _ = net.add(queue, "", 1));
+    net.set(Budget { per_job: Some(4), ..daily(Scope::Global, 10, OnExceed::Reject) });
+    net.settle();
+    net.spend(&queues[0], "", 5);
+    net.settle();
+    assert_eq!((net.exceeded(&queues[0]), net.told(HOME)), (Some(OnExceed::Reject), 1));
+    assert_eq!(net.exceeded(&queues[1]), None, "its jobs cost nothing yet");
+    net.spend(&queues[1], "", 5);
+    net.settle();
+    let told: Vec<_> = (0..3).map(|shard| net.told(ShardId(shard))).collect();
+    assert_eq!(told, [2, 2, 1], "each limit once");
+    assert_eq!(net.exceeded(&queues[2]), Some(OnExceed::Reject));
+    survives(&mut net);
+}
+
+#[test]
+fn both_limits_may_be_reached_before_either_is_told() {
+    let mut net = Net::new(2);
+    let queue = net.queue(0);
+    net.add(&queue, "", 2);
+    net.set(Budget { per_job: Some(4), ..daily(Scope::Global, 10, OnExceed::AlertOnly) });
+    net.settle();
+    net.consequences = 0;
+    net.spend(&queue, "", 5);
+    net.spend(&queue, "", 5);
+    assert_eq!(net.told(HOME), 0);
+    net.consequences = 1;
+    net.settle();
+    assert_eq!((net.told(HOME), net.told(ShardId(1))), (2, 1));
+}
+
+#[test]
+fn a_day_that_has_begun_elsewhere_is_told_once() {
+    let mut net = Net::new(2);
+    let queue = net.queue(1);
+    net.set(daily(Scope::Global, 0, OnExceed::AlertOnly));
+    net.settle();
+    assert_eq!(net.told(HOME), 1);
+    // The other shard is in its next day, which its home has not begun.
+    net.at(DAY_US - 1);
+    net.add(&net.queue(0), "", 1);
+    net.at(DAY_US);
+    net.spend(&queue, "", 5);
+    let (first, messages) = net.letter(1, 0, 10).expect("it has spent");
+    net.at(DAY_US - 1);
+    net.take(1, 0, first, &messages);
+    assert_eq!(net.told(HOME), 2);
+    net.at(DAY_US);
+    net.timers();
+    assert_eq!(net.told(HOME), 2);
 }

@@ -367,7 +367,7 @@ impl Run {
         }
     }
 
-    /// Each crossing is told once for each day and setting, on the home of its budget.
+    /// Each limit's crossing is told once for each day and setting.
     fn count_crossings(&mut self) {
         let shards = self.net.nodes.len() as u16;
         for at in 0..shards {
@@ -385,8 +385,7 @@ impl Run {
                     }
                     Rule::Exceeded { scope, day, excess, .. } => {
                         let daily = *excess == jobbie_proto::event::Excess::Daily;
-                        // Of one budget away from home, the mean is seen here and the sum told.
-                        let key = (scope.clone(), *day, daily && scope.home(shards).0 != at);
+                        let key = (scope.clone(), *day, daily);
                         let times = said.entry(key).or_default();
                         *times += 1;
                         assert_eq!(*times, 1, "{scope} is said to be exceeded again on day {day}");

@@ -1,4 +1,4 @@
-//! A budget that is exceeded is told of once for each day and setting, and never left untold.
+//! A limit of a budget that is exceeded is told of once for each day and setting, and never left untold.
 
 use jobbie_proto::Micros;
 use jobbie_proto::event::{Excess, Rule};
@@ -10,7 +10,7 @@ use crate::model::{Account, Model};
 /// The log says that a budget is exceeded.
 pub(crate) fn told(model: &Model, account: &Account, rule: &Rule, from_home: bool) {
     let Rule::Exceeded { excess, day, spent, limit, held, .. } = rule else { unreachable!() };
-    if account.announced.contains(&(*day, from_home)) {
+    if account.announced.contains(&(*day, *excess == Excess::Mean)) {
         violated!("crossings", "{rule:?} was told before: {account:?}");
     }
     let of = match excess {

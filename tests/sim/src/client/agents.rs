@@ -31,22 +31,18 @@ impl Client {
             let planned = plans.iter().any(|plan| plan.enqueue == enqueue);
             let can = !planned && order.enqueue().key.is_empty();
             if can && self.rng.below(3) == 0 {
-                agents.push(EnqueueAgent {
-                    enqueue,
-                    agent: self.any_agent(enqueue + 1 == orders.len() as u32),
-                });
+                agents.push(EnqueueAgent { enqueue, agent: self.any_agent() });
             }
         }
         agents
     }
 
-    /// One that brings a checkpoint stands behind all jobs of its request, so only the last of them does.
-    fn any_agent(&mut self, is_last: bool) -> Agent<'static> {
+    fn any_agent(&mut self) -> Agent<'static> {
         let few = self.rng.below(5) as u32;
         let max_cost_micros = if self.rng.coin() { 0 } else { COST_MICROS + self.rng.below(1500) };
         let limits =
             AgentLimits { max_iterations: few, max_cost_micros, iteration_timeout_ms: 500 };
-        let checkpoint: &[u8] = if is_last && self.rng.coin() { b"{}" } else { b"" };
+        let checkpoint: &[u8] = if self.rng.coin() { b"{}" } else { b"" };
         Agent { limits, checkpoint, replayed: None }
     }
 

@@ -48,8 +48,8 @@ impl Client {
             3..=8 => Some(known.unwrap_or(0) + more),
             _ => Some(more),
         };
-        let per_job = (daily.is_none() || (!scope.is_shared() && self.rng.below(4) == 0))
-            .then(|| 100 + self.rng.below(600));
+        let per_job =
+            (daily.is_none() || self.rng.below(4) == 0).then(|| 100 + self.rng.below(600));
         let on_exceed = OnExceed::ALL[self.rng.below(3) as usize];
         Budget { scope, daily, per_job, on_exceed }
     }

@@ -22,7 +22,7 @@ pub(crate) struct Account {
     pub(crate) total: u64,
     /// Elsewhere: the newest day on which its home said that it is spent.
     pub(crate) told: Option<u32>,
-    /// Days on which the log says that it is exceeded, since it was set; and whether its home said so.
+    /// Days on which the log says that it is exceeded, since it was set; and whether that is of what jobs cost in the mean.
     pub(crate) announced: BTreeSet<(u32, bool)>,
     /// At its home: the day on which it was spent, as long as the log does not say so.
     pub(crate) untold: Option<u32>,
@@ -135,7 +135,7 @@ impl Model {
 
     fn note_untold(&mut self, scope: &Scope, day: u32) {
         let account = &self.rules.accounts[scope];
-        let is_told = account.announced.iter().any(|(of, _)| *of == day);
+        let is_told = account.announced.contains(&(day, false));
         if self.is_home_of(scope) && !is_told && self.is_spent(account, day) {
             let account = self.rules.accounts.get_mut(scope).expect("just found");
             account.untold = account.untold.or(Some(day));
@@ -228,11 +228,11 @@ impl Model {
         let Some(account) = known else { return };
         crossings::told(self, account, rule, from_home);
         let account = self.rules.accounts.get_mut(scope).expect("just found");
-        account.announced.insert((*day, from_home));
+        account.announced.insert((*day, *excess == Excess::Mean));
         if from_home {
             account.told = account.told.max(Some(*day));
         } else {
-            account.untold = None;
+            account.untold = account.untold.filter(|_| *excess == Excess::Mean);
             self.rules.crossings += 1;
         }
     }
