@@ -14,6 +14,7 @@ use jobbie_raft::AsyncRuntime;
 use crate::clock::Clock;
 use crate::entry::EntryBuilder;
 use crate::limits::{DELIVERED_PAUSE_MS, TIMER_JOBS_PER_ENTRY};
+use crate::relay::message_bytes;
 use crate::shard::{Inner, Shard};
 
 /// Carries letters to shards, this one too. It may lose them: they are sent again. One that it doubles, or delivers late,
@@ -75,10 +76,12 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     /// Decides the letters that have arrived.
     pub(crate) fn take_letters(&self, entry: &mut EntryBuilder) {
         while !entry.is_full() {
-            let Some((from, (first, messages))) = self.mailbox.handoffs.borrow_mut().pop_first()
+            let Some((from, (first, mut messages))) =
+                self.mailbox.handoffs.borrow_mut().pop_first()
             else {
                 return;
             };
+            messages.truncate(self.fitting(from, &messages));
             // It comes again, and finds room then.
             let makes = |message: &Message| matches!(message, Message::Make(_) | Message::Move(_));
             if self.log.space() == Space::Low && messages.iter().any(makes) {
@@ -93,6 +96,22 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 entry.letters.push((from, Letter::Taken { by: self.config.shard, last }));
             }
         }
+    }
+
+    /// How many messages of a letter fit an entry: the others come again. One that never does waits until its shard has a larger disk.
+    fn fitting(&self, from: ShardId, messages: &[Message]) -> usize {
+        let mut left = self.letter_bytes_max();
+        let fits = messages.iter().take_while(|message| {
+            let rest = left.checked_sub(message_bytes(message));
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        });
+        let fits = fits.count();
+        if fits == 0 && !messages.is_empty() {
+            tracing::warn!(shard = self.config.shard.0, from = from.0, bytes_max = self.letter_bytes_max(),
+                "a job of another shard is larger than what an entry has room for on this small disk: it waits");
+        }
+        fits
     }
 
     /// Notes what other shards have taken, when it is time or there is an entry anyway.

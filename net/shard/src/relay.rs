@@ -123,7 +123,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             let Some(message) = self.write(mail).await else { break };
             bytes += message_bytes(&message);
             // A large one goes alone.
-            if bytes > LETTER_BYTES_MAX && !messages.is_empty() {
+            if bytes > LETTER_BYTES_MAX.min(self.letter_bytes_max()) && !messages.is_empty() {
                 break;
             }
             messages.push(message);
@@ -161,7 +161,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     }
 }
 
-fn message_bytes(message: &Message) -> usize {
+/// About what a message takes in the log of the shard that takes it.
+pub(crate) fn message_bytes(message: &Message) -> usize {
     let (step, chain, more) = match message {
         Message::Make(new) => (&new.step, &new.chain, 0),
         Message::Move(moved) => {

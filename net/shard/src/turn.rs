@@ -69,6 +69,11 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         ENTRY_BYTES_SOFT.min(self.log.body_bytes_max() / 4)
     }
 
+    /// What an entry may take of a letter, beside all else.
+    pub(crate) fn letter_bytes_max(&self) -> usize {
+        self.log.body_bytes_max() / 2
+    }
+
     /// Makes a decision true for everything that is decided after it.
     pub(crate) fn absorb(&self, entry: &mut EntryBuilder, group: Group) -> Option<Rc<Reply>> {
         self.tell_losers(entry, &group.events);
