@@ -41,7 +41,7 @@ pub(crate) struct Book {
     decided: BTreeMap<u64, u64>,
     /// Requests that reached the shard, by session and number.
     asked: BTreeMap<(u64, u64), Rc<Vec<u8>>>,
-    /// Whether the shard owed others nothing when it was last seen.
+    /// Whether the shard owed others nothing when it was last seen, and had decided nothing that was not committed.
     quiet: bool,
 }
 
@@ -275,7 +275,6 @@ impl Observer for Ledger {
     fn committed(&self, shard: ShardId, entry: &Entry, state: &State) {
         Handle::current().trace(entry.id.index ^ entry.next_event().rotate_left(32));
         self.with(shard, |book| {
-            book.quiet = check::ties::is_quiet(state);
             if !book.entries.committed(entry) {
                 return;
             }
@@ -284,7 +283,10 @@ impl Observer for Ledger {
                 book.absorb(entry);
                 book.hashes.committed(entry);
             }
-            if state.next_event().0 == book.model.next_event {
+            // The state has what is decided: only when nothing is under way it is that of the model.
+            let is_all = state.next_event().0 == book.model.next_event;
+            book.quiet = is_all && check::ties::is_quiet(state);
+            if is_all {
                 Handle::current().trace(state.digest());
                 check::r10_one_state::compare(&book.model, state, entry.id.index);
             }
