@@ -74,6 +74,12 @@ impl Slot for ClassEntry {
     }
 }
 
+/// Whether limit keys are the same. Most are empty, which needs no look at their bytes.
+#[inline]
+fn is_same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && (a.is_empty() || a == b)
+}
+
 /// All classes of a shard.
 #[derive(Clone)]
 pub(crate) struct Classes {
@@ -111,7 +117,7 @@ impl Classes {
         self.by_content
             .find(hash, |at| {
                 let entry = self.entries.get(at);
-                entry.hash == hash && *entry.class == *class && *entry.limit_key == *limit_key
+                entry.hash == hash && *entry.class == *class && is_same(&entry.limit_key, limit_key)
             })
             .map(ClassId)
     }

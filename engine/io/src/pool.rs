@@ -28,12 +28,13 @@ pub(crate) fn class(bytes: usize) -> usize {
     bytes.max(1).next_multiple_of(if bytes > BUFFER_BYTES_MAX { BLOCK_BYTES } else { step })
 }
 
-/// Memory of exactly `capacity` bytes, all initialised, if there is some.
+/// Memory of at least `capacity` bytes and at most twice that, all initialised, if there is some: the smallest that serves.
 pub(crate) fn take(capacity: usize) -> Option<Memory> {
     POOL.try_with(|pool| {
-        let mut pool = pool.borrow_mut();
-        let memory = pool.free.get_mut(&capacity)?.pop()?;
-        pool.bytes -= capacity;
+        let pool = &mut *pool.borrow_mut();
+        let mut serve = pool.free.range_mut(capacity..=capacity * 2);
+        let memory = serve.find_map(|(_, free)| free.pop())?;
+        pool.bytes -= memory.capacity();
         Some(memory)
     })
     .ok()?

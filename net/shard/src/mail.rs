@@ -108,8 +108,12 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         });
         let fits = fits.count();
         if fits == 0 && !messages.is_empty() {
-            tracing::warn!(shard = self.config.shard.0, from = from.0, bytes_max = self.letter_bytes_max(),
-                "a job of another shard is larger than what an entry has room for on this small disk: it waits");
+            tracing::warn!(
+                shard = self.config.shard.0,
+                from = from.0,
+                bytes_max = self.letter_bytes_max(),
+                "a job of another shard is larger than what an entry has room for on this small disk: it waits"
+            );
         }
         fits
     }

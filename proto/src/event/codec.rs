@@ -13,7 +13,7 @@ use rkyv::rancor::Error as RkyvError;
 use rkyv::ser::{Positional, Writer};
 use rkyv::vec::ArchivedVec;
 
-use super::{AppendedEvent, ArchivedGroup, Blob, Event, Group, Iteration, RevisedJob};
+use super::{AppendedEvent, ArchivedGroup, Blob, EnqueuedJob, Event, Group, Iteration, RevisedJob};
 
 /// The newest version of the event records. An entry is written with the oldest that has all its kinds of events, so
 /// that an older release reads what it can understand and refuses the rest by its version.
@@ -107,6 +107,15 @@ pub fn decode(body: &[u8]) -> Result<(Vec<Group>, &[u8]), DecodeError> {
     Ok((groups, blob))
 }
 
+fn check_job(
+    job: &EnqueuedJob,
+    check: impl Fn(&Blob) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    check(&job.payload)?;
+    check(&job.tags)?;
+    check(&job.key)
+}
+
 fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
     let check = |blob: &Blob| {
         let end = u64::from(blob.offset) + u64::from(blob.len);
@@ -117,9 +126,7 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
     };
     match event {
         Event::SessionOpened { name, host, .. } => [name, host].into_iter().try_for_each(check),
-        Event::Enqueued { jobs, .. } => {
-            jobs.iter().flat_map(|j| [&j.payload, &j.tags, &j.key]).try_for_each(check)
-        }
+        Event::Enqueued { jobs, .. } => jobs.iter().try_for_each(|job| check_job(job, check)),
         Event::Leased { worker, .. } => check(worker),
         Event::Completed { jobs } => jobs.iter().map(|j| &j.result).try_for_each(check),
         Event::Failed { error, backtrace, .. } => {
@@ -128,10 +135,7 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
         Event::Extended { jobs } => {
             jobs.iter().flat_map(|j| [&j.progress, &j.checkpoint]).try_for_each(check)
         }
-        Event::Limited(limited) => {
-            let jobs = limited.jobs.iter();
-            jobs.flat_map(|j| [&j.payload, &j.tags, &j.key]).try_for_each(check)
-        }
+        Event::Limited(limited) => limited.jobs.iter().try_for_each(|job| check_job(job, check)),
         Event::UniqueTaken { jobs } => jobs.iter().map(|j| &j.key).try_for_each(check),
         Event::Quarantined { jobs } => jobs.iter().map(|j| &j.error).try_for_each(check),
         Event::Held { reason, by, .. } | Event::Rejected { reason, by, .. } => {
