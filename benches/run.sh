@@ -69,8 +69,15 @@ row() { # name, arguments of jobbie-bench
   stop_server
 }
 
+# A peer that is not installed is left out, and said to be.
 peer() { # which, name
   is_wanted "$2" || return 0
+  local needs
+  case $1 in redis) needs=redis-server ;; beanstalkd) needs=beanstalkd ;; *) needs=python3 ;; esac
+  if ! command -v "$needs" > /dev/null; then
+    note "$needs is not installed: no peer for '$2'"
+    return 0
+  fi
   note "benches/peers.sh $1 $scale '$2'"
   benches/peers.sh "$1" "$scale" "$2" | keep
 }
@@ -169,7 +176,7 @@ bulk_cancel() {
   python3 - "$data/found" "$jobs" $(((end - begin) / 1000000)) $((after - before)) <<'PY' | keep
 import json, sys
 found, jobs, ms, ticks = sys.argv[1], *map(int, sys.argv[2:])
-applied = sum(json.loads(line)["applied"] for line in open(found))
+applied = sum(json.loads(line)["affected"] for line in open(found))
 assert applied == jobs, f"{applied} of {jobs} jobs were cancelled"
 print(json.dumps({"peer": "jobbie", "row": "bulk cancel", "jobs": jobs, "ms": ms, "jobs_per_s": jobs * 1000 // max(ms, 1),
                   "server_cpu_s_per_100k": round(ticks / 100 / jobs * 1e5, 3)}))
