@@ -8,6 +8,7 @@ mod client;
 mod controls;
 mod crash;
 mod damage;
+mod four_shards;
 mod limits;
 mod moves;
 mod observe;

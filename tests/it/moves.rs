@@ -1,44 +1,14 @@
 //! Jobs that go to queues of other shards on the real server, over four shards, which is killed in between; parents.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jobbie_client::{
-    BulkAction, Client, Code, Error, FetchOptions, Hold, Job, JobFilter, JobId, JobState, NewJob,
+    BulkAction, Client, Code, Error, FetchOptions, Hold, JobFilter, JobId, JobState, NewJob,
 };
 use jobbie_tests::cli::{self, done, refused};
-use jobbie_tests::server::{Server, free_address};
+use jobbie_tests::server::free_address;
 
-const WAIT: FetchOptions = FetchOptions { count: 1, lease_ms: 60_000, wait_ms: 20_000 };
-
-fn serve(data: &Path, address: SocketAddr) -> Server {
-    Server::start(data, address, &["--shards", "4"])
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    let builder =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    builder.expect("a runtime")
-}
-
-/// Queues of different shards.
-fn queues(client: &Client) -> Vec<String> {
-    let shard = |name: &String| client.topology().shard_of(name);
-    let mut queues: BTreeMap<_, String> = BTreeMap::new();
-    for name in (0..100).map(|n| format!("queue-{n}")) {
-        queues.entry(shard(&name)).or_insert(name);
-    }
-    assert_eq!(queues.len(), 4);
-    queues.into_values().collect()
-}
-
-async fn fetch_one(client: &Client, queue: &str) -> Job {
-    let mut jobs = client.fetch(&[queue], WAIT).await.expect("fetch");
-    assert_eq!(jobs.len(), 1, "in {queue}");
-    jobs.remove(0)
-}
+use crate::four_shards::{WAIT, fetch_one, queues, runtime, serve};
 
 async fn state(client: &Client, job: JobId) -> Option<JobState> {
     client.job(job).await.expect("look up").map(|info| info.state)

@@ -1,42 +1,12 @@
 //! Batches, chains and dependencies on the real server, over four shards, which is killed in between.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use jobbie_client::{Client, FetchOptions, Job, JobError, JobState, NewJob, Worker};
 use jobbie_tests::cli::{self, refused};
-use jobbie_tests::server::{Server, free_address};
+use jobbie_tests::server::free_address;
 
-const WAIT: FetchOptions = FetchOptions { count: 10, lease_ms: 60_000, wait_ms: 20_000 };
-
-fn serve(data: &Path, address: SocketAddr) -> Server {
-    Server::start(data, address, &["--shards", "4"])
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    let builder =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    builder.expect("a runtime")
-}
-
-/// Queues of different shards.
-fn queues(client: &Client) -> Vec<String> {
-    let shard = |name: &String| client.topology().shard_of(name);
-    let mut queues: BTreeMap<_, String> = BTreeMap::new();
-    for name in (0..100).map(|n| format!("queue-{n}")) {
-        queues.entry(shard(&name)).or_insert(name);
-    }
-    assert_eq!(queues.len(), 4);
-    queues.into_values().collect()
-}
-
-async fn fetch_one(client: &Client, queue: &str) -> Job {
-    let mut jobs = client.fetch(&[queue], WAIT).await.expect("fetch");
-    assert_eq!(jobs.len(), 1, "in {queue}");
-    jobs.remove(0)
-}
+use crate::four_shards::{WAIT, fetch_one, fetch_only, queues, runtime, serve};
 
 fn json(job: &Job) -> serde_json::Value {
     serde_json::from_slice(&job.payload).expect("JSON")
@@ -66,7 +36,7 @@ fn what_ties_jobs_on_four_shards_survives_a_kill_at_every_step() {
         assert_eq!((info.state, info.waits_for), (JobState::Scheduled, 1));
         for (step, queue) in queues[..3].iter().enumerate() {
             for _ in 0..2 {
-                let job = fetch_one_of_two(&client, queue).await;
+                let job = fetch_one(&client, queue).await;
                 client.ack(job.lease(), format!("[{step}]").as_bytes()).await.expect("ack");
                 server.kill();
                 server = serve(&data, address);
@@ -91,12 +61,6 @@ fn what_ties_jobs_on_four_shards_survives_a_kill_at_every_step() {
             assert_eq!(client.fetch(&[queue.as_str()], nothing).await.expect("fetch"), []);
         }
     });
-}
-
-/// Two chains stand in a queue: takes one of their jobs, and leaves the other.
-async fn fetch_one_of_two(client: &Client, queue: &str) -> Job {
-    let one = FetchOptions { count: 1, ..WAIT };
-    client.fetch(&[queue], one).await.expect("fetch").remove(0)
 }
 
 #[test]
@@ -126,9 +90,9 @@ fn a_worker_ends_its_chain_and_a_failed_step_has_its_handler() {
         let worker = tokio::spawn(worker.run_until(async {
             let _ = stopped.await;
         }));
-        let exit = json(&fetch_one(&client, "exit").await);
+        let exit = json(&fetch_only(&client, "exit").await);
         assert_eq!(exit["previous_result"], "early");
-        let failure = json(&fetch_one(&client, "failure").await);
+        let failure = json(&fetch_only(&client, "failure").await);
         assert_eq!((&failure["failed_step"], &failure["error"]), (&0.into(), &"broken".into()));
         let nothing = FetchOptions { wait_ms: 0, ..WAIT };
         assert_eq!(client.fetch(&["never"], nothing).await.expect("fetch"), []);

@@ -3,17 +3,18 @@
 use jobbie_proto::agent::{AgentLimits, AgentStatus};
 use jobbie_proto::compose::{ComposeError, with_feedback, with_keys};
 use jobbie_proto::event::{BackoffKind, Replayed};
-use jobbie_proto::limits::{HISTORY_COUNT_MAX, KEY_MS_DEFAULT};
+use jobbie_proto::limits::KEY_MS_DEFAULT;
 use jobbie_proto::reply::AgentView;
 use jobbie_proto::request::{
-    Agent, AgentAck, Enqueue, EnqueueAgent, History, JobAction, JobControl, Parents, Ties, When,
+    Agent, AgentAck, Enqueue, EnqueueAgent, JobAction, JobControl, Parents, Ties, When,
 };
 use jobbie_proto::usage::dollars;
 use jobbie_proto::wire::{IterationRecord, Lookup};
 use jobbie_proto::{Code, EventSeq, JobId, Request};
 use serde_json::{Value, json};
 
-use super::{bytes, print_failed};
+use super::bytes;
+use super::history::{self, walk};
 use crate::args::{AgentArgs, IterationArgs, IterationsArgs, Output, ReplayArgs};
 use crate::call::{CallError, Server, explain};
 use crate::exit::Exit;
@@ -76,18 +77,11 @@ pub(super) fn iterations(args: &IterationsArgs) -> Result<Exit, CallError> {
         "checkpoint",
         "result",
     ]);
-    let mut left = args.count as usize;
-    walk(&mut server, args.job, |iteration| {
+    walk_iterations(&mut server, args.job, args.count, |iteration| {
         rows.push(row(iteration));
-        left -= 1;
-        left > 0
+        iteration.previous
     })?;
-    if rows.is_empty() {
-        eprintln!("{} has no iterations", args.job);
-        return Ok(Exit::Nothing);
-    }
-    rows.print(args.client.output).map_err(print_failed)?;
-    Ok(Exit::Done)
+    history::print(&rows, args.job, "iterations", args.client.output)
 }
 
 fn row(of: &IterationRecord<'_>) -> Vec<Value> {
@@ -104,33 +98,23 @@ fn row(of: &IterationRecord<'_>) -> Vec<Value> {
     ]
 }
 
-/// Shows the iterations of a job, newest first, for as long as more are wanted.
-fn walk(
+/// Shows the iterations of a job, newest first. `see` says which is before one, or 0 when that is the last one wanted.
+fn walk_iterations(
     server: &mut Server,
     job: JobId,
-    mut more: impl FnMut(&IterationRecord<'_>) -> bool,
+    count: u32,
+    mut see: impl FnMut(&IterationRecord<'_>) -> EventSeq,
 ) -> Result<(), CallError> {
-    let (mut from, mut goes_on) = (EventSeq(0), true);
-    let mut agent = None;
-    while goes_on {
-        let iterations = Some(History { job, from, count: HISTORY_COUNT_MAX });
-        let mut request = Request { iterations, lookups: vec![job], ..Request::default() };
-        from = EventSeq(0);
-        server.call(job.shard(), &mut request, |reply| {
-            agent = agent.or(reply.lookups.first().and_then(|lookup| Some(lookup.details?.agent)));
-            for iteration in &reply.iterations {
-                from = iteration.previous;
-                goes_on = goes_on && more(iteration);
-            }
-        })?;
-        match agent {
-            None => return Err(refused(Code::NotFound)),
-            Some(None) => return Err(refused(Code::NotAgent)),
-            Some(Some(_)) => {}
-        }
-        goes_on &= from != EventSeq(0);
-    }
-    Ok(())
+    let mut is_agent = false;
+    let ask = |request: &mut Request<'_>, history| request.iterations = Some(history);
+    walk(server, job, count, ask, |reply, tell| {
+        is_agent |= reply
+            .lookups
+            .iter()
+            .any(|lookup| lookup.details.as_ref().is_some_and(|details| details.agent.is_some()));
+        reply.iterations.iter().for_each(|iteration| tell(see(iteration)));
+    })?;
+    if is_agent { Ok(()) } else { Err(refused(Code::NotAgent)) }
 }
 
 /// Looks a job up.
@@ -206,12 +190,12 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<Exit, CallError> {
     })?;
     let limits = of.agent.ok_or_else(|| refused(Code::NotAgent))?.limits;
     let (mut newest, mut checkpoint) = (0, None);
-    walk(&mut server, job, |iteration| {
+    walk_iterations(&mut server, job, u32::MAX, |iteration| {
         newest = newest.max(iteration.number);
         if iteration.number == number {
             checkpoint = Some(iteration.checkpoint.to_vec());
         }
-        iteration.number > number
+        if iteration.number > number { iteration.previous } else { EventSeq(0) }
     })?;
     let checkpoint = checkpoint.ok_or_else(|| {
         let message = format!("iteration {number}: {job} has ended iterations 1 to {newest}");

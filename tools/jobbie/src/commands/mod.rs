@@ -2,6 +2,7 @@
 
 mod agents;
 mod controls;
+mod history;
 mod jobs;
 mod limits;
 mod moved;

@@ -2,49 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use jobbie_proto::limits::{HELD_COUNT_MAX, HISTORY_COUNT_MAX, WORKERS_PER_ANSWER_MAX};
+use jobbie_proto::limits::{HELD_COUNT_MAX, WORKERS_PER_ANSWER_MAX};
 use jobbie_proto::reply::{JobState, WorkerView};
-use jobbie_proto::request::{HeldJobs, History, Workers};
+use jobbie_proto::request::{HeldJobs, Workers};
 use jobbie_proto::wire::JobError;
-use jobbie_proto::{Code, EventSeq, JobSeq, Request, SessionId};
+use jobbie_proto::{JobSeq, Request, SessionId};
 use serde_json::Value;
 
+use super::history::{self, walk};
 use super::print_failed;
 use crate::args::{ErrorsArgs, HeldArgs, WorkersArgs};
-use crate::call::{CallError, Server, explain};
+use crate::call::{CallError, Server};
 use crate::exit::Exit;
 use crate::output::{Rows, some_bytes};
 
 pub(super) fn errors(args: &ErrorsArgs) -> Result<Exit, CallError> {
     let mut server = Server::connect(&args.client, None)?;
     let mut rows = Rows::new(&["event", "time_ms", "attempt", "error", "backtrace"]);
-    let (mut from, mut left, mut is_known) = (EventSeq(0), args.count, false);
-    loop {
-        let count = left.min(HISTORY_COUNT_MAX);
-        let errors = Some(History { job: args.job, from, count });
-        let mut request = Request { errors, lookups: vec![args.job], ..Request::default() };
-        from = EventSeq(0);
-        server.call(args.job.shard(), &mut request, |reply| {
-            is_known |= reply.lookups.iter().any(|lookup| lookup.details.is_some());
-            for error in &reply.errors {
-                rows.push(row(error));
-                (from, left) = (error.previous, left - 1);
-            }
-        })?;
-        if from == EventSeq(0) || left == 0 {
-            break;
+    let ask = |request: &mut Request<'_>, history| request.errors = Some(history);
+    walk(&mut server, args.job, args.count, ask, |reply, tell| {
+        for error in &reply.errors {
+            rows.push(row(error));
+            tell(error.previous);
         }
-    }
-    if !is_known {
-        let (code, message) = (Code::NotFound, explain(Code::NotFound, ""));
-        return Err(CallError::Refused { code, message });
-    }
-    if rows.is_empty() {
-        eprintln!("{} has no errors", args.job);
-        return Ok(Exit::Nothing);
-    }
-    rows.print(args.client.output).map_err(print_failed)?;
-    Ok(Exit::Done)
+    })?;
+    history::print(&rows, args.job, "errors", args.client.output)
 }
 
 fn row(error: &JobError<'_>) -> Vec<Value> {

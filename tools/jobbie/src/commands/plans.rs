@@ -1,11 +1,11 @@
 //! Events of planned jobs.
 
-use jobbie_proto::limits::HISTORY_COUNT_MAX;
-use jobbie_proto::request::{Append, EnqueuePlan, Expected, History};
+use jobbie_proto::request::{Append, EnqueuePlan, Expected};
 use jobbie_proto::wire::{JobEvent, PlanDetails};
-use jobbie_proto::{Code, EventSeq, Micros, Request};
+use jobbie_proto::{Code, Micros, Request};
 use serde_json::{Value, json};
 
+use super::history::{self, walk};
 use super::{bytes, print_failed};
 use crate::args::{EventArgs, EventsArgs, PlanArgs, Verb};
 use crate::call::{CallError, Server, explain};
@@ -66,33 +66,14 @@ pub(super) fn events(args: &EventsArgs) -> Result<Exit, CallError> {
     let mut server = Server::connect(&args.client, None)?;
     let mut rows =
         Rows::new(&["event", "time_ms", "kind", "id", "effect", "source", "trace", "data"]);
-    let (mut from, mut left, mut is_known) = (EventSeq(0), args.count, false);
-    loop {
-        let count = left.min(HISTORY_COUNT_MAX);
-        let history = Some(History { job: args.job, from, count });
-        let mut request = Request { history, lookups: vec![args.job], ..Request::default() };
-        from = EventSeq(0);
-        server.call(args.job.shard(), &mut request, |reply| {
-            is_known |= reply.lookups.iter().any(|lookup| lookup.details.is_some());
-            for event in &reply.events {
-                rows.push(row(event));
-                (from, left) = (event.previous, left - 1);
-            }
-        })?;
-        if from == EventSeq(0) || left == 0 {
-            break;
+    let ask = |request: &mut Request<'_>, history| request.history = Some(history);
+    walk(&mut server, args.job, args.count, ask, |reply, tell| {
+        for event in &reply.events {
+            rows.push(row(event));
+            tell(event.previous);
         }
-    }
-    if !is_known {
-        let (code, message) = (Code::NotFound, explain(Code::NotFound, ""));
-        return Err(CallError::Refused { code, message });
-    }
-    if rows.is_empty() {
-        eprintln!("{} has no events", args.job);
-        return Ok(Exit::Nothing);
-    }
-    rows.print(args.client.output).map_err(print_failed)?;
-    Ok(Exit::Done)
+    })?;
+    history::print(&rows, args.job, "events", args.client.output)
 }
 
 fn row(event: &JobEvent<'_>) -> Vec<Value> {
