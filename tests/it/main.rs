@@ -16,6 +16,7 @@ mod operations;
 mod pipeline;
 mod plans;
 mod release_1;
+mod repeats;
 mod rules;
 mod schedules;
 mod tidy;

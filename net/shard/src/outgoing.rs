@@ -6,7 +6,7 @@ use jobbie_core::Answers;
 use jobbie_core::ties::mail::{Found, checkpoint_of, error_of, hold_of, progress_of};
 use jobbie_proto::ability::Abilities;
 use jobbie_proto::event::Event;
-use jobbie_proto::reply::{JobState, JobView, Lease};
+use jobbie_proto::reply::{JobState, JobView, Lease, LeasedAgent};
 use jobbie_proto::wire::{
     EncodeError, Encoder, Endpoint, JobBytes, LeaseBytes, Limits, Lookup, LostLease,
     PROTOCOL_VERSION, PlanDetails, ReplyHead, ScheduleDetails, ServerSettings, StatsAnswer,
@@ -93,6 +93,27 @@ impl Content {
             });
         let of_schedule = asked.into_iter().filter_map(Asked::defined);
         of_leases.chain(of_jobs).chain(of_schedule).filter(|event| event.0 != 0)
+    }
+
+    /// Leaves out leases of jobs that the log knows no more, which begins with `first`: they have ended since, and only an answer that is
+    /// given again still has them. Whether there were any.
+    pub(crate) fn leave_out_before(&mut self, first: EventSeq) -> bool {
+        let Content::Reply(Answer { reply, .. }) = self else { return false };
+        if reply.leases.iter().all(|lease| lease.record >= first) {
+            return false;
+        }
+        let reply = Rc::make_mut(reply);
+        let leases = std::mem::take(&mut reply.leases);
+        let mut agents = std::mem::take(&mut reply.agents).into_iter().peekable();
+        for (nth, lease) in (0..).zip(leases) {
+            let agent = agents.next_if(|agent| agent.lease == nth);
+            if lease.record >= first {
+                let place = reply.leases.len() as u32;
+                reply.agents.extend(agent.map(|agent| LeasedAgent { lease: place, ..agent }));
+                reply.leases.push(lease);
+            }
+        }
+        true
     }
 
     /// The next event that is needed when everything that [`Content::needs`] names is there.

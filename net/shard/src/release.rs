@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use jobbie_io::Disk;
-use jobbie_log::Entry;
+use jobbie_log::{Entry, ReadError};
 use jobbie_proto::event::{Event, Rule, Tie};
 use jobbie_proto::wire::Refused;
 use jobbie_proto::{Code, EventSeq, Reply};
@@ -112,8 +112,14 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         true
     }
 
-    async fn send_loaded(self: Rc<Self>, outgoing: Outgoing, mut sources: Sources) {
-        match load_all(&self.records, &outgoing, &mut sources).await {
+    async fn send_loaded(self: Rc<Self>, mut outgoing: Outgoing, mut sources: Sources) {
+        let mut loaded = load_all(&self.records, &outgoing, &mut sources).await;
+        while let Err(RecordError::Read(ReadError::Trimmed { first, .. })) = &loaded
+            && outgoing.content.leave_out_before(EventSeq(*first))
+        {
+            loaded = load_all(&self.records, &outgoing, &mut sources).await;
+        }
+        match loaded {
             Ok(()) => self.encode(&outgoing, &sources),
             Err(error) => {
                 error!(shard = %self.config.shard, %error, "a job's record cannot be read back");
