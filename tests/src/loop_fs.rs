@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+/// How long files of a server that was killed may stay open.
+const UNMOUNT_MAX: Duration = Duration::from_secs(30);
 
 /// Shuts a mounted ext4 down without flushing its log (`EXT4_IOC_SHUTDOWN`, no-log-flush): what had not been
 /// flushed is gone, as if the power had failed. Python, because it has ioctl without unsafe code.
@@ -61,8 +65,16 @@ impl LoopFs {
         Ok(())
     }
 
+    /// The kernel may still be closing files of a server that was killed, so it is asked again for a while.
     fn unmount(&mut self) -> Result<(), String> {
-        succeed(Command::new("umount").arg(&self.mount))?;
+        let begin = Instant::now();
+        loop {
+            match succeed(Command::new("umount").arg(&self.mount)) {
+                Ok(()) => break,
+                Err(error) if begin.elapsed() > UNMOUNT_MAX => return Err(error),
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
         self.is_mounted = false;
         Ok(())
     }
