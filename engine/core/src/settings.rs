@@ -13,10 +13,16 @@ pub struct Settings {
     /// Leases of a job that must have run out, with no attempt left, before it is quarantined
     /// (up to [`LEASE_EXPIRIES_MAX_MAX`](jobbie_proto::limits::LEASE_EXPIRIES_MAX_MAX)); 0 is never.
     pub lease_expiries_max: u32,
+    /// Whether schedules wait, because there is no room for what they make. What they miss meanwhile is missed as while nobody was there.
+    pub schedules_wait: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { retention_ms: RETENTION_MS, lease_expiries_max: LEASE_EXPIRIES_MAX }
+        Self {
+            retention_ms: RETENTION_MS,
+            lease_expiries_max: LEASE_EXPIRIES_MAX,
+            schedules_wait: false,
+        }
     }
 }

@@ -82,7 +82,7 @@ impl ServerConfig {
         if !fits || !self.segment_bytes.is_multiple_of(1 << 20) {
             return Err("--segment-bytes must be 1 MiB to 1 GiB, in whole MiB".to_owned());
         }
-        let Settings { retention_ms, lease_expiries_max } = self.settings;
+        let Settings { retention_ms, lease_expiries_max, .. } = self.settings;
         if !(RETENTION_MS_MIN..=RETENTION_MS_MAX).contains(&retention_ms) {
             let most = RETENTION_MS_MAX / 86_400_000;
             return Err(format!("--retention is {retention_ms}ms, and must be 1h to {most}d"));

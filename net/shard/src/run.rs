@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use jobbie_io::Disk;
+use jobbie_log::Space;
 use jobbie_proto::event::{Blob, Event, ExtendedJob, Group, OverrunAt, Rule};
 use jobbie_proto::plan::Effect;
 use jobbie_proto::rules::OnExceed;
@@ -115,7 +116,16 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         either(self.woken(), R::sleep(wait)).await;
     }
 
+    /// Waits until something arrives, or schedules need not wait for room any more.
     async fn woken(&self) {
+        if self.log.space() == Space::Low {
+            either(self.rung(), self.log.space_changed(Space::Low)).await;
+        } else {
+            self.rung().await;
+        }
+    }
+
+    async fn rung(&self) {
         let leadership = self.group().leadership();
         let serving = leadership.get();
         either(self.bell.wait(), leadership.until(|now| *now != serving)).await;
@@ -123,7 +133,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 
     /// When time alone makes something happen next.
     pub(crate) fn next_deadline(&self) -> Option<Micros> {
-        let timer = self.state.borrow().next_timer(&self.config.settings);
+        let timer = self.state.borrow().next_timer(&self.settings());
         let waiter = self.waiters.borrow().next_deadline();
         let session = self.sessions.borrow().next_deadline();
         let mail = self.mailbox.next_deadline();

@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
-use jobbie_core::{Decision, decide, decide_close_session, decide_operations, decide_timers};
+use jobbie_core::{
+    Decision, Settings, decide, decide_close_session, decide_operations, decide_timers,
+};
 use jobbie_io::Disk;
-use jobbie_log::Body;
+use jobbie_log::{Body, Space};
 use jobbie_proto::event::{Event, Group, Rule, Tie};
 use jobbie_proto::letter::Letter;
 use jobbie_proto::limits::ENTRY_BYTES_SOFT;
@@ -90,7 +92,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     }
 
     fn fire_timers(&self, entry: &mut EntryBuilder) {
-        let settings = &self.config.settings;
+        let settings = &self.settings();
         let due = self.state.borrow().next_timer(settings).is_some_and(|timer| timer <= entry.time);
         if due {
             let (state, limit) = (self.state.borrow(), TIMER_JOBS_PER_ENTRY);
@@ -100,6 +102,11 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 self.absorb(entry, Group { events, ..Group::default() });
             }
         }
+    }
+
+    /// Those of the server. On a full disk schedules wait.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings { schedules_wait: self.log.space() == Space::Low, ..self.config.settings }
     }
 
     /// One step of an operation, a smaller one while requests wait.

@@ -78,6 +78,7 @@ fn config(args: &ServerArgs) -> Result<ServerConfig, String> {
         settings: Settings {
             retention_ms: args.retention,
             lease_expiries_max: args.lease_expiries_max,
+            ..defaults.settings
         },
     };
     config.validate()?;

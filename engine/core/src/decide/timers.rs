@@ -136,7 +136,9 @@ pub fn decide_timers(
             }
         });
     }
-    push_runs(state, log_time, left, blob, &mut events);
+    if !settings.schedules_wait {
+        push_runs(state, log_time, left, blob, &mut events);
+    }
     let told: u64 = events.iter().map(Event::count).sum();
     let left = most.saturating_sub(usize::try_from(told).unwrap_or(most));
     push_silent(state, log_time, left, &mut events);

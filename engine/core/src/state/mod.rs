@@ -253,7 +253,8 @@ impl State {
     /// Of what few shards have: absorbing asks for the next timer after every group, and searching empty trees costs.
     #[inline]
     fn next_rare_timer(&self, settings: &Settings) -> Option<u64> {
-        let mut due = sooner(self.ties.batches.first_purge(settings), self.schedules.first_due());
+        let planned = if settings.schedules_wait { None } else { self.schedules.first_due() };
+        let mut due = sooner(self.ties.batches.first_purge(settings), planned);
         due = sooner(due, sooner(self.workers.first_silent(), self.rules.turns_at()));
         if !self.openings.is_empty() {
             due = sooner(due, self.openings.get_min().map(|(at, _)| *at));

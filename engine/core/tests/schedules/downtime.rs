@@ -121,3 +121,16 @@ fn nothing_runs_twice_or_never_however_often_the_shard_is_restarted() {
     assert_eq!(ran, [2, 4, 6, 8, 10].map(|n| SPRING + n * MINUTE));
     assert_eq!(shard.work(), 5);
 }
+
+#[test]
+fn r05_schedules_wait_while_there_is_no_room_and_miss_what_they_miss() {
+    let mut shard = shard_at(SPRING);
+    shard.set("often", Definition { missed: Missed::Once, ..definition("* * * * *", "UTC") });
+    let full = Settings { schedules_wait: true, ..Settings::default() };
+    shard.now = Micros(SPRING + 5 * MINUTE);
+    assert_eq!(shard.state.next_timer(&full), None);
+    assert_eq!(decide_timers(&shard.state, &full, shard.now, 1000, &mut Vec::new()), []);
+    assert!(shard.state.next_timer(&Settings::default()).is_some_and(|due| due <= shard.now));
+    assert_eq!(planned(&shard.tick()), [SPRING + 5 * MINUTE]);
+    assert_eq!(shard.schedule("often").skipped, 4);
+}
