@@ -37,7 +37,14 @@ pub(crate) async fn scan_segments<D: Disk>(
 ) -> Result<Scanned<D::File>, OpenError> {
     let mut oldest = oldest_segment(disk, &identity, &names).await?;
     loop {
-        let scanned = scan_from(disk, identity, names.clone(), oldest, verify_sealed).await?;
+        let scanned = match scan_from(disk, identity, names.clone(), oldest, verify_sealed).await {
+            Err(missing @ OpenError::MissingFile { .. }) => {
+                return Err(
+                    behind_missing(disk, identity, names, oldest, verify_sealed, missing).await
+                );
+            }
+            scanned => scanned?,
+        };
         let named = scanned.control.oldest_segment;
         if named == oldest {
             return Ok(scanned);
@@ -51,6 +58,24 @@ pub(crate) async fn scan_segments<D: Disk>(
         }
         // What gave up a segment turns out not to count, so the segment does.
         oldest = named;
+    }
+}
+
+/// Why the segment with which the log begins is missing: the record that gave it up may be damaged, or one before that.
+async fn behind_missing<D: Disk>(
+    disk: &D,
+    identity: Identity,
+    names: Names,
+    oldest: u64,
+    verify_sealed: bool,
+    missing: OpenError,
+) -> OpenError {
+    let Some((&first, _)) = names.segments.first_key_value().filter(|(id, _)| **id > oldest) else {
+        return missing;
+    };
+    match scan_from(disk, identity, names, first, verify_sealed).await {
+        Err(damaged @ OpenError::Damaged(_)) => damaged,
+        _ => missing,
     }
 }
 

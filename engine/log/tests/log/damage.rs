@@ -1,7 +1,7 @@
 //! Flipped bits, cut files, missing and foreign ones: each gives exactly the same state, a torn tail, or
 //! a refusal that names file and offset.
 
-use jobbie_log::{Damage, Entry, OpenError, Vote};
+use jobbie_log::{Damage, Entry, EntryId, OpenError, Vote};
 use jobbie_sim::{Fault, Handle, Operation, SimDisk};
 
 use crate::support::*;
@@ -358,5 +358,37 @@ fn f01_a_record_of_another_chain_never_counts() {
         let (log, report) = open(&disk).await;
         assert_eq!(log.state().last.unwrap().index, 2);
         assert_eq!(report.torn.map(|torn| torn.offset), Some(later_at));
+    });
+}
+
+/// What gave up the first segments may be what is damaged: that is to be said, not that they are missing.
+#[test]
+fn r04_damage_of_what_gave_segments_up_is_named() {
+    simulate(12, async || {
+        let disk = disk(12);
+        let (log, _) = open(&disk).await;
+        fill(&log, 1, 450, 6000).await;
+        log.purge(EntryId { term: 1, index: 419 }).await.unwrap();
+        log.keep_from(1 + 3 * 420);
+        sleep_ms(500).await;
+        fill(&log, 1, 10, 6000).await;
+        let entries = log.read(420..460, usize::MAX).await.unwrap();
+        sleep_ms(500).await;
+        jobbie_sim::Handle::current().kill(NODE);
+        assert_eq!(disk.content(FIRST), None, "it was given up");
+        let last = "log-0000000000000004.seg";
+        let content = disk.content(last).unwrap();
+        let mut refused = 0;
+        for offset in (4096..content.len()).step_by(4096) {
+            if content[offset..][..8] == [0; 8] {
+                break;
+            }
+            let copy = disk.fork(3);
+            copy.corrupt(last, offset as u64 + 8, 1);
+            let got = outcome(&copy, &entries).await;
+            assert!(!matches!(got, Outcome::Missing(_)), "at {offset}: {got:?}");
+            refused += usize::from(matches!(got, Outcome::Refused(..)));
+        }
+        assert!(refused > 10, "{refused}");
     });
 }
