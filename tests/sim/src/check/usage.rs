@@ -42,7 +42,14 @@ pub(crate) fn reported(
 pub(crate) fn counted(model: &Model, request: &Request<'_>, seq: u64, counted: &BTreeSet<u64>) {
     let token = model.job(seq).token;
     let is_meant = |by: JobRef| by.job.seq().0 == seq && (by.token.0 == 0 || by.token.0 == token);
-    let Some(at) = request.acks.iter().position(|ack| is_meant(ack.job)) else { return };
+    // What is said of an iteration of a job that has none is refused; another ack of the request may still be taken.
+    let is_agent = model.job(seq).agent.is_some();
+    let is_refused =
+        |at: usize| !is_agent && request.agent_acks.iter().any(|ack| ack.of as usize == at);
+    let mut acks = request.acks.iter().enumerate();
+    let Some((at, _)) = acks.find(|(at, ack)| is_meant(ack.job) && !is_refused(*at)) else {
+        return;
+    };
     let mut reports = request.ack_usages.iter();
     let said = reports.any(|one| one.of as usize == at && !one.usage.amounts.is_nothing());
     if said != counted.contains(&seq) {
