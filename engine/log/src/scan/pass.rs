@@ -74,7 +74,12 @@ async fn behind_missing<D: Disk>(
         return missing;
     };
     match scan_from(disk, identity, names, first, verify_sealed).await {
-        Err(damaged @ OpenError::Damaged(_)) => damaged,
+        // Damage of the first record only says that the log does not begin there.
+        Err(OpenError::Damaged(damage))
+            if (&*damage.file, damage.offset) != (&*file_name(first), BLOCK) =>
+        {
+            damage.into()
+        }
         _ => missing,
     }
 }
