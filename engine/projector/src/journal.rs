@@ -1,0 +1,34 @@
+//! The public events: what streams, webhooks and subscribers see of the log.
+
+use jobbie_proto::{JobId, Micros};
+
+/// One public event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalEvent {
+    /// Its number among the events of all shards, strictly rising, from 1, with gaps: the sum over all shards of the event
+    /// numbers up to it, in the order of time, then shard. So it follows from the logs alone.
+    pub seq: u64,
+    /// What happened: `enqueued`, `started`, `completed`, …
+    pub kind: &'static str,
+    /// The job, if it is about one.
+    pub job: Option<JobId>,
+    /// Its queue at that time, or the queue it is about, with its namespace.
+    pub queue: String,
+    /// When.
+    pub at: Micros,
+    /// What more there is to say, as JSON; empty is nothing.
+    pub data: Vec<u8>,
+}
+
+/// Which events are wanted: those that match every set that is not empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Only queues whose name begins so.
+    pub namespace: String,
+    /// Any of these queues, with their namespace.
+    pub queues: Vec<String>,
+    /// Any of these jobs.
+    pub jobs: Vec<JobId>,
+    /// Any of these kinds.
+    pub kinds: Vec<String>,
+}
