@@ -4,5 +4,6 @@
 //! from what the log still has.
 
 pub mod journal;
+pub mod merge;
 pub mod row;
 pub mod search;
