@@ -7,7 +7,7 @@ use std::rc::Rc;
 use jobbie_core::State;
 use jobbie_io::Disk;
 use jobbie_log::snapshot::{SnapshotError, SnapshotMeta as LogMeta, SnapshotReader};
-use jobbie_log::{Entry, EntryId};
+use jobbie_log::{Entry, EntryId, Space};
 use jobbie_raft::{AsyncRuntime, Machine, Membership, Memberships, PlacedMembership, SnapshotMeta};
 use tracing::{info, warn};
 
@@ -93,12 +93,20 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         self.log.wait_durable(last.index).await?;
         let published = writer.finish().await?;
         self.let_log_go().await?;
-        let needed = captured.oldest_needed_event;
         let dropped = crate::mutant!(RecordsDropped);
-        self.log.keep_from(if dropped { published.next_event } else { needed });
+        let needed = if dropped { published.next_event } else { captured.oldest_needed_event };
+        self.needed_event.set(needed);
+        self.trim_log();
         self.metrics.snapshots_total.add(1);
         info!(shard = %self.config.shard, index = last.index, "snapshot written");
         Ok(published)
+    }
+
+    /// Lets the log give up what nobody needs: not the state, not whoever follows the log, and for history only while there is room.
+    pub(crate) fn trim_log(&self) {
+        let history = if self.log.space() == Space::Ok { self.config.history_bytes } else { 0 };
+        let kept = self.config.feed.kept_from().min(self.log.event_of_newest(history));
+        self.log.keep_from(self.needed_event.get().min(kept));
     }
 
     /// The log is needed from the oldest snapshot kept on, in case the newer ones turn out damaged.

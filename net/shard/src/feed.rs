@@ -1,0 +1,158 @@
+//! What a shard says to whoever follows its log on another thread, and what it hears from there. Following never makes it wait.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use jobbie_proto::Micros;
+
+/// How far a shard's clock may be set forward for its follower, in microseconds. Leases end that much sooner.
+const AHEAD_US_MAX: u64 = 1_000_000;
+
+/// The connection between a shard and its follower. Any thread may use it.
+pub struct Feed {
+    /// Every entry below this index is committed.
+    committed_end: AtomicU64,
+    /// What is committed later is no earlier than this.
+    floor: AtomicU64,
+    /// The follower wants the floor to be at least this; 0 is nothing.
+    wanted: AtomicU64,
+    /// The follower needs the log from this event on.
+    kept_from: AtomicU64,
+    /// The follower sleeps until it is woken.
+    sleeps: AtomicBool,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Self {
+            committed_end: AtomicU64::new(0),
+            floor: AtomicU64::new(0),
+            wanted: AtomicU64::new(0),
+            kept_from: AtomicU64::new(u64::MAX),
+            sleeps: AtomicBool::new(false),
+            wake: OnceLock::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").field("committed_end", &self.committed_end()).finish_non_exhaustive()
+    }
+}
+
+/// For the follower.
+impl Feed {
+    /// Every entry below this index is committed.
+    #[must_use]
+    pub fn committed_end(&self) -> u64 {
+        self.committed_end.load(Ordering::SeqCst)
+    }
+
+    /// What is committed from now on is no earlier than this. Read before [`Feed::committed_end`], it also holds for every entry from
+    /// that index on.
+    #[must_use]
+    pub fn floor(&self) -> Micros {
+        Micros(self.floor.load(Ordering::SeqCst))
+    }
+
+    /// Asks the shard to stay behind `time`, once it has been woken.
+    pub fn ask(&self, time: Micros) {
+        self.wanted.fetch_max(time.0, Ordering::SeqCst);
+    }
+
+    /// Whether the follower has asked for something that the shard has not dealt with.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) != 0
+    }
+
+    /// The log is needed from `event` on, and not what is before; `u64::MAX` when nobody follows.
+    pub fn keep_from(&self, event: u64) {
+        self.kept_from.store(event, Ordering::SeqCst);
+    }
+
+    /// How the follower is woken. Once.
+    pub fn wake_with(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let first = self.wake.set(Box::new(wake)).is_ok();
+        assert!(first, "a shard has two followers");
+    }
+
+    /// The follower is about to sleep: it is woken by the next commit or promise, and looks once more before it does.
+    pub fn sleep(&self) {
+        self.sleeps.store(true, Ordering::SeqCst);
+    }
+}
+
+/// For the shard.
+impl Feed {
+    pub(crate) fn kept_from(&self) -> u64 {
+        self.kept_from.load(Ordering::SeqCst)
+    }
+
+    /// Entry `index`, made at `time`, is committed.
+    pub(crate) fn committed(&self, index: u64, time: Micros) {
+        // In this order: whoever reads the floor first never takes it for later than what is still to come.
+        self.committed_end.store(index + 1, Ordering::SeqCst);
+        self.promise(time);
+    }
+
+    /// What is committed from now on is no earlier than `time`.
+    pub(crate) fn promise(&self, time: Micros) {
+        self.floor.fetch_max(time.0, Ordering::SeqCst);
+        if self.sleeps.load(Ordering::SeqCst)
+            && self.sleeps.swap(false, Ordering::SeqCst)
+            && let Some(wake) = self.wake.get()
+        {
+            wake();
+        }
+    }
+
+    /// What the follower wants the floor to be, at a time of the shard; no more than a little ahead of it.
+    pub(crate) fn take_wanted(&self, now: Micros) -> Option<Micros> {
+        let wanted = self.wanted.swap(0, Ordering::SeqCst);
+        let most = now.0.saturating_add(AHEAD_US_MAX);
+        (wanted != 0).then(|| if wanted > most { now } else { now.max(Micros(wanted)) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    #[test]
+    fn a_sleeping_follower_is_woken_once() {
+        let feed = Feed::default();
+        let woken = Arc::new(AtomicU32::new(0));
+        let bell = Arc::clone(&woken);
+        feed.wake_with(move || {
+            bell.fetch_add(1, Ordering::SeqCst);
+        });
+        feed.committed(4, Micros(10));
+        assert_eq!((feed.committed_end(), feed.floor()), (5, Micros(10)));
+        assert_eq!(woken.load(Ordering::SeqCst), 0, "it is awake");
+        feed.sleep();
+        feed.committed(5, Micros(11));
+        feed.committed(6, Micros(12));
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_clock_is_set_forward_by_a_second_at_most() {
+        let feed = Feed::default();
+        assert_eq!(feed.take_wanted(Micros(100)), None);
+        feed.ask(Micros(90));
+        assert!(feed.is_asked());
+        assert_eq!(feed.take_wanted(Micros(100)), Some(Micros(100)));
+        assert!(!feed.is_asked());
+        feed.ask(Micros(1_000_100));
+        assert_eq!(feed.take_wanted(Micros(100)), Some(Micros(1_000_100)));
+        feed.ask(Micros(1_000_101));
+        assert_eq!(feed.take_wanted(Micros(100)), Some(Micros(100)));
+    }
+}
