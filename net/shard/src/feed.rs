@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jobbie_proto::Micros;
 
@@ -19,8 +19,6 @@ pub struct Feed {
     wanted: AtomicU64,
     /// The follower needs the log from this event on.
     kept_from: AtomicU64,
-    /// The follower sleeps until it is woken.
-    sleeps: AtomicBool,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -31,7 +29,6 @@ impl Default for Feed {
             floor: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
             kept_from: AtomicU64::new(u64::MAX),
-            sleeps: AtomicBool::new(false),
             wake: OnceLock::new(),
         }
     }
@@ -74,15 +71,10 @@ impl Feed {
         self.kept_from.store(event, Ordering::SeqCst);
     }
 
-    /// How the follower is woken. Once.
+    /// What is called after every commit and promise, on the shard's thread: wakes the follower if it sleeps. Set once.
     pub fn wake_with(&self, wake: impl Fn() + Send + Sync + 'static) {
         let first = self.wake.set(Box::new(wake)).is_ok();
         assert!(first, "a shard has two followers");
-    }
-
-    /// The follower is about to sleep: it is woken by the next commit or promise, and looks once more before it does.
-    pub fn sleep(&self) {
-        self.sleeps.store(true, Ordering::SeqCst);
     }
 }
 
@@ -102,10 +94,7 @@ impl Feed {
     /// What is committed from now on is no earlier than `time`.
     pub(crate) fn promise(&self, time: Micros) {
         self.floor.fetch_max(time.0, Ordering::SeqCst);
-        if self.sleeps.load(Ordering::SeqCst)
-            && self.sleeps.swap(false, Ordering::SeqCst)
-            && let Some(wake) = self.wake.get()
-        {
+        if let Some(wake) = self.wake.get() {
             wake();
         }
     }
@@ -126,19 +115,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sleeping_follower_is_woken_once() {
+    fn a_follower_is_told_what_is_committed_and_woken() {
         let feed = Feed::default();
         let woken = Arc::new(AtomicU32::new(0));
         let bell = Arc::clone(&woken);
+        feed.committed(4, Micros(10));
         feed.wake_with(move || {
             bell.fetch_add(1, Ordering::SeqCst);
         });
-        feed.committed(4, Micros(10));
         assert_eq!((feed.committed_end(), feed.floor()), (5, Micros(10)));
-        assert_eq!(woken.load(Ordering::SeqCst), 0, "it is awake");
-        feed.sleep();
-        feed.committed(5, Micros(11));
-        feed.committed(6, Micros(12));
+        feed.committed(5, Micros(0));
+        assert_eq!(
+            (feed.committed_end(), feed.floor()),
+            (6, Micros(10)),
+            "some entries have no time"
+        );
         assert_eq!(woken.load(Ordering::SeqCst), 1);
     }
 
