@@ -17,6 +17,8 @@ pub struct Feed {
     floor: AtomicU64,
     /// The follower wants the floor to be at least this; 0 is nothing.
     wanted: AtomicU64,
+    /// What of that the shard has seen.
+    seen: AtomicU64,
     /// The follower needs the log from this event on.
     kept_from: AtomicU64,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -28,6 +30,7 @@ impl Default for Feed {
             committed_end: AtomicU64::new(0),
             floor: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
             kept_from: AtomicU64::new(u64::MAX),
             wake: OnceLock::new(),
         }
@@ -60,10 +63,18 @@ impl Feed {
         self.wanted.fetch_max(time.0, Ordering::SeqCst);
     }
 
-    /// Whether the follower has asked for something that the shard has not dealt with.
+    /// Whether an answer is still to come. Once it has, a floor that is earlier than what was asked for stays so: the shard's clock is
+    /// too far behind.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.wanted.load(Ordering::SeqCst) != 0
+    }
+
+    /// Whether the shard has not seen yet what it was asked.
+    #[must_use]
+    pub fn is_calling(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        wanted != 0 && wanted != self.seen.load(Ordering::SeqCst)
     }
 
     /// The log is needed from `event` on, and not what is before; `u64::MAX` when nobody follows.
@@ -99,12 +110,26 @@ impl Feed {
         }
     }
 
-    /// What the follower wants the floor to be, at a time of the shard; no more than a little ahead of it.
-    pub(crate) fn take_wanted(&self, now: Micros) -> Option<Micros> {
-        let wanted = self.wanted.swap(0, Ordering::SeqCst);
-        let most = now.0.saturating_add(AHEAD_US_MAX);
-        (wanted != 0).then(|| if wanted > most { now } else { now.max(Micros(wanted)) })
+    /// What the follower asks for; it need not call for it again.
+    pub(crate) fn see(&self) -> Option<Micros> {
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        self.seen.store(wanted, Ordering::SeqCst);
+        (wanted != 0).then_some(Micros(wanted))
     }
+
+    /// The answer to `wanted`.
+    pub(crate) fn answer(&self, wanted: Micros, floor: Micros) {
+        // In this order: whoever sees that it is answered sees the answer.
+        self.promise(floor);
+        self.wanted.compare_exchange(wanted.0, 0, Ordering::SeqCst, Ordering::SeqCst).ok();
+        self.seen.store(0, Ordering::SeqCst);
+    }
+}
+
+/// The floor that a shard whose clock says `now` can give who wants `wanted`: no more than a little ahead of its clock.
+pub(crate) fn floor_for(wanted: Micros, now: Micros) -> Micros {
+    let most = now.0.saturating_add(AHEAD_US_MAX);
+    if wanted.0 > most { now } else { now.max(wanted) }
 }
 
 #[cfg(test)]
@@ -134,16 +159,29 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_set_forward_by_a_second_at_most() {
+    fn a_question_calls_once_and_stands_until_it_is_answered() {
         let feed = Feed::default();
-        assert_eq!(feed.take_wanted(Micros(100)), None);
+        assert_eq!(feed.see(), None);
         feed.ask(Micros(90));
-        assert!(feed.is_asked());
-        assert_eq!(feed.take_wanted(Micros(100)), Some(Micros(100)));
-        assert!(!feed.is_asked());
-        feed.ask(Micros(1_000_100));
-        assert_eq!(feed.take_wanted(Micros(100)), Some(Micros(1_000_100)));
-        feed.ask(Micros(1_000_101));
-        assert_eq!(feed.take_wanted(Micros(100)), Some(Micros(100)));
+        assert!(feed.is_asked() && feed.is_calling());
+        assert_eq!(feed.see(), Some(Micros(90)));
+        assert!(feed.is_asked() && !feed.is_calling());
+        feed.ask(Micros(95));
+        assert!(feed.is_calling());
+        feed.answer(Micros(90), Micros(90));
+        assert!(feed.is_asked(), "it wants more by now");
+        feed.answer(Micros(95), Micros(95));
+        assert_eq!((feed.is_asked(), feed.is_calling(), feed.floor()), (false, false, Micros(95)));
+        feed.ask(Micros(95));
+        assert!(feed.is_calling(), "the same may be asked again");
+    }
+
+    #[test]
+    fn a_clock_is_set_forward_by_a_second_at_most() {
+        let floor = |wanted| floor_for(Micros(wanted), Micros(100));
+        assert_eq!(
+            (floor(90), floor(1_000_100), floor(1_000_101)),
+            (Micros(100), Micros(1_000_100), Micros(100))
+        );
     }
 }
