@@ -243,7 +243,6 @@ fn prefixed(error: ApiError, at: &str) -> ApiError {
 struct Chain {
     steps: Vec<Step>,
     on_failure: Option<Step>,
-    #[serde(deserialize_with = "json::object")]
     on_exit: Option<Step>,
 }
 
@@ -308,15 +307,12 @@ pub(crate) struct Prepared {
     retries: Retries,
     scheduled_at: Option<Timestamp>,
     expire_after: Option<Duration>,
-    #[serde(deserialize_with = "json::object")]
     chain: Option<Chain>,
-    #[serde(deserialize_with = "json::object")]
     agent: Option<AgentLimits>,
     checkpoint: Option<Raw>,
     depends_on: Vec<JobId>,
     parent: Option<JobId>,
     limit_key: String,
-    #[serde(deserialize_with = "json::object")]
     hold: Option<HeldFirst>,
 }
 
