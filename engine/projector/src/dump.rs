@@ -57,7 +57,11 @@ fn show(line: &mut String, value: ValueRef<'_>) {
         ValueRef::Null => line.push('-'),
         ValueRef::Integer(number) => write!(line, "{number}").expect("to memory"),
         ValueRef::Real(number) => write!(line, "{number}").expect("to memory"),
-        ValueRef::Text(text) => write!(line, "{:?}", String::from_utf8_lossy(text)).expect("to memory"),
-        ValueRef::Blob(bytes) => write!(line, "x{:?}", bytes.escape_ascii().to_string()).expect("to memory"),
+        ValueRef::Text(text) => {
+            write!(line, "{:?}", String::from_utf8_lossy(text)).expect("to memory")
+        }
+        ValueRef::Blob(bytes) => {
+            write!(line, "x{:?}", bytes.escape_ascii().to_string()).expect("to memory")
+        }
     }
 }

@@ -5,11 +5,13 @@
 
 mod dump;
 mod error;
+mod expression;
 mod fold;
 pub mod journal;
 mod projection;
 mod public;
 mod purge;
+pub mod reader;
 mod record;
 pub mod row;
 mod schema;
@@ -19,5 +21,7 @@ mod text;
 
 pub use dump::dump;
 pub use error::{Error, Result};
+pub use expression::BadExpression;
 pub use fold::Committed;
 pub use projection::{Options, Projection};
+pub use reader::Reader;

@@ -278,9 +278,8 @@ impl Record {
         let number = |at: usize| -> Result<u64> {
             Ok(row.get::<_, Option<i64>>(at)?.unwrap_or(0).max(0) as u64)
         };
-        let narrow = |at: usize| -> Result<u32> {
-            u32::try_from(number(at)?).map_err(|_| damaged(at))
-        };
+        let narrow =
+            |at: usize| -> Result<u32> { u32::try_from(number(at)?).map_err(|_| damaged(at)) };
         let shared = |at: usize| -> Result<Arc<str>> {
             Ok(row.get_ref(at)?.as_str_or_null().map_err(|_| damaged(at))?.unwrap_or("").into())
         };
@@ -394,17 +393,15 @@ fn read_rare(row: &SqlRow<'_>) -> Result<Option<Box<Rare>>> {
     let number = |at: usize| -> Result<u64> {
         Ok(row.get::<_, Option<i64>>(at)?.unwrap_or(0).max(0) as u64)
     };
-    let narrow =
-        |at: usize| -> Result<u32> { u32::try_from(number(at)?).map_err(|_| damaged(at)) };
+    let narrow = |at: usize| -> Result<u32> { u32::try_from(number(at)?).map_err(|_| damaged(at)) };
     let id = |at: usize| -> Result<Option<u128>> {
         let Some(found) = row.get::<_, Option<Vec<u8>>>(at)? else { return Ok(None) };
         let found: [u8; 16] = found.try_into().map_err(|_| damaged(at))?;
         Ok(Some(u128::from_be_bytes(found)))
     };
     let job = |at: usize| -> Result<Option<JobId>> { Ok(id(at)?.and_then(JobId::from_u128)) };
-    let text = |at: usize| -> Result<String> {
-        Ok(row.get::<_, Option<String>>(at)?.unwrap_or_default())
-    };
+    let text =
+        |at: usize| -> Result<String> { Ok(row.get::<_, Option<String>>(at)?.unwrap_or_default()) };
     let on = row.get::<_, Option<Vec<u8>>>(29)?.unwrap_or_default();
     let on = on.chunks_exact(16).filter_map(|raw| {
         let raw: [u8; 16] = raw.try_into().ok()?;

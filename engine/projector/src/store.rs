@@ -250,7 +250,8 @@ pub(crate) fn drop_tags(conn: &Connection, key: i64) -> Result<()> {
 }
 
 fn write_errors(conn: &Connection, fold: &Fold) -> Result<()> {
-    let sql = "INSERT INTO errors (job, event, attempt, at, error, backtrace) VALUES (?, ?, ?, ?, ?, ?)";
+    let sql =
+        "INSERT INTO errors (job, event, attempt, at, error, backtrace) VALUES (?, ?, ?, ?, ?, ?)";
     let mut insert = conn.prepare_cached(sql)?;
     let there = |job: &i64| fold.jobs.get(job).is_some_and(|touched| !touched.gone);
     for new in fold.errors.iter().filter(|new| there(&new.job)) {
@@ -296,7 +297,8 @@ fn write_sessions(conn: &Connection, fold: &Fold) -> Result<()> {
         let sql = "INSERT INTO sessions (shard, session, name, host) VALUES (?, ?, ?, ?)";
         conn.prepare_cached(sql)?.execute(params![shard, session, &*known.name, &*known.host])?;
         for (event, deadline) in &known.extensions {
-            let sql = "INSERT INTO extensions (shard, session, event, deadline) VALUES (?, ?, ?, ?)";
+            let sql =
+                "INSERT INTO extensions (shard, session, event, deadline) VALUES (?, ?, ?, ?)";
             let row = params![shard, session, int(*event), int(*deadline)];
             conn.prepare_cached(sql)?.execute(row)?;
         }
@@ -305,8 +307,7 @@ fn write_sessions(conn: &Connection, fold: &Fold) -> Result<()> {
         let (shard, session, name) = (key.0, int(key.1), &key.2);
         match fold.workers.get(key).map(Arc::as_ref) {
             Some(host) => {
-                let sql =
-                    "INSERT OR REPLACE INTO workers (shard, session, name, host) VALUES (?, ?, ?, ?)";
+                let sql = "INSERT OR REPLACE INTO workers (shard, session, name, host) VALUES (?, ?, ?, ?)";
                 conn.prepare_cached(sql)?.execute(params![shard, session, name, host])?;
             }
             None => {

@@ -31,7 +31,8 @@ pub(crate) fn forget(conn: &Connection, key: i64) -> Result<()> {
 }
 
 fn body(payload: Option<&[u8]>, tags: Option<&[u8]>) -> String {
-    let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    let text =
+        |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
     let (mut body, tags) = (text(payload), text(tags));
     if !tags.is_empty() {
         body.push('\n');

@@ -198,7 +198,8 @@ impl Folding<'_> {
         if self.fold.workers.is_empty() {
             return (name, Arc::clone(host));
         }
-        let host = self.fold.workers.get(&(self.shard.0, session.0, name.to_string())).unwrap_or(host);
+        let host =
+            self.fold.workers.get(&(self.shard.0, session.0, name.to_string())).unwrap_or(host);
         (name, Arc::clone(host))
     }
 

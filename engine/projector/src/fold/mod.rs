@@ -220,8 +220,8 @@ impl Fold {
             self.watermarks.iter().filter(|(of, _)| **of != shard.0).map(|(_, m)| m.event).sum();
         let mut last = before;
         if !body.is_empty() {
-            let (groups, blob) = codec::decode(body)
-                .map_err(|source| Error::Entry { shard, index, source })?;
+            let (groups, blob) =
+                codec::decode(body).map_err(|source| Error::Entry { shard, index, source })?;
             let mut folding = Folding {
                 fold: self,
                 conn,
@@ -327,7 +327,14 @@ impl<'a> Folding<'a> {
         if found.is_some() {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let (error, backtrace) = (text(error), text(backtrace));
-            self.fold.errors.push(NewError { job: key, event, attempt, at: time, error, backtrace });
+            self.fold.errors.push(NewError {
+                job: key,
+                event,
+                attempt,
+                at: time,
+                error,
+                backtrace,
+            });
         }
         Ok(())
     }
