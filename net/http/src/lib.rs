@@ -23,7 +23,6 @@ mod metrics;
 mod moment;
 mod namespace;
 mod new_job;
-mod pending;
 mod progress;
 mod read_model;
 mod routes;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::pending::Reader;
+use jobbie_projector::Reader;
 use jobbie_projector::row::JobRow;
 use jobbie_proto::JobId;
 use tokio::sync::Semaphore;
@@ -36,7 +36,7 @@ impl ReadModel {
     /// made anew.
     pub(crate) async fn ask<V: Send + 'static, E: std::fmt::Display + Send + 'static>(
         &self,
-        question: impl FnOnce(&mut Reader) -> Result<V, E> + Send + 'static,
+        question: impl FnOnce(&Reader) -> Result<V, E> + Send + 'static,
     ) -> Result<V, ApiError> {
         let inner = Arc::clone(&self.inner);
         let place = Arc::clone(&inner.places).acquire_owned().await;
@@ -44,11 +44,11 @@ impl ReadModel {
         let asked = tokio::task::spawn_blocking(move || {
             let _place = place;
             let free = inner.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut reader = match free {
+            let reader = match free {
                 Some(reader) => reader,
                 None => Reader::open(&inner.path).map_err(|e| e.to_string())?,
             };
-            let answer = question(&mut reader).map_err(|e| e.to_string())?;
+            let answer = question(&reader).map_err(|e| e.to_string())?;
             inner.free.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
             Ok::<V, String>(answer)
         });
