@@ -346,6 +346,22 @@ impl<D: Disk> Log<D> {
         self.shared.work.raise();
     }
 
+    /// The first event of the segments that hold the newest `bytes` of the log, so that [`Log::keep_from`] keeps no more than
+    /// that for its own sake; the next event to come when the segment being written alone is more.
+    #[must_use]
+    pub fn event_of_newest(&self, bytes: u64) -> u64 {
+        let core = self.shared.core.borrow();
+        let mut left = bytes;
+        let mut first = core.control.next_event;
+        for segment in core.segments.iter().rev() {
+            match left.checked_sub(segment.end) {
+                Some(rest) => (left, first) = (rest, segment.start_event),
+                None => break,
+            }
+        }
+        first
+    }
+
     /// Whether a batch appended now would be written at once: then build one, else let it grow.
     #[must_use]
     pub fn room(&self) -> bool {

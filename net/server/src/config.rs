@@ -29,6 +29,9 @@ pub struct ServerConfig {
     /// Log bytes of one shard after which its state is written down anew (at least 1 MiB): what a restart
     /// reads at most.
     pub snapshot_log_bytes: u64,
+    /// Log bytes of the whole node that are kept for history and for read models to be made anew, beside what is needed, while
+    /// there is room on the disk; 0 is none.
+    pub history_bytes: u64,
     /// What clients must show; empty asks for nothing.
     pub token: String,
     /// Where metrics are served over HTTP; `None` is nowhere.
@@ -47,6 +50,7 @@ impl Default for ServerConfig {
             durability: Durability::Fsync,
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             snapshot_log_bytes: 256 << 20,
+            history_bytes: 4 << 30,
             token: String::new(),
             metrics: None,
             settings: Settings::default(),

@@ -212,8 +212,10 @@ fn plan(
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             store: data_dir.store(),
             snapshot_log_bytes: config.snapshot_log_bytes,
+            history_bytes: config.history_bytes / u64::from(data_dir.shards()),
             operation_jobs_per_entry: jobbie_shard::limits::OPERATION_JOBS_PER_ENTRY,
             settings: config.settings,
+            feed: Arc::default(),
         },
         listener,
         post,
@@ -240,16 +242,17 @@ fn spawn(
         let started = async {
             let (notifier, waiter) = event_notify().map_err(ShardError::Listen)?;
             let letters = (plan.post.clone(), plan.shard.shard);
+            let feed = Arc::clone(&plan.shard.feed);
             let (shard, listener) = shard_thread::start(plan).await?;
             letters.0.register(letters.1, notifier.clone());
-            Ok((shard, listener, notifier, waiter, letters))
+            Ok((shard, listener, notifier, waiter, letters, feed))
         };
         // A shard's whole state passes through it.
         match Box::pin(started).await {
-            Ok((shard, listener, notifier, waiter, letters)) => {
+            Ok((shard, listener, notifier, waiter, letters, feed)) => {
                 // Nobody waits when another shard failed to start: then this one ends with the process.
                 ready.send(Ok((notifier, shard.metrics()))).ok();
-                shard_thread::serve(shard, listener, &stop, waiter, letters).await;
+                shard_thread::serve(shard, listener, &stop, waiter, letters, feed).await;
             }
             Err(error) => {
                 ready.send(Err(error)).ok();

@@ -5,6 +5,7 @@ use std::net::TcpListener as StdListener;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use jobbie_proto::ShardId;
 use jobbie_proto::limits::{FRAME_BYTES_MAX, HELLO_BYTES_MAX};
 use jobbie_proto::wire::FrameError;
 use jobbie_raft::MonoioRuntime;
-use jobbie_shard::{Connection, ShardConfig, StartError};
+use jobbie_shard::{Connection, Feed, ShardConfig, StartError};
 use monoio::io::{OwnedReadHalf, Splitable};
 use monoio::net::{TcpListener, TcpStream};
 use monoio::time::timeout;
@@ -121,13 +122,16 @@ pub(crate) async fn serve(
     stop: &AtomicBool,
     waker: EventWaiter,
     letters: (PostOffice, ShardId),
+    feed: Arc<Feed>,
 ) {
     runtime::spawn(accept(shard.clone(), listener));
     let (office, id) = letters;
     let stops = || stop.load(Ordering::Acquire);
     while !stops() {
         office.fetch(id).into_iter().for_each(|letter| shard.receive(letter));
-        if let Err(error) = waker.wait(|| stops() || office.has_letters(id)).await {
+        shard.answer_follower();
+        let called = || stops() || office.has_letters(id) || feed.is_calling();
+        if let Err(error) = waker.wait(called).await {
             warn!(%error, "wait for letters and for the order to stop");
             break;
         }

@@ -29,6 +29,12 @@ impl LogClock {
         Self { offset: begin.0.saturating_sub(clock.elapsed()) }
     }
 
+    /// The same, set forward if that is what it takes to be at `time`.
+    #[must_use]
+    pub(crate) fn no_earlier(self, clock: &impl Clock, time: Micros) -> Self {
+        Self { offset: self.offset.max(time.0.saturating_sub(clock.elapsed())) }
+    }
+
     /// Log time now.
     #[must_use]
     pub(crate) fn now(&self, clock: &impl Clock) -> Micros {

@@ -13,6 +13,7 @@
 //! | `mail`, `relay` | letters of other shards, and to them |
 //! | `intake`, `waiters`, `sessions` | who asks, who waits, who is there |
 //! | `records` | payloads back from the log |
+//! | `feed` | what whoever follows the log on another thread is told |
 
 mod bell;
 mod clock;
@@ -20,6 +21,7 @@ mod connection;
 mod damage;
 mod entry;
 mod errors;
+mod feed;
 mod frame;
 mod frames;
 mod history;
@@ -71,6 +73,7 @@ use {mutant, tell};
 
 pub use clock::Clock;
 pub use connection::Connection;
+pub use feed::Feed;
 pub use frame::Frame;
 pub use mail::Post;
 pub use metrics::{BUCKETS, Counter, Histogram, Metrics, SharedMetrics};

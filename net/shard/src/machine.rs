@@ -7,7 +7,7 @@ use std::rc::Rc;
 use jobbie_core::State;
 use jobbie_io::Disk;
 use jobbie_log::snapshot::{SnapshotError, SnapshotMeta as LogMeta, SnapshotReader};
-use jobbie_log::{Entry, EntryId};
+use jobbie_log::{Entry, EntryId, Space};
 use jobbie_raft::{AsyncRuntime, Machine, Membership, Memberships, PlacedMembership, SnapshotMeta};
 use tracing::{info, warn};
 
@@ -93,12 +93,26 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         self.log.wait_durable(last.index).await?;
         let published = writer.finish().await?;
         self.let_log_go().await?;
-        let needed = captured.oldest_needed_event;
         let dropped = crate::mutant!(RecordsDropped);
-        self.log.keep_from(if dropped { published.next_event } else { needed });
+        let needed = if dropped { published.next_event } else { captured.oldest_needed_event };
+        self.needed_event.set(needed);
+        self.trim_log();
         self.metrics.snapshots_total.add(1);
         info!(shard = %self.config.shard, index = last.index, "snapshot written");
         Ok(published)
+    }
+
+    /// Lets the log give up what nobody needs: not the state, and, while there is room, not whoever follows the log or looks back.
+    pub(crate) fn trim_log(&self) {
+        let needed = self.needed_event.get();
+        let wished = match self.log.space() {
+            Space::Ok => {
+                let history = self.log.event_of_newest(self.config.history_bytes);
+                self.config.feed.kept_from().min(history)
+            }
+            _ => u64::MAX,
+        };
+        self.log.keep_from(needed.min(wished));
     }
 
     /// The log is needed from the oldest snapshot kept on, in case the newer ones turn out damaged.

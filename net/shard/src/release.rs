@@ -6,7 +6,7 @@ use jobbie_io::Disk;
 use jobbie_log::{Entry, ReadError};
 use jobbie_proto::event::{Event, Rule, Tie};
 use jobbie_proto::wire::Refused;
-use jobbie_proto::{Code, EventSeq, Reply};
+use jobbie_proto::{Code, EventSeq, Micros, Reply};
 use jobbie_raft::AsyncRuntime;
 use tracing::error;
 
@@ -24,6 +24,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         self.committed.set(Some(entry.id));
         self.metrics.committed_index.set(entry.id.index);
         self.metrics.applied_index.set(entry.id.index);
+        self.config.feed.committed(entry.id.index, Micros(entry.time_us));
         crate::tell!(|observer| {
             observer.committed(self.config.shard, entry, &self.state.borrow());
         });
@@ -52,6 +53,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         self.count_log_bytes(entry.body.bytes().len());
         self.bell.ring();
         self.settled.ring();
+        self.answer_follower();
     }
 
     fn take_pending(&self, entry: &Entry) -> Option<Pending> {

@@ -67,7 +67,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
 
     fn begin(&self, term: u64) {
         let state = self.state.borrow();
-        self.log_clock.set(LogClock::start(&self.clock, state.time()));
+        let last = state.time().max(self.config.feed.floor());
+        self.log_clock.set(LogClock::start(&self.clock, last));
         let now = self.now();
         let mut sessions = self.sessions.borrow_mut();
         state.session_ids().for_each(|session| sessions.leave(session, now));
@@ -119,6 +120,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     /// Waits until something arrives, or schedules need not wait for room any more.
     async fn woken(&self) {
         if self.log.space() == Space::Low {
+            self.trim_log();
             either(self.rung(), self.log.space_changed(Space::Low)).await;
         } else {
             self.rung().await;

@@ -4,6 +4,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 
 pub use jobbie_core::Settings;
 use jobbie_core::State;
@@ -17,6 +18,7 @@ use crate::bell::Bell;
 use crate::clock::{Clock, LogClock};
 use crate::connection::Connection;
 use crate::entry::Pending;
+use crate::feed::{Feed, floor_for};
 use crate::frame::Frame;
 use crate::intake::Intake;
 use crate::limits::RECORD_CACHE_BYTES;
@@ -50,11 +52,15 @@ pub struct ShardConfig {
     /// Log bytes after which the state is written down anew, so that a restart reads no more than
     /// about this much.
     pub snapshot_log_bytes: u64,
+    /// Log bytes of the shard that are kept for history beside what is needed, while there is room on the disk.
+    pub history_bytes: u64,
     /// Jobs that an operation on many changes in one entry, 1 or more; it looks at a few times as many. Fewer keep
     /// turns shorter, more get it done sooner.
     pub operation_jobs_per_entry: usize,
     /// What operators have set for the whole server.
     pub settings: Settings,
+    /// Whoever follows the log.
+    pub feed: Arc<Feed>,
 }
 
 /// A running shard. One thread; clones are the same shard.
@@ -98,6 +104,8 @@ pub(crate) struct Inner<R: AsyncRuntime, D: Disk, C: Clock> {
     /// An entry was committed, while the shard is ending.
     pub(crate) settled: Bell,
     pub(crate) bytes_since_snapshot: Cell<u64>,
+    /// The newest snapshot needs events from here on.
+    pub(crate) needed_event: Cell<u64>,
     /// Why the shard takes nothing any more.
     pub(crate) stopped: RefCell<Option<String>>,
 }
@@ -110,7 +118,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         post: Rc<dyn Post>,
         state: State,
     ) -> Rc<Self> {
-        let log_clock = LogClock::start(&clock, state.time());
+        let log_clock = LogClock::start(&clock, state.time().max(config.feed.floor()));
         Rc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             config,
@@ -136,12 +144,23 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             bell: Bell::default(),
             settled: Bell::default(),
             bytes_since_snapshot: Cell::new(0),
+            needed_event: Cell::new(0),
             stopped: RefCell::new(None),
         })
     }
 
     pub(crate) fn now(&self) -> Micros {
         self.log_clock.get().now(&self.clock)
+    }
+
+    /// Answers whoever follows the log, now or once nothing is under way.
+    pub(crate) fn answer_follower(&self) {
+        let Some(wanted) = self.config.feed.see() else { return };
+        if self.pending.borrow().is_empty() {
+            let floor = floor_for(wanted, self.now());
+            self.log_clock.set(self.log_clock.get().no_earlier(&self.clock, floor));
+            self.config.feed.answer(wanted, floor);
+        }
     }
 
     pub(crate) fn group(&self) -> &Group<R, Self> {
@@ -179,6 +198,12 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Shard<R, D, C> {
     /// The connection is gone. Its session lives on for a while, so that the client can come back.
     pub fn disconnect(&self, connection: &Rc<Connection>) {
         self.inner.forget(connection);
+    }
+
+    /// Does what whoever follows the log has asked for: says from which time on there is nothing more to come, and sets the clock
+    /// forward for it if need be.
+    pub fn answer_follower(&self) {
+        self.inner.answer_follower();
     }
 
     /// Ends a connection with a reason, which is its last frame.

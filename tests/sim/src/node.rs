@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures_util::future::{Either, FutureExt, select};
 use jobbie_log::{Create, Identity, Log, LogConfig, Opened, Space};
@@ -170,9 +171,11 @@ impl Node {
             server_version: "sim".to_owned(),
             store: STORE,
             snapshot_log_bytes: self.plan.snapshot_log_bytes,
+            history_bytes: 0,
             // Few, so that much happens between the steps of an operation.
             operation_jobs_per_entry: 3,
             settings: Default::default(),
+            feed: Arc::default(),
         }
     }
 

@@ -149,6 +149,10 @@ fn purged_entries_go_their_events_stay_until_let_go() {
         assert!(matches!(log.read(499..501, 1).await, Err(ReadError::Purged { first: 500, .. })));
         assert_eq!(log.entry_of_event(1).await.unwrap().id.index, 0, "kept until let go");
         assert_eq!(log.stats().segments, segments);
+        let newest = |bytes| log.event_of_newest(bytes);
+        assert_eq!((newest(0), newest(u64::MAX)), (log.state().next_event, 1));
+        let some = newest(2 * MIB);
+        assert!(some > newest(4 * MIB) && some < log.state().next_event, "{some}");
         log.keep_from(1 + 3 * 400);
         sleep_ms(500).await;
         assert!(log.stats().segments < segments);

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod every_bit;
 mod fault;
+mod follow;
 mod frozen;
 mod golden;
 mod golden_log;

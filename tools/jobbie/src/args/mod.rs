@@ -190,6 +190,10 @@ pub(crate) struct ServerArgs {
     /// Log of a shard, as 256MiB, after which its state is written down anew: what a restart reads at most
     #[arg(long, value_parser = bytes, value_name = "BYTES")]
     pub(crate) snapshot_log_bytes: Option<u64>,
+    /// Log of the whole node, as 4GiB, that is kept for history and read models beside what is needed, while there is room on the
+    /// disk; 0B is none
+    #[arg(long, value_parser = bytes, value_name = "BYTES")]
+    pub(crate) history_bytes: Option<u64>,
     /// How long dead and cancelled jobs are kept, 1h to 3660d
     #[arg(long, default_value = "168h", value_parser = units::time_ms, value_name = "TIME")]
     pub(crate) retention: u64,
