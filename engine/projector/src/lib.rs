@@ -5,6 +5,7 @@
 
 mod dump;
 mod error;
+mod expression;
 mod fold;
 pub mod journal;
 pub mod merge;
@@ -12,6 +13,7 @@ mod projection;
 mod public;
 pub mod pump;
 mod purge;
+pub mod reader;
 mod record;
 pub mod row;
 mod schema;
@@ -21,5 +23,7 @@ mod text;
 
 pub use dump::dump;
 pub use error::{Error, Result};
+pub use expression::BadExpression;
 pub use fold::Committed;
 pub use projection::{Options, Projection};
+pub use reader::Reader;

@@ -72,6 +72,7 @@ const FOR_TESTS: &[(&str, &[&str])] = &[
     ("jobbie-sim", &["jobbie-log", "jobbie-raft", "jobbie-shard", "jobbie-server"]),
     // A node and its client in one process.
     ("jobbie-client", &["jobbie-server"]),
+    ("jobbie-server", &["jobbie-http"]),
 ];
 
 /// An outside package, by the beginning of its name, and the only crates of ours that may name it.

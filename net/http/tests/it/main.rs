@@ -1,0 +1,6 @@
+//! The HTTP side against a real node.
+
+mod enqueue;
+mod http;
+mod support;
+mod worker;
