@@ -8,6 +8,7 @@ mod args;
 mod call;
 mod commands;
 mod exit;
+mod http;
 mod output;
 mod server;
 

@@ -2,6 +2,7 @@
 //! file named by `--config`; a flag beats its variable, which beats the file, which beats the default.
 
 mod agents;
+mod http;
 mod layers;
 mod operations;
 mod plans;
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use http::HttpArgs;
 use jobbie_proto::{JobId, limits};
 
 pub(crate) use agents::{AgentArgs, IterationArgs, IterationsArgs, ReplayArgs};
@@ -190,6 +192,8 @@ pub(crate) struct ServerArgs {
     /// Log of a shard, as 256MiB, after which its state is written down anew: what a restart reads at most
     #[arg(long, value_parser = bytes, value_name = "BYTES")]
     pub(crate) snapshot_log_bytes: Option<u64>,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
     /// Keep no read model: there is no search and no history of completed jobs then
     #[arg(long)]
     pub(crate) no_read_model: bool,
