@@ -64,6 +64,8 @@ const FOR_TESTS: &[(&str, &[&str])] = &[
     ("jobbie-sim", &["jobbie-log", "jobbie-raft", "jobbie-shard", "jobbie-server"]),
     // A node and its client in one process.
     ("jobbie-client", &["jobbie-server"]),
+    // Histories to fold come from the engine itself.
+    ("jobbie-core", &["jobbie-projector"]),
 ];
 
 /// An outside package, by the beginning of its name, and the only crates of ours that may name it.

@@ -1,0 +1,1 @@
+//! Searches against a naive filter over all rows.
