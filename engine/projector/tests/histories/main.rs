@@ -197,3 +197,40 @@ fn what_the_logs_gave_up_is_forgotten() {
     let (first, _) = reader.journal(0, 1, &Wanted::default()).expect("it reads");
     assert!(first[0].seq > 10, "{first:?}");
 }
+
+/// A test that never sees an event cannot find what is wrong with it.
+#[test]
+fn histories_have_every_event_that_changes_rows() {
+    let mut seen = std::collections::BTreeSet::new();
+    for seed in 0..40 {
+        for entry in history(seed, 250) {
+            let (groups, _) = jobbie_proto::event::codec::decode(&entry.body).expect("a body");
+            for event in groups.iter().flat_map(|group| &group.events) {
+                let text = format!("{event:?}");
+                let mut words = text.split(|c: char| !c.is_alphanumeric());
+                let (first, second) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+                let two = matches!(first, "Tied" | "Ruled");
+                seen.insert(if two { format!("{first} {second}") } else { first.to_owned() });
+                for (of, what) in [("Iterated", "status: "), ("Appended", "effect: ")] {
+                    if let Some((_, rest)) = text.split_once(what).filter(|_| first == of) {
+                        let word = rest.split(|c: char| !c.is_alphanumeric()).next();
+                        seen.insert(format!("{of} {}", word.unwrap_or("")));
+                    }
+                }
+            }
+        }
+    }
+    println!("{seen:?}");
+    for wanted in [
+        "AgentEnqueued", "Appended Completed", "Appended Failed", "Approved", "Cancelled", "Completed",
+        "Deleted", "Enqueued", "Expired", "Extended", "Failed", "Held", "Iterated Continue",
+        "Iterated Done", "Iterated Hold", "LeaseExpired", "Leased", "Limited", "Moved", "PlanTimedOut",
+        "Planned", "Prioritized", "Promoted", "Quarantined", "QueuePaused", "Rejected", "Released",
+        "Replaced", "Requeued", "Retried", "Revised", "ScheduleDeleted", "ScheduleFired", "ScheduleSet",
+        "SessionExtended", "SessionOpened", "Tied Arrived", "Tied Awaits", "Tied Chained", "Tied Fated",
+        "Tied Joined", "Tied Located", "Tied Parented", "Tied Settled", "UniqueTaken", "UsageReported",
+        "WorkerSeen", "Ruled Exceeded", "Ruled Overrun", "Purged",
+    ] {
+        assert!(seen.contains(wanted), "{wanted}");
+    }
+}

@@ -186,7 +186,8 @@ impl Shards {
     pub(crate) fn timers(&mut self, shard: u16) {
         loop {
             let (state, mut blob) = (&self.nodes[usize::from(shard)].state, Vec::new());
-            let events = decide_timers(state, &Settings::default(), self.now, 10, &mut blob);
+            let settings = Settings { retention_ms: 700, ..Settings::default() };
+            let events = decide_timers(state, &settings, self.now, 10, &mut blob);
             if !self.events(shard, events, blob) {
                 return;
             }
