@@ -7,7 +7,7 @@ mod query;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{EventSeq, JobId, Micros, ShardId};
@@ -35,7 +35,7 @@ const JOURNAL_ROWS: usize = 2000;
 #[derive(Debug)]
 pub struct Reader {
     conn: Connection,
-    queues: RefCell<HashMap<u32, Rc<str>>>,
+    queues: RefCell<HashMap<u32, Arc<str>>>,
 }
 
 impl Reader {
@@ -102,15 +102,15 @@ impl Reader {
         Ok(end.unwrap_or(0) as u64)
     }
 
-    fn queue(&self, id: u32) -> Result<Rc<str>> {
+    fn queue(&self, id: u32) -> Result<Arc<str>> {
         if let Some(name) = self.queues.borrow().get(&id) {
-            return Ok(Rc::clone(name));
+            return Ok(Arc::clone(name));
         }
         let mut statement = self.conn.prepare_cached("SELECT name FROM queues WHERE id = ?")?;
         let name: Option<String> = statement.query_row([id], |row| row.get(0)).optional()?;
-        let name: Rc<str> =
+        let name: Arc<str> =
             name.ok_or_else(|| Error::Damaged(format!("queue {id} has no name")))?.into();
-        self.queues.borrow_mut().insert(id, Rc::clone(&name));
+        self.queues.borrow_mut().insert(id, Arc::clone(&name));
         Ok(name)
     }
 
