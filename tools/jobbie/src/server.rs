@@ -74,6 +74,7 @@ fn config(args: &ServerArgs) -> Result<ServerConfig, String> {
         segment_bytes: args.segment_bytes.unwrap_or(defaults.segment_bytes),
         snapshot_log_bytes: args.snapshot_log_bytes.unwrap_or(defaults.snapshot_log_bytes),
         history_bytes: args.history_bytes.unwrap_or(defaults.history_bytes),
+        read_model: !args.no_read_model,
         token: args.token.clone(),
         metrics: args.metrics,
         settings: Settings {

@@ -190,6 +190,9 @@ pub(crate) struct ServerArgs {
     /// Log of a shard, as 256MiB, after which its state is written down anew: what a restart reads at most
     #[arg(long, value_parser = bytes, value_name = "BYTES")]
     pub(crate) snapshot_log_bytes: Option<u64>,
+    /// Keep no read model: there is no search and no history of completed jobs then
+    #[arg(long)]
+    pub(crate) no_read_model: bool,
     /// Log of the whole node, as 4GiB, that is kept for history and read models beside what is needed, while there is room on the
     /// disk; 0B is none
     #[arg(long, value_parser = bytes, value_name = "BYTES")]
