@@ -11,7 +11,10 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove}
 
 use crate::app::App;
 use crate::routes::Routes;
-use crate::{ack, enqueue, enqueue_batch, fail, fetch, heartbeat, info, layers};
+use crate::{
+    ack, actions, budgets, bulk, bulk_progress, cluster, enqueue, enqueue_batch, events, fail,
+    fetch, heartbeat, info, jobs, layers, queues, schedules, search, unbuilt, usage, workers,
+};
 
 /// Where everything begins that has a version.
 pub(crate) const BASE: &str = "/api/v1";
@@ -27,13 +30,28 @@ fn guarded() -> Routes {
         .merge(ack::routes())
         .merge(fail::routes())
         .merge(heartbeat::routes())
+        .merge(jobs::routes())
+        .merge(actions::routes())
+        .merge(search::routes())
+        .merge(bulk::routes())
+        .merge(bulk_progress::routes())
+        .merge(queues::routes())
+        .merge(workers::routes())
+        .merge(budgets::routes())
+        .merge(usage::routes())
+        .merge(schedules::routes())
+        .merge(events::routes())
+        .merge(cluster::routes())
 }
 
 /// The whole server. Further protocols, which bring their own paths, are merged here.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let guarded = guarded();
     let specification = app.config.docs.then(|| guarded.specification(BASE));
-    let api = guarded.router().layer(from_fn_with_state(Arc::clone(app), layers::guard));
+    let api = guarded
+        .router()
+        .merge(unbuilt::router())
+        .layer(from_fn_with_state(Arc::clone(app), layers::guard));
     let open = Router::new().route("/info", get(info::info));
     let mut all = Router::new().nest(BASE, api.merge(open)).route("/healthz", get(info::healthz));
     if let Some(specification) = specification {

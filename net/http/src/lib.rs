@@ -4,17 +4,25 @@
 //! state that a restart would lose, but for what `docs/http.md` names.
 
 mod ack;
+mod actions;
 mod api;
 mod app;
+mod budgets;
+mod bulk;
+mod bulk_progress;
+mod cluster;
 mod config;
 mod enqueue;
 mod enqueue_batch;
 mod error;
+mod events;
 mod extract;
 mod fail;
 mod fetch;
 mod heartbeat;
 mod info;
+mod job_object;
+mod jobs;
 mod json;
 mod layers;
 mod leased;
@@ -24,10 +32,16 @@ mod moment;
 mod namespace;
 mod new_job;
 mod progress;
+mod queues;
 mod read_model;
 mod routes;
+mod schedules;
+mod search;
 mod server;
+mod unbuilt;
+mod usage;
 mod usage_report;
+mod workers;
 
 pub use config::{HttpConfig, HttpLimits, RateLimits};
 pub use progress::{Lag, Progress};
