@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use jobbie_client::JobState;
 use jobbie_projector::row::JobRow;
 use jobbie_projector::search::{Bounds, Cursor, Filter, Search, Sort};
+use jobbie_proto::Micros;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -166,6 +167,7 @@ impl SearchBody {
 #[derive(Serialize, Deserialize)]
 struct Place {
     key: i64,
+    created_us: u64,
     job: String,
     sort: String,
     ascending: bool,
@@ -173,8 +175,8 @@ struct Place {
 
 impl Place {
     fn write(cursor: &Cursor, sort: &str, ascending: bool) -> String {
-        let place =
-            Self { key: cursor.key, job: cursor.id.to_string(), sort: sort.to_owned(), ascending };
+        let (key, created_us, job) = (cursor.key, cursor.created.0, cursor.id.to_string());
+        let place = Self { key, created_us, job, sort: sort.to_owned(), ascending };
         STANDARD.encode(serde_json::to_vec(&place).expect("a place is plain"))
     }
 
@@ -183,7 +185,7 @@ impl Place {
         let place: Self = serde_json::from_slice(&STANDARD.decode(text).ok()?).ok()?;
         let fits = place.sort == sort && place.ascending == ascending;
         let id = place.job.parse().ok()?;
-        fits.then_some(Cursor { key: place.key, id })
+        fits.then_some(Cursor { key: place.key, created: Micros(place.created_us), id })
     }
 }
 
