@@ -135,12 +135,16 @@ fn the_journal_has_every_public_event_once_in_order() {
         after = looked;
         seen.extend(events);
     }
-    let events: u64 = entries.iter().fold(vec![0; 3], |mut last, entry| {
-        let (groups, _) = jobbie_proto::event::codec::decode(&entry.body).expect("a body");
-        let count: u64 = groups.iter().map(|group| group.count()).sum();
-        last[usize::from(entry.shard.0)] = entry.first_event.0 + count - 1;
-        last
-    }).iter().sum();
+    let events: u64 = entries
+        .iter()
+        .fold(vec![0; 3], |mut last, entry| {
+            let (groups, _) = jobbie_proto::event::codec::decode(&entry.body).expect("a body");
+            let count: u64 = groups.iter().map(|group| group.count()).sum();
+            last[usize::from(entry.shard.0)] = entry.first_event.0 + count - 1;
+            last
+        })
+        .iter()
+        .sum();
     assert!(seen.windows(2).all(|two| two[0].seq < two[1].seq && two[0].at <= two[1].at));
     assert!(seen.last().expect("some").seq <= 2 * events);
     // The first events open sessions; then the number of an event follows from those before it.
@@ -222,14 +226,56 @@ fn histories_have_every_event_that_changes_rows() {
     }
     println!("{seen:?}");
     for wanted in [
-        "AgentEnqueued", "Appended Completed", "Appended Failed", "Approved", "Cancelled", "Completed",
-        "Deleted", "Enqueued", "Expired", "Extended", "Failed", "Held", "Iterated Continue",
-        "Iterated Done", "Iterated Hold", "LeaseExpired", "Leased", "Limited", "Moved", "PlanTimedOut",
-        "Planned", "Prioritized", "Promoted", "Quarantined", "QueuePaused", "Rejected", "Released",
-        "Replaced", "Requeued", "Retried", "Revised", "ScheduleDeleted", "ScheduleFired", "ScheduleSet",
-        "SessionExtended", "SessionOpened", "Tied Arrived", "Tied Awaits", "Tied Chained", "Tied Fated",
-        "Tied Joined", "Tied Located", "Tied Parented", "Tied Settled", "UniqueTaken", "UsageReported",
-        "WorkerSeen", "Ruled Exceeded", "Ruled Overrun", "Purged",
+        "AgentEnqueued",
+        "Appended Completed",
+        "Appended Failed",
+        "Approved",
+        "Cancelled",
+        "Completed",
+        "Deleted",
+        "Enqueued",
+        "Expired",
+        "Extended",
+        "Failed",
+        "Held",
+        "Iterated Continue",
+        "Iterated Done",
+        "Iterated Hold",
+        "LeaseExpired",
+        "Leased",
+        "Limited",
+        "Moved",
+        "PlanTimedOut",
+        "Planned",
+        "Prioritized",
+        "Promoted",
+        "Quarantined",
+        "QueuePaused",
+        "Rejected",
+        "Released",
+        "Replaced",
+        "Requeued",
+        "Retried",
+        "Revised",
+        "ScheduleDeleted",
+        "ScheduleFired",
+        "ScheduleSet",
+        "SessionExtended",
+        "SessionOpened",
+        "Tied Arrived",
+        "Tied Awaits",
+        "Tied Chained",
+        "Tied Fated",
+        "Tied Joined",
+        "Tied Located",
+        "Tied Parented",
+        "Tied Settled",
+        "UniqueTaken",
+        "UsageReported",
+        "WorkerSeen",
+        "Ruled Exceeded",
+        "Ruled Overrun",
+        "Purged",
     ] {
         assert!(seen.contains(wanted), "{wanted}");
     }

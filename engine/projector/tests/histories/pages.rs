@@ -29,7 +29,8 @@ fn has(text: &[u8], wanted: &str) -> bool {
 
 fn within(time: Micros, Bounds { after, before }: Bounds) -> bool {
     let given = after.is_some() || before.is_some();
-    let inside = after.is_none_or(|after| time > after) && before.is_none_or(|before| time < before);
+    let inside =
+        after.is_none_or(|after| time > after) && before.is_none_or(|before| time < before);
     !given || (time.0 > 0 && inside)
 }
 
@@ -52,15 +53,19 @@ fn matches(filter: &Filter, row: &JobRow, errors: &[String]) -> bool {
         && within(row.expires, filter.expires)
         && filter.attempt_min.is_none_or(|min| row.attempt >= min)
         && filter.attempt_max.is_none_or(|max| row.attempt <= max)
-        && filter.unique_key.as_ref().is_none_or(|key| !key.is_empty() && key.as_bytes() == row.unique_key)
+        && filter
+            .unique_key
+            .as_ref()
+            .is_none_or(|key| !key.is_empty() && key.as_bytes() == row.unique_key)
         && filter.batch.is_none_or(|batch| row.batch == Some(batch))
         && filter.worker.as_ref().is_none_or(|worker| !worker.is_empty() && *worker == row.worker)
         && filter.parent.is_none_or(|parent| row.parent == Some(parent))
         && filter.chain.is_none_or(|chain| row.chain.is_some_and(|(of, _)| of == chain))
         && (!filter.has_errors || row.errors > 0)
-        && filter.error_contains.as_ref().is_none_or(|text| {
-            errors.iter().any(|error| has(error.as_bytes(), text))
-        })
+        && filter
+            .error_contains
+            .as_ref()
+            .is_none_or(|text| errors.iter().any(|error| has(error.as_bytes(), text)))
         && filter.id_prefix.as_ref().is_none_or(|prefix| row.id.to_string().starts_with(prefix))
 }
 
@@ -85,7 +90,8 @@ fn filter(rng: &mut Rng, rows: &[JobRow]) -> Filter {
             7 => filter.priority = Some(row.priority),
             8 => filter.tags = vec![("tenant".into(), format!("t{}", rng.below(4)))],
             9..=10 => {
-                let words = ["invoice", "Invoice\"", "0%_D", "n", ":3,", "nothing", "_", "replaced"];
+                let words =
+                    ["invoice", "Invoice\"", "0%_D", "n", ":3,", "nothing", "_", "replaced"];
                 filter.payload_contains = Some((*rng.pick(&words)).into());
             }
             11 => {
@@ -191,7 +197,8 @@ fn searches_find_what_a_filter_says_in_order() {
             wanted.sort_by_key(place);
             assert_eq!(ids, wanted, "{search:?}");
             if let Some(middle) = ids.get(ids.len() / 2) {
-                let rest = reader.ids(&search.filter, Some(*middle), 10_000).expect("they are read");
+                let rest =
+                    reader.ids(&search.filter, Some(*middle), 10_000).expect("they are read");
                 assert_eq!(rest, ids[ids.len() / 2 + 1..]);
             }
             found_some += u32::from(!found.is_empty());
@@ -276,7 +283,9 @@ fn words_are_found_in_payload_tags_and_queue() {
             let name = row.queue.strip_prefix(namespace);
             name.is_some_and(|name| {
                 words.iter().all(|word| {
-                    [&row.payload[..], &row.tags, name.as_bytes()].iter().any(|text| has(text, word))
+                    [&row.payload[..], &row.tags, name.as_bytes()]
+                        .iter()
+                        .any(|text| has(text, word))
                 })
             })
         };

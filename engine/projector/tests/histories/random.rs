@@ -7,8 +7,8 @@ use jobbie_proto::reply::JobState;
 use jobbie_proto::request::{
     Ack, Agent, AgentAck, Append, Chain, Definition, Depends, Enqueue, EnqueueAgent, EnqueueHold,
     EnqueuePlan, Expected, Fail, Fetch, Heartbeat, Hold, JobAction, JobControl, JobRef, Members,
-    Operate, Parents, QueueAction, QueueControl, ReportUsage, ScheduleAction,
-    ScheduleControl, Ties, Usage, When,
+    Operate, Parents, QueueAction, QueueControl, ReportUsage, ScheduleAction, ScheduleControl,
+    Ties, Usage, When,
 };
 use jobbie_proto::rules::{Budget, OnExceed, RuleControl, Scope};
 use jobbie_proto::usage::Amounts;
@@ -45,7 +45,8 @@ impl Random {
         }
         // Mostly a new one.
         let all = self.shards.jobs.len() as u64;
-        let back = if self.rng.one_in(3) { self.rng.below(all) } else { self.rng.below(all.min(20)) };
+        let back =
+            if self.rng.one_in(3) { self.rng.below(all) } else { self.rng.below(all.min(20)) };
         Some(self.shards.jobs[(all - 1 - back) as usize])
     }
 
@@ -94,8 +95,10 @@ impl Random {
         let queue = *self.rng.pick(&QUEUES);
         let n = self.texts;
         let word = *self.rng.pick(&["Invoice", "invoice", "receipt", "100%_done", "x"]);
-        let payload =
-            format!(r#"{{"n":{},"kind":"{word}","list":["a",{n}],"deep":{{"flag":true}}}}"#, n % 10);
+        let payload = format!(
+            r#"{{"n":{},"kind":"{word}","list":["a",{n}],"deep":{{"flag":true}}}}"#,
+            n % 10
+        );
         let tags = format!(r#"{{"tenant":"t{}","word":"{word}","number":5}}"#, n % 4);
         let unique = format!("unique-{}", self.rng.below(5));
         let limit_key = if self.rng.one_in(4) { "tenant-1" } else { "" };
@@ -243,7 +246,9 @@ impl Random {
             4 => JobAction::Requeue,
             5 => JobAction::Hold(HOLD),
             6 => JobAction::Approve { note: b"", by: "" },
-            7 => JobAction::Reject { reason: if self.rng.one_in(2) { b"bad" } else { b"" }, by: "" },
+            7 => {
+                JobAction::Reject { reason: if self.rng.one_in(2) { b"bad" } else { b"" }, by: "" }
+            }
             8 => JobAction::Revise { checkpoint: b"{\"r\":1}", feedback: b"f", by: "", replaces },
             9..=11 => JobAction::Move { queue },
             12 => JobAction::Prioritize { priority: self.rng.below(4) as u8 },
@@ -301,8 +306,11 @@ impl Random {
                     4 => BulkAction::Prioritize { priority: 1 },
                     _ => BulkAction::Retry,
                 },
-                filter: JobFilter::default()
-                    .in_states(&[JobState::Scheduled, JobState::Pending, JobState::Dead]),
+                filter: JobFilter::default().in_states(&[
+                    JobState::Scheduled,
+                    JobState::Pending,
+                    JobState::Dead,
+                ]),
                 dry_run: false,
             },
         };

@@ -42,13 +42,7 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn committed(&self) -> Committed<'_> {
         let Self { shard, index, time, first_event, body } = self;
-        Committed {
-            shard: *shard,
-            index: *index,
-            time: *time,
-            first_event: *first_event,
-            body,
-        }
+        Committed { shard: *shard, index: *index, time: *time, first_event: *first_event, body }
     }
 }
 
@@ -222,7 +216,8 @@ impl Shards {
             self.absorb(to, group, blob);
         }
         let last = self.nodes[usize::from(to)].state.letters_taken(ShardId(from));
-        if let Some(group) = decide_delivered(&self.nodes[usize::from(from)].state, ShardId(to), last)
+        if let Some(group) =
+            decide_delivered(&self.nodes[usize::from(from)].state, ShardId(to), last)
         {
             self.absorb(from, group, Vec::new());
         }
