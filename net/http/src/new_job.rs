@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use jobbie_client::{AgentLimits, BackoffKind, HoldEnd, JobId, NewJob, TiedJob};
 use jobbie_proto::limits::{
-    ATTEMPTS_DEFAULT, ATTEMPTS_MAX, KEY_BYTES_MAX, KEY_MS_DEFAULT, LIMIT_KEY_BYTES_MAX, PERIOD_MS_MAX,
+    ATTEMPTS_DEFAULT, ATTEMPTS_MAX, KEY_BYTES_MAX, KEY_MS_DEFAULT, LIMIT_KEY_BYTES_MAX,
+    PERIOD_MS_MAX,
 };
 use jobbie_proto::request::Hold;
 use schemars::JsonSchema;

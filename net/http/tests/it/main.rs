@@ -1,6 +1,7 @@
 //! The HTTP side against a real node.
 
 mod bulk;
+mod by_hand;
 mod enqueue;
 mod events;
 mod http;
