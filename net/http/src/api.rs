@@ -13,7 +13,8 @@ use crate::app::App;
 use crate::routes::Routes;
 use crate::{
     ack, actions, budgets, bulk, bulk_progress, cluster, enqueue, enqueue_batch, events, fail,
-    fetch, heartbeat, info, jobs, layers, queues, schedules, search, unbuilt, usage, workers,
+    fetch, heartbeat, info, jobs, layers, queues, repeats, schedules, search, unbuilt, usage,
+    workers,
 };
 
 /// Where everything begins that has a version.
@@ -51,6 +52,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     let api = guarded
         .router()
         .merge(unbuilt::router())
+        .layer(from_fn_with_state(Arc::clone(app), repeats::repeat))
         .layer(from_fn_with_state(Arc::clone(app), layers::guard));
     let open = Router::new().route("/info", get(info::info));
     let mut all = Router::new().nest(BASE, api.merge(open)).route("/healthz", get(info::healthz));

@@ -14,6 +14,7 @@ use crate::metrics::HttpMetrics;
 use crate::namespace::Namespace;
 use crate::progress::{Lag, Progress};
 use crate::read_model::ReadModel;
+use crate::repeats::Repeats;
 
 /// When to ask again while too many requests are under way, in milliseconds.
 const CROWDED_MS: u32 = 50;
@@ -27,6 +28,7 @@ pub(crate) struct App {
     pub(crate) limiter: Limiter,
     pub(crate) leased: Leased,
     pub(crate) metrics: HttpMetrics,
+    pub(crate) repeats: Repeats,
     requests: Semaphore,
     waiting: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
@@ -51,6 +53,7 @@ impl App {
             limiter: Limiter::new(limits.rate),
             leased: Leased::default(),
             metrics: HttpMetrics::default(),
+            repeats: Repeats::default(),
             requests: Semaphore::new(limits.requests),
             waiting: Semaphore::new(limits.waiting_fetches),
             streams: Arc::new(Semaphore::new(limits.streams)),

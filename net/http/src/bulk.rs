@@ -220,10 +220,12 @@ pub(crate) async fn look(app: &App, id: &str) -> Result<BulkStatus, ApiError> {
     let is_running = parts.iter().filter(runs).count() > 0;
     let was_ended = parts.iter().any(|view| view.status == OperationStatus::Cancelled);
     let sum = |of: fn(&OperationView) -> u64| parts.iter().map(of).sum::<u64>();
-    let (total, processed) = (sum(|view| view.estimate), sum(|view| view.looked_at));
+    let (total, processed) = (sum(|view| view.estimate), sum(|view| view.applied + view.skipped));
     let started = parts.iter().map(|view| view.started).min().unwrap_or_default();
     let ended = parts.iter().map(|view| view.ended).max().unwrap_or_default();
     let ended = if is_running { Micros(0) } else { ended };
+    // How many were meant is known when it is over.
+    let total = if is_running { total.max(processed) } else { processed };
     let status = match (is_running, was_ended, processed) {
         (true, _, 0) => "queued",
         (true, _, _) => "running",

@@ -34,6 +34,7 @@ mod new_job;
 mod progress;
 mod queues;
 mod read_model;
+mod repeats;
 mod routes;
 mod schedules;
 mod search;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jobbie_proto::limits::QUEUE_BYTES_MAX;
+
 use crate::error::ApiError;
 
 /// The namespace whose queues have no prefix.
@@ -69,6 +71,10 @@ impl Namespace {
     pub(crate) fn queue(&self, name: &str) -> Result<String, ApiError> {
         if name.is_empty() {
             return Err(ApiError::validation("queue is required"));
+        }
+        if self.prefix.len() + name.len() > QUEUE_BYTES_MAX || name.contains(char::is_control) {
+            let what = format!("queue: at most {QUEUE_BYTES_MAX} bytes, no control characters");
+            return Err(ApiError::validation(what));
         }
         if self.prefix.is_empty() || name.starts_with(&*self.prefix) {
             return Ok(name.to_owned());

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use jobbie_client::{AgentLimits, BackoffKind, HoldEnd, JobId, NewJob, TiedJob};
-use jobbie_proto::limits::{ATTEMPTS_DEFAULT, ATTEMPTS_MAX, KEY_MS_DEFAULT, PERIOD_MS_MAX};
+use jobbie_proto::limits::{
+    ATTEMPTS_DEFAULT, ATTEMPTS_MAX, KEY_BYTES_MAX, KEY_MS_DEFAULT, LIMIT_KEY_BYTES_MAX,
+    PERIOD_MS_MAX,
+};
 use jobbie_proto::request::Hold;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -382,13 +385,21 @@ impl Prepared {
             let seconds = seconds.filter(|seconds| *seconds > 0).map_or(3600, i64::unsigned_abs);
             Duration::from_millis(seconds.saturating_mul(1000).min(PERIOD_MS_MAX))
         };
+        let unique = filled(body.unique_key);
+        let limit_key = body.limit_key.unwrap_or_default();
+        if unique.as_ref().is_some_and(|key| key.len() > KEY_BYTES_MAX) {
+            return Err(ApiError::validation(format!("{at}unique_key: at most 255 bytes")));
+        }
+        if limit_key.len() > LIMIT_KEY_BYTES_MAX {
+            return Err(ApiError::validation(format!("{at}limit_key: at most 255 bytes")));
+        }
         let chain = body.chain.map(|chain| Chain::new(at, chain, &queue, namespace));
         let parent = filled(body.parent_id).map(|id| job_ids(&format!("{at}parent_id"), vec![id]));
         Ok(Self {
             payload: payload.to_vec(),
             tags: json::bytes(body.tags.as_ref()).to_vec(),
             priority: priority(body.priority.as_deref()),
-            unique: filled(body.unique_key).map(|key| (key, period(body.unique_period))),
+            unique: unique.map(|key| (key, period(body.unique_period))),
             retries,
             scheduled_at: body.scheduled_at,
             expire_after,
@@ -397,7 +408,7 @@ impl Prepared {
             checkpoint: body.checkpoint,
             depends_on: job_ids(&format!("{at}depends_on"), body.depends_on.unwrap_or_default())?,
             parent: parent.transpose()?.and_then(|ids| ids.first().copied()),
-            limit_key: body.limit_key.unwrap_or_default(),
+            limit_key,
             hold: body.hold.map(|body| HeldFirst::new(at, body)).transpose()?,
             queue,
         })

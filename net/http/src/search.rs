@@ -8,10 +8,9 @@ use axum::extract::State;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jobbie_client::JobState;
+use jobbie_client::{JobState, Micros};
 use jobbie_projector::row::JobRow;
 use jobbie_projector::search::{Bounds, Cursor, Filter, Search, Sort};
-use jobbie_proto::Micros;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -167,7 +166,7 @@ impl SearchBody {
 #[derive(Serialize, Deserialize)]
 struct Place {
     key: i64,
-    created_us: u64,
+    created: u64,
     job: String,
     sort: String,
     ascending: bool,
@@ -175,8 +174,13 @@ struct Place {
 
 impl Place {
     fn write(cursor: &Cursor, sort: &str, ascending: bool) -> String {
-        let (key, created_us, job) = (cursor.key, cursor.created.0, cursor.id.to_string());
-        let place = Self { key, created_us, job, sort: sort.to_owned(), ascending };
+        let place = Self {
+            key: cursor.key,
+            created: cursor.created.0,
+            job: cursor.id.to_string(),
+            sort: sort.to_owned(),
+            ascending,
+        };
         STANDARD.encode(serde_json::to_vec(&place).expect("a place is plain"))
     }
 
@@ -185,7 +189,7 @@ impl Place {
         let place: Self = serde_json::from_slice(&STANDARD.decode(text).ok()?).ok()?;
         let fits = place.sort == sort && place.ascending == ascending;
         let id = place.job.parse().ok()?;
-        fits.then_some(Cursor { key: place.key, created: Micros(place.created_us), id })
+        fits.then_some(Cursor { key: place.key, created: Micros(place.created), id })
     }
 }
 
@@ -354,7 +358,8 @@ mod tests {
 
     #[test]
     fn a_cursor_is_good_for_its_order_only() {
-        let cursor = Cursor { key: -7, id: JobId::new(1, ShardId(0), JobSeq(1)) };
+        let cursor =
+            Cursor { key: -7, created: Micros(5), id: JobId::new(1, ShardId(0), JobSeq(1)) };
         let text = Place::write(&cursor, "attempt", true);
         assert_eq!(Place::read(&text, "attempt", true), Some(cursor));
         assert_eq!(Place::read(&text, "attempt", false), None);

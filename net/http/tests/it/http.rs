@@ -118,3 +118,32 @@ fn who_asks_too_much_is_told() {
     let options = site.send("OPTIONS", "/enqueue", &[("x-api-key", "a")], "");
     assert_eq!(options.status, 200);
 }
+
+#[test]
+fn a_repeat_under_its_key_gets_the_first_answer() {
+    let site = shared();
+    let name = queue("repeats");
+    let many = json!({ "jobs": [{ "queue": name }, { "queue": name }] }).to_string();
+    let send = |path: &str, key: &str, body: &str| {
+        site.send("POST", path, &[("idempotency-key", key)], body)
+    };
+    let first = send("/enqueue/batch", &name, &many);
+    let again = send("/enqueue/batch", &name, &many);
+    assert_eq!((first.status, again.status), (201, 201));
+    assert_eq!(first.text, again.text);
+    assert_eq!(
+        (first.header("idempotent-replayed"), again.header("idempotent-replayed")),
+        ("", "true")
+    );
+    let other = send("/enqueue/batch", &name, &json!({ "jobs": [{ "queue": name }] }).to_string());
+    assert_eq!(other.failure(), (409, "CONFLICT".into()));
+    let found = site.post("/jobs/search", json!({ "queue": name })).json();
+    assert_eq!(found["total"], json!(2));
+    // What failed for good is the same again, too.
+    let key = format!("{name}-x");
+    for replayed in ["", "true"] {
+        let refused = send("/jobs/nobody/retry", &key, "");
+        assert_eq!(refused.failure(), (400, "RETRY_ERROR".into()));
+        assert_eq!(refused.header("idempotent-replayed"), replayed);
+    }
+}

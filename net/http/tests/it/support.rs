@@ -6,24 +6,49 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jobbie_http::{HttpConfig, HttpServer, Lag, Progress};
-use jobbie_server::{Durability, Server, ServerConfig};
+use jobbie_server::{Durability, ReadModel, Server, ServerConfig};
 use serde_json::Value;
 use tokio::sync::watch;
 
-/// Nothing feeds a read model.
-struct Nothing(watch::Sender<u64>);
+/// The read model of the node.
+struct Model {
+    of: ReadModel,
+    changed: watch::Sender<u64>,
+}
 
-impl Progress for Nothing {
-    fn caught_up(&self, _: Duration) -> BoxFuture<'_, Lag> {
-        Box::pin(std::future::ready(Lag::default()))
+impl Model {
+    fn start(of: ReadModel) -> Arc<Self> {
+        let model = Arc::new(Self { of: of.clone(), changed: watch::Sender::new(0) });
+        let tell = Arc::downgrade(&model);
+        // Ends with the node, whose end of the channel is then gone.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                let mut position = of.position();
+                while position.changed().await.is_ok() {
+                    let Some(model) = tell.upgrade() else { return };
+                    model.changed.send_replace(position.borrow_and_update().seq());
+                }
+            });
+        });
+        model
+    }
+}
+
+impl Progress for Model {
+    fn caught_up(&self, within: Duration) -> BoxFuture<'_, Lag> {
+        Box::pin(async move {
+            if self.of.caught_up(within).await { Lag::default() } else { self.lag() }
+        })
     }
 
     fn changed(&self) -> watch::Receiver<u64> {
-        self.0.subscribe()
+        self.changed.subscribe()
     }
 
     fn lag(&self) -> Lag {
-        Lag::default()
+        let jobbie_server::Lag { events, ms } = self.of.lag();
+        Lag { events, ms }
     }
 }
 
@@ -83,8 +108,9 @@ impl Site {
             ..HttpConfig::default()
         };
         change(&mut config);
-        let progress = Arc::new(Nothing(watch::Sender::new(0)));
-        let http = HttpServer::start(config, progress).expect("start the HTTP side");
+        let model = node.read_model().expect("the node has one");
+        config.read_model = Some(model.path().to_owned());
+        let http = HttpServer::start(config, Model::start(model)).expect("start the HTTP side");
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let url = format!("http://{}", http.address());
         Self { url, agent, http: Some(http), node: Some(node), _folder: folder }
