@@ -17,6 +17,7 @@ mod pipeline;
 mod plans;
 mod release_1;
 mod repeats;
+mod replay;
 mod rules;
 mod schedules;
 mod tidy;

@@ -1,4 +1,4 @@
-//! The commands that ask a server.
+//! The commands beside the server itself.
 
 mod agents;
 mod controls;
@@ -12,7 +12,9 @@ mod plans;
 mod queues;
 mod rules;
 mod schedules;
+mod stdin;
 mod ties;
+mod top;
 mod usage;
 
 use std::io::Read;
@@ -22,8 +24,9 @@ use jobbie_proto::request::QueueAction;
 use crate::args::Command;
 use crate::call::CallError;
 use crate::exit::Exit;
+use crate::tools;
 
-/// Runs a command against its server.
+/// Runs a command, most of them against a server.
 pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
     match command {
         Command::Enqueue(args) => jobs::enqueue(&args),
@@ -67,7 +70,11 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Budget(command) => rules::budget(&command),
         Command::ApprovalPolicy(command) => rules::policy(&command),
         Command::Status(args) => queues::status(&args),
-        Command::Server(_) | Command::Version => unreachable!("they ask no server"),
+        Command::Top(args) => top::top(&args),
+        Command::Version(args) => tools::version(&args),
+        Command::Completions(args) => tools::completions(&args),
+        Command::Man(args) => tools::man(&args),
+        Command::Server(_) => unreachable!("it is no client"),
     }
 }
 
