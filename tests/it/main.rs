@@ -20,6 +20,7 @@ mod repeats;
 mod replay;
 mod rules;
 mod schedules;
+mod terminal;
 mod tidy;
 mod ties;
 mod usage;

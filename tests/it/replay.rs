@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jobbie_tests::cli::{done, json, lines};
 use jobbie_tests::golden;
@@ -31,6 +32,18 @@ fn enqueue(at: &str, args: &[&str]) -> String {
     job.as_str().expect("an id").to_owned()
 }
 
+/// The id of a job that goes to another shard, once it is there.
+fn moved(at: &str, job: &str) -> String {
+    for _ in 0..1000 {
+        let now = json(at, &["inspect", job])[0]["job"].clone();
+        if now != job {
+            return now.as_str().expect("an id").to_owned();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{job} does not arrive");
+}
+
 /// Two queues that are on different shards of two.
 const QUEUES: [&str; 2] = ["mail", "video"];
 
@@ -45,23 +58,40 @@ fn a_job_is_followed_over_shards_while_the_server_runs() {
     done(&at, &["fail", &job, "no route"]);
     done(&at, &["hold", &job, "--reason", "look at it", "--by", "eve"]);
     done(&at, &["move", &job, QUEUES[1]]);
-    let now = json(&at, &["inspect", &job])[0]["job"].as_str().expect("an id").to_owned();
-    assert_ne!(now, job, "it is on the other shard");
+    let now = moved(&at, &job);
     done(&at, &["approve", &now]);
     done(&at, &["bulk", "prioritize", "--tier", "0", "--queue", QUEUES[1]]);
     let token = json(&at, &["fetch", QUEUES[1]])[0]["lease_token"].to_string();
     done(&at, &["ack", &now, "--lease-token", &token, "--result", "sent"]);
 
     let whole = told(&data_dir, "timeline", &[&job, "--output", "jsonl", "--payloads"]);
-    let expected = ["enqueued", "leased", "failed", "held", "moved", "sent", "arrived", "approved",
-        "operation_started", "prioritized", "operation_ended", "completed"];
+    let expected = [
+        "enqueued",
+        "leased",
+        "failed",
+        "held",
+        "moved",
+        "sent",
+        "arrived",
+        "approved",
+        "operation_started",
+        "prioritized",
+        "operation_ended",
+        "completed",
+    ];
     let mut rest = names(&whole).into_iter();
     for event in expected {
         assert!(rest.any(|name| name == event), "no {event} in its place: {:?}", names(&whole));
     }
     let find = |event: &str| whole.iter().find(|line| line["event"] == event).expect(event);
-    assert_eq!((&find("leased")["worker"], &find("failed")["error"]), (&"anna".into(), &"no route".into()));
-    assert_eq!((&find("enqueued")["payload"], &find("completed")["result"]), (&"hello".into(), &"sent".into()));
+    assert_eq!(
+        (&find("leased")["worker"], &find("failed")["error"]),
+        (&"anna".into(), &"no route".into())
+    );
+    assert_eq!(
+        (&find("enqueued")["payload"], &find("completed")["result"]),
+        (&"hello".into(), &"sent".into())
+    );
     assert_eq!(find("arrived")["from"], job.as_str());
     assert!(find("prioritized")["by_operation"].as_str().is_some_and(|id| id.starts_with("op_")));
     let by_new_id = told(&data_dir, "timeline", &[&now, "--output", "jsonl", "--payloads"]);
@@ -98,7 +128,10 @@ fn the_past_of_jobs_and_queues_is_told() {
         let args = ["--index", index, "--job", &job, "--output", "jsonl", "--payloads"];
         told(&data_dir, "at", &args).remove(0)
     };
-    assert_eq!((&job_at(&index(&early))["state"], &job_at(&index(&early))["payload"]), (&"pending".into(), &"one".into()));
+    assert_eq!(
+        (&job_at(&index(&early))["state"], &job_at(&index(&early))["payload"]),
+        (&"pending".into(), &"one".into())
+    );
     assert_eq!(job_at(&index(&middle))["state"], "active");
     let over = job_at(&index(&end(&data_dir)));
     assert_eq!((&over["state"], &over["result"]), (&"completed".into(), &"sent".into()));
@@ -110,15 +143,22 @@ fn the_past_of_jobs_and_queues_is_told() {
     let queue = told(&data_dir, "at", &["--time", &time, "--queue", "mail", "--output", "jsonl"]);
     assert_eq!((&queue[0]["active"], &queue[0]["paused"]), (&1.into(), &false.into()));
     let counts = told(&data_dir, "at", &["--index", &index(&middle), "--output", "jsonl"]);
-    assert_eq!((&counts[0]["state_hash"], &counts[0]["jobs"]["active"]), (&middle["state_hash"], &1.into()));
+    assert_eq!(
+        (&counts[0]["state_hash"], &counts[0]["jobs"]["active"]),
+        (&middle["state_hash"], &1.into())
+    );
 
     let from = format!("index:{}", index(&middle));
     let diff = told(&data_dir, "diff", &[&from, "end", "--limit", "1", "--output", "jsonl"]);
     let of = |kind: &str| diff.iter().filter(|line| line["kind"] == kind).collect::<Vec<_>>();
     let counts = of("jobs")[0];
-    assert_eq!((&counts["came"], &counts["ended"], &counts["changed"]), (&1.into(), &1.into(), &0.into()));
+    assert_eq!(
+        (&counts["came"], &counts["ended"], &counts["changed"]),
+        (&1.into(), &1.into(), &0.into())
+    );
     assert_eq!(of("job").len(), 1, "no more than --limit are listed");
-    let paused = of("queue").into_iter().find(|line| line["field"] == "paused").expect("it was paused");
+    let paused =
+        of("queue").into_iter().find(|line| line["field"] == "paused").expect("it was paused");
     assert_eq!((&paused["before"], &paused["after"]), (&false.into(), &true.into()));
     let back = replay(&data_dir, "diff", &["end", &from]);
     assert_eq!(back.status.code(), Some(64), "{back:?}");
@@ -130,7 +170,8 @@ fn jobs_and_events_are_exported() {
     let folder = tempfile::tempdir().expect("make a folder");
     golden::unpack_dir(&repo::root().join("tests/golden/v1/data"), folder.path());
     let dir = folder.path();
-    let said = std::fs::read_to_string(repo::root().join("tests/golden/v1/data/jobs.jsonl")).expect("read");
+    let said = std::fs::read_to_string(repo::root().join("tests/golden/v1/data/jobs.jsonl"))
+        .expect("read");
     let jobs = told(dir, "export", &["--what", "jobs", "--payloads", "--out", "-"]);
     let by_id = |id: &Value| jobs.iter().find(|job| job["job"] == *id);
     for then in lines(&said).iter().filter(|job| job.get("state").is_some()) {
@@ -166,11 +207,14 @@ fn a_log_that_is_written_and_let_go_is_read_all_the_same() {
     // The smallest segments there are, let go of as soon as a snapshot is written.
     let flags = ["--shards", "1", "--segment-bytes", "1MiB", "--snapshot-log-bytes", "1MiB"];
     let server = Server::start(&data_dir, free_address(1), &flags);
+    // It listens before it has made its log.
+    done(&server.addr(), &["enqueue", "mail", "first"]);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let load = scope.spawn(|| {
             let addr = server.addr();
-            let args = "lifecycle --connections 4 --batch 20 --jobs 60000 --payload-bytes 200 --json";
+            let args =
+                "lifecycle --connections 4 --batch 20 --jobs 60000 --payload-bytes 200 --json";
             let args: Vec<&str> = args.split(' ').chain(["--addr", &addr]).collect();
             let out = run("jobbie-bench", &args);
             is_over.store(true, Ordering::Relaxed);
@@ -201,5 +245,8 @@ fn a_log_that_is_written_and_let_go_is_read_all_the_same() {
     assert_eq!((&verified["verdict"], &verified["running"]), (&"sound".into(), &false.into()));
     let early = replay(&data_dir, "at", &["--index", "0"]);
     let said = String::from_utf8_lossy(&early.stderr).into_owned();
-    assert!(early.status.code() == Some(3) && said.contains("the oldest state it can give"), "{said}");
+    assert!(
+        early.status.code() == Some(3) && said.contains("the oldest state it can give"),
+        "{said}"
+    );
 }

@@ -103,7 +103,7 @@ impl Lines<'_> {
         };
         json!({
             "event": "arrived", "job": arrived.job.0, "from": arrived.from.to_string(),
-            "state": state, "time_us": time, "then": then, "attempt": arrived.attempt,
+            "state": state, "state_time_us": time, "then": then, "attempt": arrived.attempt,
             "lease_expiries": arrived.lease_expiries, "expire_at_us": arrived.expire_at.0,
             "failure_handled": arrived.failure_handled,
             "checkpoint": self.blob(arrived.checkpoint), "progress": self.blob(arrived.progress),

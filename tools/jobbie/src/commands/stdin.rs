@@ -25,7 +25,7 @@ fn named(text: &str) -> Result<Vec<JobId>, String> {
                 let numbered = (1..).zip(&list);
                 numbered.map(|(n, one)| of(one).map_err(|e| format!("element {n}: {e}"))).collect()
             }
-            one => Ok(vec![of(&one)?]),
+            one => Ok(vec![of(&one).map_err(|e| format!("standard input: {e}"))?]),
         };
     }
     let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty());
