@@ -87,6 +87,29 @@ fn what_a_command_prints_another_one_takes() {
 }
 
 #[test]
+fn a_demonstration_has_jobs_in_many_states() {
+    let folder = tempfile::tempdir().expect("make a folder");
+    let server = serve(&folder, &["--shards", "2"]);
+    let at = server.addr();
+    let made = json(&at, &["seed", "demo", "--count", "50"]);
+    assert_eq!(made.iter().filter_map(|line| line["jobs"].as_u64()).sum::<u64>(), 50);
+    let queues = json(&at, &["queues", "demo."]);
+    assert_eq!(queues.len(), 3, "{queues:?}");
+    for line in &made {
+        let state = line["made"].as_str().expect("a state");
+        let there: u64 = queues.iter().filter_map(|queue| queue[state].as_u64()).sum();
+        assert_eq!(Some(there), line["jobs"].as_u64(), "{state}: {queues:?}");
+    }
+    let mail = json(&at, &["fetch", "demo.mail"]).remove(0);
+    let cost =
+        ["--input-tokens", "600", "--cache-creation-tokens", "100", "--cache-read-tokens", "300"];
+    done(&at, &[&["ack", mail["job"].as_str().expect("an id")], &cost[..]].concat());
+    let cache = json(&at, &["cache", "stats"]);
+    assert_eq!((&cache[0]["of"], &cache[0]["hit_percent"]), (&"all".into(), &30.into()));
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
 fn shells_are_told_of_every_command_and_each_has_a_page() {
     for shell in ["bash", "zsh", "fish"] {
         let script = text(&run("jobbie", &["completions", shell]));

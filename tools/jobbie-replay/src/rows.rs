@@ -94,6 +94,8 @@ impl Rows {
             }
             "completed" | "deleted" | "purged" => {
                 row.insert("state".into(), event.into());
+                row.insert("due_us".into(), Value::Null);
+                row.insert("lease_token".into(), Value::Null);
                 if event == "completed" || row.get("ended_us").is_none_or(Value::is_null) {
                     row.insert("ended_us".into(), time);
                 }

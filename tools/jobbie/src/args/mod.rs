@@ -31,8 +31,8 @@ pub(crate) use schedules::{
     MissedRuns, ScheduleArgs, ScheduleCommand, SchedulesArgs, SetScheduleArgs, ShowScheduleArgs,
 };
 pub(crate) use ties::{BatchArgs, BatchVerb, OpenArgs, SealArgs, ShowArgs, Step, TieArgs};
-pub(crate) use tools::{CompletionsArgs, ManArgs, Shell, TopArgs, VersionArgs};
-pub(crate) use usage::{SpentArgs, UsageArgs};
+pub(crate) use tools::{CompletionsArgs, ManArgs, SeedCommand, Shell, TopArgs, VersionArgs};
+pub(crate) use usage::{CacheCommand, SpentArgs, UsageArgs};
 
 pub(crate) use units::{Durability, bytes, durability, queue_name};
 
@@ -138,6 +138,12 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Sum up what work on jobs used
     Usage(UsageArgs),
+    /// Sum up what prompt caches saved
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Make jobs to look at
+    #[command(subcommand)]
+    Seed(SeedCommand),
     /// Say how much may be spent
     #[command(subcommand)]
     Budget(BudgetCommand),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{ClientArgs, Output};
 
@@ -23,6 +23,22 @@ pub(crate) struct TopArgs {
     /// Where the server serves its metrics, for how long commits take [default: that is not shown]
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<SocketAddr>,
+}
+
+/// What is made to look at.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SeedCommand {
+    /// Make jobs in many states, in queues whose names begin with `demo.`
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    #[command(flatten)]
+    pub(crate) client: ClientArgs,
+    /// Jobs
+    #[arg(long, default_value_t = 48, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) count: u32,
 }
 
 #[derive(Debug, Args)]

@@ -179,7 +179,7 @@ pub(super) fn fail(args: &FailArgs) -> Result<Exit, CallError> {
     let mut rows = Rows::new(&["job", "state", "next_attempt_ms", "attempts_left"]);
     let state = if is_dead { "dead" } else { "retrying" };
     rows.push(vec![args.job.to_string().into(), state.into(), next, failed.attempts_left.into()]);
-    rows.print(args.client.output).map_err(print_failed)?;
+    rows.print_one(args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 

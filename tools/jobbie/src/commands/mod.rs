@@ -12,6 +12,7 @@ mod plans;
 mod queues;
 mod rules;
 mod schedules;
+mod seed;
 mod stdin;
 mod ties;
 mod top;
@@ -67,6 +68,8 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Iterations(args) => agents::iterations(&args),
         Command::Replay(args) => agents::replay(&args),
         Command::Usage(args) => usage::usage(&args),
+        Command::Cache(command) => usage::cache(&command),
+        Command::Seed(command) => seed::seed(&command),
         Command::Budget(command) => rules::budget(&command),
         Command::ApprovalPolicy(command) => rules::policy(&command),
         Command::Status(args) => queues::status(&args),
