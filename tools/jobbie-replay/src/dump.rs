@@ -1,6 +1,7 @@
 //! `dump`: every event as a line of JSON, one line for each event sequence number.
 
 mod agents;
+mod archive;
 mod ties;
 
 mod rules;
@@ -384,6 +385,7 @@ impl Lines<'_> {
                 line
             }
             Event::AgentEnqueued(_) | Event::Iterated(_) | Event::Revised(_) => self.agent(event),
+            Event::Archived(archived) => self.archived(archived),
             list => unreachable!("{list:?} has a line for each of its jobs"),
         }
     }
