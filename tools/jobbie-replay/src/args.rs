@@ -112,6 +112,22 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value = "table")]
         output: Output,
     },
+    /// Make the read model, an SQLite file, as the server makes it
+    Project {
+        /// Data directory
+        dir: PathBuf,
+        /// The file, which must not be there yet
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// How long completed jobs are kept, in milliseconds of log time: the server's --retention
+        #[arg(long, default_value_t = jobbie_proto::limits::RETENTION_MS, value_name = "MS")]
+        retention_ms: u64,
+    },
+    /// Print every row of a read model, to compare two
+    Rows {
+        /// An SQLite file that `project` or a server has made
+        file: PathBuf,
+    },
     /// Write jobs or events as lines of JSON, for other programs
     Export {
         /// Data directory, or one shard's log

@@ -63,6 +63,10 @@ pub(crate) enum ReplayError {
     #[error("write {}: {source}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
+    Model(#[from] jobbie_projector::Error),
+    #[error(transparent)]
+    Pump(#[from] jobbie_projector::pump::PumpError),
+    #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error("print: {0}")]
     Print(#[from] std::io::Error),

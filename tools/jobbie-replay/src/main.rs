@@ -11,6 +11,7 @@ mod fold;
 mod output;
 mod overlay;
 mod point;
+mod project;
 mod rows;
 mod running;
 mod state;
@@ -70,6 +71,8 @@ fn run(command: Command) -> Result<Exit, ReplayError> {
         Command::Diff { dir, from, to, shard, limit, output } => {
             diff::run(&dir, &diff::Options { from, to, shard, limit, output })
         }
+        Command::Project { dir, out, retention_ms } => project::run(&dir, &out, retention_ms),
+        Command::Rows { file } => project::rows(&file),
         Command::Export { dir, what, queue, state, since, until, format, payloads, out } => {
             let show = show(payloads);
             let options = export::Options { what, queue, state, since, until, format, show, out };
