@@ -154,7 +154,7 @@ impl Random {
         }
         if self.rng.one_in(4) {
             let steps = (0..self.rng.below(3))
-                .map(|_| Enqueue { queue: *self.rng.pick(&QUEUES), ..*handler })
+                .map(|_| Enqueue { queue: self.rng.pick::<&str>(&QUEUES), ..*handler })
                 .collect();
             let (on_failure, on_exit) = (Some(*handler), Some(*handler));
             ties.chains = vec![Chain { enqueue: 0, steps, on_failure, on_exit }];
