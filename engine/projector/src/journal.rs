@@ -34,6 +34,12 @@ pub struct Wanted {
     pub kinds: Vec<String>,
 }
 
+/// No public event up to the events that add up to `sum` over all shards has a higher number.
+#[must_use]
+pub fn newest_seq(sum: u64) -> u64 {
+    2 * sum
+}
+
 /// The number of an event: `sum` is the sum over all shards of the event numbers up to it, this one included. Few events are told
 /// as two, `failed` and `dead` for instance: the second has the even number.
 pub(crate) fn seq_of(sum: u64, nth: u64) -> u64 {

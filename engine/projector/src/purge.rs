@@ -11,6 +11,8 @@ use crate::text;
 
 /// Jobs and journal rows forgotten in one step at most.
 const STEP: usize = 50_000;
+/// So many revived jobs in a row do not hide what is behind them.
+const REVIVED_MAX: u32 = 10_000;
 
 /// A row goes, with all that belongs to it.
 pub(crate) fn remove(conn: &Connection, key: i64, errors: bool, text: bool) -> Result<()> {
@@ -76,15 +78,22 @@ pub(crate) fn step(projection: &Projection) -> Result<bool> {
     Ok(more)
 }
 
-/// Completed jobs whose records the log has given up. Records rise with the numbers of jobs.
+/// Completed jobs whose records the log has given up. Records rise with the numbers of jobs, but for those few that were revived: it
+/// ends behind many in a row that stay.
 fn ended_before(conn: &Connection, shard: u64, begins: u64, goes: &mut Vec<Old>) -> Result<()> {
     let sql = "SELECT key, queue, state, errors, record FROM jobs WHERE key >= ? AND key < ? ORDER BY key";
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query([first_key(shard), first_key(shard + 1)])?;
+    let mut stay = 0;
     while let Some(row) = rows.next()? {
         if row.get::<_, i64>(4)? >= int(begins) {
-            break;
+            stay += 1;
+            if stay > REVIVED_MAX {
+                break;
+            }
+            continue;
         }
+        stay = 0;
         let found = old(row)?;
         if found.state == JobState::Completed {
             goes.push(found);

@@ -29,13 +29,14 @@ pub(crate) mod group {
     pub(crate) const RESULT: u16 = 1 << 12;
     pub(crate) const TAGS: u16 = 1 << 13;
     pub(crate) const PAYLOAD: u16 = 1 << 14;
+    pub(crate) const RECORD: u16 = 1 << 15;
     /// Set when the row is made, never changed.
     pub(crate) const FIXED: u16 = 0;
 }
 
 use group::{
-    ATTEMPT, CHECKPOINT, COMPLETED, FAILED, FIXED, LEASE, PAYLOAD, PRIORITY, PROGRESS, QUEUE, REST,
-    RESULT, SCHEDULED, STATE, TAGS, WORKER,
+    ATTEMPT, CHECKPOINT, COMPLETED, FAILED, FIXED, LEASE, PAYLOAD, PRIORITY, PROGRESS, QUEUE,
+    RECORD, REST, RESULT, SCHEDULED, STATE, TAGS, WORKER,
 };
 
 /// The columns, in their order in the table, and the group of each.
@@ -50,7 +51,7 @@ pub(crate) const COLUMNS: [(&str, u16); 46] = [
     ("backoff", FIXED),
     ("backoff_base", FIXED),
     ("backoff_cap", FIXED),
-    ("record", FIXED),
+    ("record", RECORD),
     ("worker", WORKER),
     ("host", WORKER),
     ("session", LEASE),

@@ -418,7 +418,8 @@ impl Worker {
 
     fn publish(&self) {
         self.model.shared.position.send_replace(self.position.clone());
-        self.model.shared.seq.send_replace(self.position.events.iter().sum());
+        let events = self.position.events.iter().sum();
+        self.model.shared.seq.send_replace(jobbie_projector::journal::newest_seq(events));
     }
 }
 

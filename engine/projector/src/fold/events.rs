@@ -30,10 +30,15 @@ impl Folding<'_> {
     pub(super) fn group(&mut self, group: &Group) -> Result<()> {
         self.arrived.clear();
         for event in &group.events {
-            if let Event::Tied(tie) = event
-                && let Tie::Arrived(arrived) = &**tie
-            {
-                self.arrived.push(arrived.job);
+            match event {
+                Event::Tied(tie) => {
+                    if let Tie::Arrived(arrived) = &**tie {
+                        self.arrived.push(arrived.job);
+                    }
+                }
+                // Its host is told of jobs that it got just before.
+                Event::WorkerSeen(seen) => self.note_worker(seen),
+                _ => {}
             }
         }
         group.events.iter().try_for_each(|event| self.event(event))
@@ -111,7 +116,25 @@ impl Folding<'_> {
     }
 
     pub(super) fn make(&mut self, job: JobSeq, queue: u32, class: &Class, made: &Made<'_>) {
-        let created = self.time;
+        let record = self.record(job, queue, class, made, self.time);
+        let id = record.id();
+        let touched = Touched { record, changed: 0, stored: None, gone: false };
+        self.fold.jobs.insert(touched);
+        if self.arrived.is_empty() || !self.arrived.contains(&job) {
+            self.minute(ENQUEUED);
+            self.publish(Kind::Enqueued, Some(id), queue, b"");
+        }
+    }
+
+    /// A job as it is made.
+    pub(super) fn record(
+        &self,
+        job: JobSeq,
+        queue: u32,
+        class: &Class,
+        made: &Made<'_>,
+        created: u64,
+    ) -> Record {
         let expires = match class.expire_after_ms {
             0 => 0,
             after => Micros(created / 1000 * 1000).plus_ms(after).0,
@@ -120,7 +143,7 @@ impl Folding<'_> {
             .then(|| Box::new(Rare { limit_key: made.limit_key.to_owned(), ..Rare::default() }));
         let none = &self.fold.empty;
         let state = if made.due.0 == 0 { JobState::Pending } else { JobState::Scheduled };
-        let record = Record {
+        Record {
             key: self.key(job),
             created,
             queue,
@@ -150,13 +173,6 @@ impl Folding<'_> {
             result: Vec::new(),
             tags: made.tags.to_vec(),
             payload: made.payload.to_vec(),
-        };
-        let id = record.id();
-        let touched = Touched { record, changed: 0, stored: None, gone: false };
-        self.fold.jobs.insert(touched);
-        if self.arrived.is_empty() || !self.arrived.contains(&job) {
-            self.minute(ENQUEUED);
-            self.publish(Kind::Enqueued, Some(id), queue, b"");
         }
     }
 

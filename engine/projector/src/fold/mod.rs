@@ -1,5 +1,6 @@
 //! Events to rows: what happens to a job within one transaction becomes one change of its row.
 
+mod archive;
 mod events;
 mod jobs;
 mod rarer;
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use jobbie_proto::event::codec;
+use jobbie_proto::event::{WorkerKey, codec};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{EventSeq, JobId, JobSeq, Micros, ShardId};
 use rusqlite::Connection;
@@ -186,7 +187,7 @@ impl Queues {
     }
 }
 
-type WorkerKey = (u16, u64, String);
+type WorkerPlace = (u16, u64, String);
 
 /// Everything that is folded in memory and not committed, and the small tables whole.
 #[derive(Debug)]
@@ -196,8 +197,8 @@ pub(crate) struct Fold {
     pub(crate) queues: Queues,
     pub(crate) sessions: HashMap<(u16, u64), Session>,
     pub(crate) changed_sessions: BTreeSet<(u16, u64)>,
-    pub(crate) workers: HashMap<WorkerKey, Arc<str>>,
-    pub(crate) changed_workers: BTreeSet<WorkerKey>,
+    pub(crate) workers: HashMap<WorkerPlace, Arc<str>>,
+    pub(crate) changed_workers: BTreeSet<WorkerPlace>,
     pub(crate) schedules: HashMap<(u16, String, String), Definition>,
     pub(crate) changed_schedules: BTreeSet<(u16, String, String)>,
     pub(crate) jobs: Jobs,
@@ -227,6 +228,8 @@ pub(crate) struct Folding<'a> {
     blob: &'a [u8],
     /// Jobs of this group that came from another shard.
     arrived: Vec<JobSeq>,
+    /// Workers of this entry that were not known before.
+    new_workers: Vec<WorkerKey>,
 }
 
 /// What is told of a job when something about it is published.
@@ -291,6 +294,7 @@ impl Fold {
                 packer: None,
                 blob,
                 arrived: Vec::new(),
+                new_workers: Vec::new(),
             };
             for group in &groups {
                 folding.group(group)?;

@@ -105,6 +105,7 @@ impl Folding<'_> {
                 Ok(())
             }
             Event::Ruled(rule) => self.ruled(rule),
+            Event::Archived(archived) => self.archived(archived),
             other => {
                 self.nobodys(other);
                 Ok(())
@@ -176,13 +177,18 @@ impl Folding<'_> {
         self.fold.changed_sessions.insert(key);
     }
 
-    fn worker_seen(&mut self, seen: &SeenWorker) {
-        let key = (self.shard.0, seen.worker.session.0, seen.worker.name.clone());
-        let is_new = !self.fold.workers.contains_key(&key);
+    pub(super) fn note_worker(&mut self, seen: &SeenWorker) {
         let Some(asks) = &seen.asks else { return };
-        self.fold.workers.insert(key.clone(), Arc::from(&*asks.host));
+        let key = (self.shard.0, seen.worker.session.0, seen.worker.name.clone());
+        if self.fold.workers.insert(key.clone(), Arc::from(&*asks.host)).is_none() {
+            self.new_workers.push(seen.worker.clone());
+        }
         self.fold.changed_workers.insert(key);
-        if is_new {
+    }
+
+    fn worker_seen(&mut self, seen: &SeenWorker) {
+        let Some(asks) = &seen.asks else { return };
+        if self.new_workers.contains(&seen.worker) {
             let data = serde_json::json!({ "worker": seen.worker.name, "hostname": asks.host });
             // It is of the namespace of what it asks for.
             let queue = asks.queues.first().map_or("", String::as_str);
@@ -253,7 +259,7 @@ impl Folding<'_> {
         Ok(())
     }
 
-    fn deleted(&mut self, job: JobSeq) -> Result<()> {
+    pub(super) fn deleted(&mut self, job: JobSeq) -> Result<()> {
         let brief = self.remove(job)?;
         self.publish_job(Kind::Deleted, brief, b"");
         Ok(())
@@ -423,7 +429,7 @@ impl Folding<'_> {
 
 impl Record {
     /// It has a newer checkpoint, if there is any.
-    fn checks(&mut self, checkpoint: &[u8]) -> u16 {
+    pub(super) fn checks(&mut self, checkpoint: &[u8]) -> u16 {
         if checkpoint.is_empty() {
             return 0;
         }
