@@ -1,9 +1,11 @@
 //! Writes a golden entry body of this version, once, before it ships:
-//! `golden_events every_kind|plans|ties|moves|schedules|operations|usage|rules FILE`.
+//! `golden_events every_kind|plans|ties|moves|schedules|operations|usage|rules|archive FILE`.
 
 #[expect(dead_code, reason = "those of older versions are written")]
 #[path = "../tests/support/events.rs"]
 mod events;
+#[path = "../tests/support/events_archive.rs"]
+mod events_archive;
 #[path = "../tests/support/events_moves.rs"]
 mod events_moves;
 #[path = "../tests/support/events_plans.rs"]
@@ -24,6 +26,7 @@ fn main() {
         "moves" => events_moves::body(),
         "schedules" => events::body_of_schedules(),
         "rules" => events_rules::body(),
+        "archive" => events_archive::body(),
         "usage" => events_usage::body(),
         "operations" => events::body_operations(),
         other => panic!("no golden body {other}"),

@@ -9,9 +9,15 @@ use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 fn main() -> std::io::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/v1/wire");
+    write("v1", samples::encoded())?;
+    write("v2", samples::encoded_later())
+}
+
+fn write(version: &str, frames: Vec<(&str, Vec<u8>)>) -> std::io::Result<()> {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden");
+    let folder = golden.join(version).join("wire");
     fs::create_dir_all(&folder)?;
-    for (name, bytes) in samples::encoded() {
+    for (name, bytes) in frames {
         let path = folder.join(format!("{name}.bin"));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(mut file) => {

@@ -37,11 +37,13 @@ pub enum Ability {
     Kin = 13,
     /// The list of held jobs.
     Held = 14,
+    /// Completed jobs that have left memory: revive, delete and move.
+    Archive = 15,
 }
 
 impl Ability {
     /// Every ability, by number.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Keys,
         Self::Controls,
         Self::Holds,
@@ -57,6 +59,7 @@ impl Ability {
         Self::Rules,
         Self::Kin,
         Self::Held,
+        Self::Archive,
     ];
 
     /// The ability's name on every surface.
@@ -78,6 +81,7 @@ impl Ability {
             Self::Rules => "rules",
             Self::Kin => "kin",
             Self::Held => "held",
+            Self::Archive => "archive",
         }
     }
 }
@@ -153,6 +157,7 @@ impl Ability {
                 !request.rule_controls.is_empty() || matches!(request.stats, Stats::Rules)
             }
             Self::Held => request.held.is_some(),
+            Self::Archive => !request.archived.is_empty(),
             Self::Kin => !request.ties.parents.is_empty() || request.children.is_some(),
         }
     }
@@ -162,8 +167,8 @@ impl Ability {
 mod tests {
     use super::*;
     use crate::request::{
-        Ack, AgentAck, Children, EnqueueAgent, HeldJobs, History, JobControl, JobRef, Parents,
-        ReportUsage, Ties, Usage, UsageQuery,
+        Ack, AgentAck, ArchivedAction, ArchivedControl, Children, EnqueueAgent, HeldJobs, History,
+        JobControl, JobRef, Parents, ReportUsage, Ties, Usage, UsageQuery,
     };
     use crate::rules::{RuleControl, Scope};
     use crate::usage::Amounts;
@@ -207,6 +212,7 @@ mod tests {
         let parents = vec![Parents { parent: job, first: 0, count: 1 }];
         let children = Some(Children { parent: job, after: JobSeq(0), count: 1 });
         let held = Some(HeldJobs { after: JobSeq(0), count: 1 });
+        let archived = vec![ArchivedControl { job, action: ArchivedAction::Delete }];
         let none = Request::default;
         let cases = [
             (Ability::Usage, Request { ack_usages: vec![report], ..none() }),
@@ -227,6 +233,7 @@ mod tests {
             (Ability::Kin, Request { ties: Ties { parents, ..Ties::default() }, ..none() }),
             (Ability::Kin, Request { children, ..none() }),
             (Ability::Held, Request { held, ..none() }),
+            (Ability::Archive, Request { archived, ..none() }),
         ];
         for (ability, request) in cases {
             assert_eq!(without(ability).lacking(&request), Some(ability), "{request:?}");

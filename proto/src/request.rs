@@ -4,6 +4,7 @@
 //! is done whole or not at all.
 
 mod agents;
+mod archive;
 mod schedules;
 mod ties;
 mod usage;
@@ -13,6 +14,7 @@ use crate::plan::Need;
 use crate::rules::RuleControl;
 use crate::{EventSeq, JobId, JobSeq, LeaseToken, Micros, OperationId, SessionId};
 pub use agents::{Agent, AgentAck, EnqueueAgent};
+pub use archive::{ArchivedAction, ArchivedControl, Revive, RevivedAgent};
 pub use schedules::{Definition, ScheduleAction, ScheduleControl, Schedules};
 pub use ties::{BatchSeal, Chain, Depends, Members, Parents, Ties};
 pub use usage::{ReportUsage, Usage, UsageQuery};
@@ -91,6 +93,8 @@ pub struct Request<'a> {
     pub rule_controls: Vec<RuleControl>,
     /// Which held jobs are wanted.
     pub held: Option<HeldJobs>,
+    /// What is done to jobs that have left memory; such a request does nothing else.
+    pub archived: Vec<ArchivedControl<'a>>,
 }
 
 impl Request<'_> {
@@ -152,11 +156,12 @@ impl Request<'_> {
             usage,
             rule_controls,
             held,
+            archived,
         } = self;
         let lists = holds.len() | plans.len() | job_controls.len() | appends.len();
         let lists = lists | queue_controls.len() | schedule_controls.len() | lookups.len();
         let lists = lists | ack_usages.len() | heartbeat_usages.len() | agents.len();
-        let lists = lists | agent_acks.len() | rule_controls.len();
+        let lists = lists | agent_acks.len() | rule_controls.len() | archived.len();
         lists == 0
             && ties.is_empty()
             && operation.is_none()
@@ -180,7 +185,7 @@ impl Request<'_> {
     /// How many operations there are of each kind, by the name of their list.
     #[inline(always)]
     #[must_use]
-    pub fn operations(&self) -> [(&'static str, usize); 28] {
+    pub fn operations(&self) -> [(&'static str, usize); 29] {
         [
             ("enqueues", self.enqueues.len()),
             ("holds", self.holds.len()),
@@ -210,6 +215,7 @@ impl Request<'_> {
             ("ack_usages", self.ack_usages.len()),
             ("heartbeat_usages", self.heartbeat_usages.len()),
             ("rule_controls", self.rule_controls.len()),
+            ("archived", self.archived.len()),
         ]
     }
 }

@@ -2,6 +2,8 @@
 
 #[path = "support/events.rs"]
 mod events;
+#[path = "support/events_archive.rs"]
+mod events_archive;
 #[path = "support/events_moves.rs"]
 mod events_moves;
 #[path = "support/events_plans.rs"]
@@ -33,6 +35,7 @@ const GOLDEN_USAGE: &[u8] = include_bytes!("../../tests/golden/v2/events/usage.b
 /// Kinds that version 2 got after that file was made.
 const GOLDEN_OPERATIONS: &[u8] = include_bytes!("../../tests/golden/v2/events/operations.bin");
 
+const GOLDEN_ARCHIVE: &[u8] = include_bytes!("../../tests/golden/v2/events/archive.bin");
 const GOLDEN_WORKERS: &[u8] = include_bytes!("../../tests/golden/v2/events/workers.bin");
 
 /// What the trailer says.
@@ -130,6 +133,13 @@ fn r24_events_of_rules_are_read_and_still_written_the_same() {
     assert!(events_rules::body() == GOLDEN_RULES, "the bytes have changed");
 }
 
+#[test]
+fn r24_events_of_archived_jobs_are_read_and_still_written_the_same() {
+    let (groups, blob) = codec::decode(GOLDEN_ARCHIVE).expect("version 2");
+    assert_eq!((groups, blob), (events_archive::groups(), events_archive::BLOB));
+    assert!(events_archive::body() == GOLDEN_ARCHIVE, "the bytes have changed");
+}
+
 /// An older release reads what it can understand, and refuses the rest by its version.
 #[test]
 fn r24_an_entry_says_the_version_that_its_newest_event_needs() {
@@ -140,6 +150,7 @@ fn r24_an_entry_says_the_version_that_its_newest_event_needs() {
     let new = new.chain(events::schedules()).chain(events::groups_operations());
     let new = new.chain(events_workers::groups()).chain(events_moves::groups());
     let new = new.chain(events_usage::groups()).chain(events_rules::groups());
+    let new = new.chain(events_archive::groups());
     // An `Ignored` has a kind of version 1, whatever its code.
     let events = new.chain(events_ties::groups()).flat_map(|group| group.events);
     for event in events.filter(|event| !matches!(event, Event::Ignored { .. })) {
@@ -180,6 +191,9 @@ fn the_samples_have_every_kind() {
     let rules = kinds(events_rules::groups());
     assert!(rules.is_superset(&ties) && rules.is_disjoint(&usage) && rules.len() == 2);
     assert!(others.iter().all(|others| rules.is_disjoint(others)));
+    let archive = kinds(events_archive::groups());
+    assert_eq!(archive.difference(&new).count(), 1, "all but `UniqueTaken` and `Refused`");
+    assert!(others.iter().all(|others| archive.difference(others).count() >= 1));
     assert_eq!((operations.len(), ties.len()), (4, 1));
     assert_eq!((old.len(), new.len(), plans.len(), schedules.len()), (19, 17, 3, 6));
 }
@@ -187,7 +201,7 @@ fn the_samples_have_every_kind() {
 #[test]
 fn every_cut_is_refused_and_no_flipped_bit_does_harm() {
     let all = [GOLDEN, GOLDEN_2, GOLDEN_PLANS, GOLDEN_TIES, SCHEDULES, GOLDEN_OPERATIONS];
-    let more = [GOLDEN_MOVES, GOLDEN_WORKERS, GOLDEN_USAGE, GOLDEN_RULES];
+    let more = [GOLDEN_MOVES, GOLDEN_WORKERS, GOLDEN_USAGE, GOLDEN_RULES, GOLDEN_ARCHIVE];
     for golden in all.into_iter().chain(more) {
         for cut in 0..golden.len() {
             assert!(codec::decode(&golden[..cut]).is_err(), "cut at {cut}");

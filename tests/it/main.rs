@@ -1,6 +1,7 @@
 //! Tests of the repository as a whole and of the binaries from outside.
 
 mod agents;
+mod archive;
 mod bad_input;
 mod checksums;
 mod cli;
@@ -17,8 +18,10 @@ mod pipeline;
 mod plans;
 mod release_1;
 mod repeats;
+mod replay;
 mod rules;
 mod schedules;
+mod terminal;
 mod tidy;
 mod ties;
 mod usage;

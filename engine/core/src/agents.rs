@@ -2,7 +2,7 @@
 
 use jobbie_proto::EventSeq;
 use jobbie_proto::agent::{AgentLimits, AgentState};
-use jobbie_proto::event::{ArrivedJob, EnqueuedAgent, Iteration};
+use jobbie_proto::event::{ArrivedJob, EnqueuedAgent, Iteration, RevivedJob};
 
 use crate::sidetable::SideTable;
 
@@ -36,6 +36,13 @@ impl Agent {
             limits,
             has_checkpoint: !arrived.checkpoint.is_empty(),
         }
+    }
+
+    /// One that was completed and goes on, whose iterations so far are no longer in memory.
+    pub(crate) fn revived(revived: &RevivedJob, record: u64) -> Self {
+        let (iteration, limits) = (revived.iteration, revived.limits);
+        let has_checkpoint = !revived.checkpoint.is_empty();
+        Self { record, newest: 0, iteration, limits, has_checkpoint }
     }
 
     /// The event with the checkpoint that it begins with; 0 is none.

@@ -93,6 +93,7 @@ impl State {
         self.check_ties();
         self.check_rules();
         self.check_kin();
+        self.check_revived();
     }
 
     /// What left is on its way or where somebody says, and nobody else is.
@@ -135,6 +136,23 @@ impl State {
         });
         sent.sort_unstable();
         assert!(open.eq(sent), "jobs on their way and messages differ");
+    }
+
+    /// Of all others, events come in the order of numbers.
+    fn check_revived(&self) {
+        self.revived.check();
+        for job in self.revived.jobs() {
+            let revival = self.revived.get(job).expect("listed");
+            assert!(self.jobs.contains(job), "job {job} was revived and is gone");
+            assert!(self.number_of(job).is_some(), "job {job} was revived and is untouched");
+            let origin = self.jobs.origin(job);
+            assert_eq!(origin.event, revival.event, "job {job} was revived by another event");
+            let expires = self.expire_at(origin).is_some();
+            assert_eq!(expires, revival.expires > 0, "job {job} expires otherwise");
+        }
+        let others = self.jobs.iter().filter(|job| self.revived.get(*job).is_none());
+        let events = others.map(|job| self.jobs.origin(job).event);
+        assert!(events.is_sorted_by(|a, b| a < b), "jobs were made out of order");
     }
 
     fn check_error_links(&self) {

@@ -44,6 +44,7 @@ mod ordered;
 mod pages;
 mod plans;
 mod queue;
+mod revived;
 mod rules;
 mod schedules;
 mod serving;

@@ -85,6 +85,8 @@ pub enum Mutant {
     GuardrailIgnored,
     /// The attempts at one iteration count for the next.
     AgentKeepsAttempts,
+    /// That a job was revived, and when it expires, is not in snapshots.
+    RevivalMissingFromSnapshot,
     /// A budget of all jobs looks at each queue by itself.
     GlobalBudgetPerQueue,
     /// A budget says again and again that it is exceeded.
@@ -105,7 +107,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Those of one shard alone.
-    pub const ALL: [Mutant; 31] = [
+    pub const ALL: [Mutant; 32] = [
         Mutant::TokenUncompared,
         Mutant::RepliesMissingFromSnapshot,
         Mutant::LeaseEndedEarly,
@@ -137,6 +139,7 @@ impl Mutant {
         Mutant::IterationUncounted,
         Mutant::GuardrailIgnored,
         Mutant::AgentKeepsAttempts,
+        Mutant::RevivalMissingFromSnapshot,
     ];
     /// Those of budgets and approval policies.
     pub const RULES: [Mutant; 7] = [

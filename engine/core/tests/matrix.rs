@@ -8,8 +8,8 @@ use jobbie_proto::limits::RETENTION_MS;
 use jobbie_proto::placement::shard_of;
 use jobbie_proto::reply::{JOB_STATES, JobState, JobView};
 use jobbie_proto::request::{
-    Ack, AgentAck, Append, Enqueue, EnqueueHold, Fail, Heartbeat, HeldJobs, Hold, JobAction,
-    JobControl, JobRef, Plan, When,
+    Ack, AgentAck, Append, ArchivedAction, ArchivedControl, Enqueue, EnqueueHold, Fail, Heartbeat,
+    HeldJobs, Hold, JobAction, JobControl, JobRef, Plan, Revive, When,
 };
 use jobbie_proto::{Code, EventSeq, JobId, JobSeq, LeaseToken, Micros, Reply, Request};
 use shard::{Shard, enqueue, fetch, required};
@@ -132,6 +132,26 @@ const APPEND: Operation = |shard, job| {
     request(shard, |r| r.appends = vec![append]).appended[0].effect.code()
 };
 
+fn archived(shard: &mut Shard, job: JobRef, action: ArchivedAction<'static>) -> Code {
+    let control = ArchivedControl { job: job.job, action };
+    request(shard, |r| r.archived = vec![control]).job_controls[0]
+}
+
+const REVIVE: Operation = |shard, job| {
+    let revive = Revive {
+        content: enqueue("q"),
+        checkpoint: b"",
+        progress: b"",
+        parent: None,
+        cost_micros: 0,
+        agent: None,
+    };
+    archived(shard, job, ArchivedAction::Revive(Box::new(revive)))
+};
+const DELETE_ARCHIVED: Operation = |shard, job| archived(shard, job, ArchivedAction::Delete);
+const MOVE_ARCHIVED: Operation =
+    |shard, job| archived(shard, job, ArchivedAction::Move { queue: "q" });
+
 /// In the order of the columns of the table below.
 const STATES: [JobState; JOB_STATES] =
     [Pending, Scheduled, Active, Retrying, Held, Completed, Dead, Cancelled, Planned, Moved];
@@ -145,7 +165,7 @@ fn every_operation_in_every_state() {
     const GONE: Code = Code::NotFound;
     const AGENT: Code = Code::NotAgent;
     const AWAY: Code = Code::Moved;
-    let table: [(&str, Operation, [Code; JOB_STATES]); 17] = [
+    let table: [(&str, Operation, [Code; JOB_STATES]); 20] = [
         ("ack", ACK, [REC, REC, OK, REC, REC, GONE, REC, REC, REC, REC]),
         ("fail", FAIL, [REC, REC, OK, REC, REC, GONE, REC, REC, REC, REC]),
         ("heartbeat", HEARTBEAT, [REC, REC, OK, REC, REC, GONE, REC, REC, REC, REC]),
@@ -163,6 +183,9 @@ fn every_operation_in_every_state() {
         ("continue", CONTINUE, [REC, REC, AGENT, REC, REC, GONE, REC, REC, REC, REC]),
         ("revise", REVISE, [NO, NO, NO, NO, AGENT, GONE, NO, NO, NO, AWAY]),
         ("append", APPEND, [NO, NO, NO, NO, NO, GONE, NO, NO, OK, NO]),
+        ("revive", REVIVE, [NO, NO, NO, NO, NO, OK, NO, NO, NO, AWAY]),
+        ("delete archived", DELETE_ARCHIVED, [NO, NO, NO, NO, NO, OK, NO, NO, NO, AWAY]),
+        ("move archived", MOVE_ARCHIVED, [NO, NO, NO, NO, NO, OK, NO, NO, NO, AWAY]),
     ];
     for (name, operation, expected) in table {
         for (state, code) in STATES.into_iter().zip(expected) {

@@ -8,6 +8,8 @@ mod many;
 mod naive;
 #[path = "model/naive_agents.rs"]
 mod naive_agents;
+#[path = "model/naive_archive.rs"]
+mod naive_archive;
 #[path = "model/naive_controls.rs"]
 mod naive_controls;
 #[path = "model/naive_operations.rs"]

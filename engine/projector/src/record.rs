@@ -89,6 +89,8 @@ pub(crate) const COLUMNS: [(&str, u16); 46] = [
 ];
 /// Those before it are read when a job is touched; what is behind may be large.
 pub(crate) const LARGE_FROM: usize = 41;
+/// Those from it on, up to the large ones, are in [`Rare`].
+pub(crate) const RARE_FROM: usize = 23;
 
 /// What few jobs have.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -234,7 +236,7 @@ impl Record {
             20 => owned(time(self.failed)),
             21 => owned(time(self.cancelled)),
             22 => owned(time(self.errors.into())),
-            23..LARGE_FROM => self.rare_value(column),
+            RARE_FROM..LARGE_FROM => self.rare_value(column),
             41 => bytes(&self.progress),
             42 => bytes(&self.checkpoint),
             43 => bytes(&self.result),
@@ -384,7 +386,7 @@ fn damaged(column: usize) -> Error {
 
 fn read_rare(row: &SqlRow<'_>) -> Result<Option<Box<Rare>>> {
     let mut any = false;
-    for at in 23..LARGE_FROM {
+    for at in RARE_FROM..LARGE_FROM {
         any |= row.get_ref(at)? != ValueRef::Null;
     }
     if !any {

@@ -75,7 +75,6 @@ CREATE INDEX jobs_started ON jobs (started) WHERE started IS NOT NULL;
 CREATE INDEX jobs_scheduled ON jobs (scheduled) WHERE scheduled IS NOT NULL;
 CREATE INDEX jobs_expires ON jobs (expires) WHERE expires IS NOT NULL;
 CREATE INDEX jobs_failed ON jobs (failed) WHERE failed IS NOT NULL;
-CREATE INDEX jobs_errors ON jobs (errors) WHERE errors IS NOT NULL;
 CREATE INDEX jobs_priority ON jobs (priority, created) WHERE priority <> 2;
 CREATE INDEX jobs_attempt ON jobs (attempt, created) WHERE attempt > 1;
 CREATE INDEX jobs_worker ON jobs (worker) WHERE worker IS NOT NULL;
@@ -96,7 +95,7 @@ pub(crate) fn open(path: &Path, bulk: bool) -> Result<Connection> {
     conn.pragma_update(None, "synchronous", sync)?;
     conn.pragma_update(None, "cache_size", if bulk { -262_144 } else { -65_536 })?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
-    conn.pragma_update(None, "wal_autocheckpoint", 4096)?;
+    conn.pragma_update(None, "wal_autocheckpoint", 16_384)?;
     conn.pragma_update(None, "journal_size_limit", 256 << 20)?;
     conn.busy_timeout(std::time::Duration::from_secs(10))?;
     conn.set_prepared_statement_cache_capacity(128);

@@ -38,11 +38,11 @@ pub struct Filter {
     pub attempt_min: Option<u32>,
     /// As above.
     pub attempt_max: Option<u32>,
-    /// Unique key.
+    /// Unique key; an empty one is that of no job.
     pub unique_key: Option<String>,
     /// Batch.
     pub batch: Option<BatchId>,
-    /// Worker name.
+    /// Worker name; an empty one is that of no worker.
     pub worker: Option<String>,
     /// Parent.
     pub parent: Option<JobId>,

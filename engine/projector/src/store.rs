@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jobbie_proto::event::BackoffKind;
 use jobbie_proto::reply::JobState;
-use rusqlite::{Connection, params};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, Statement, params};
 
 use crate::error::{Error, Result};
 use crate::fold::{Definition, Fold, Session, Touched, Watermark};
@@ -135,7 +136,7 @@ pub(crate) fn commit(projection: &mut Projection) -> Result<()> {
     }
     let fold = &mut projection.fold;
     fold.queues.stored = fold.queues.all().len();
-    fold.jobs = HashMap::with_capacity(fold.jobs.len());
+    fold.jobs.clear();
     fold.errors.clear();
     fold.journal.clear();
     fold.minutes.clear();
@@ -163,15 +164,12 @@ fn write_queues(conn: &Connection, fold: &Fold) -> Result<()> {
 }
 
 fn write_jobs(conn: &Connection, fold: &Fold) -> Result<()> {
-    let mut keys: Vec<i64> = fold.jobs.keys().copied().collect();
-    keys.sort_unstable();
     let mut counts = Counts::new();
     let marks = text::marks(conn)?;
     let mut insert = conn.prepare_cached(&record::insert_sql())?;
     let mut updates: HashMap<u16, (String, Vec<usize>)> = HashMap::new();
-    for key in keys {
-        let touched = &fold.jobs[&key];
-        let Touched { record, changed, stored, gone } = touched;
+    for Touched { record, changed, stored, gone } in fold.jobs.sorted() {
+        let key = record.key;
         if let Some(was) = stored {
             count(&mut counts, *was, -1);
         }
@@ -181,10 +179,7 @@ fn write_jobs(conn: &Connection, fold: &Fold) -> Result<()> {
         match (stored, gone) {
             (None, true) => {}
             (None, false) => {
-                for column in 0..record::COLUMNS.len() {
-                    insert.raw_bind_parameter(column + 1, record.value(column))?;
-                }
-                insert.raw_execute()?;
+                insert_job(&mut insert, record)?;
                 put_tags(conn, key, &record.tags)?;
             }
             (Some(_), true) => purge::remove(conn, key, record.errors > 0, text::has(&marks, key))?,
@@ -203,6 +198,24 @@ fn write_jobs(conn: &Connection, fold: &Fold) -> Result<()> {
         }
     }
     write_counts(conn, &counts)
+}
+
+/// What most rows do not have is not bound: it is NULL.
+fn insert_job(insert: &mut Statement<'_>, record: &Record) -> Result<()> {
+    const NULL: ToSqlOutput<'_> = ToSqlOutput::Borrowed(ValueRef::Null);
+    insert.clear_bindings();
+    for column in 0..record::COLUMNS.len() {
+        let is_rare = (record::RARE_FROM..record::LARGE_FROM).contains(&column);
+        if is_rare && record.rare.is_none() {
+            continue;
+        }
+        let value = record.value(column);
+        if value != NULL && value != ToSqlOutput::Owned(Value::Null) {
+            insert.raw_bind_parameter(column + 1, value)?;
+        }
+    }
+    insert.raw_execute()?;
+    Ok(())
 }
 
 fn update(conn: &Connection, sql: &str, columns: &[usize], record: &Record) -> Result<()> {
@@ -253,7 +266,7 @@ fn write_errors(conn: &Connection, fold: &Fold) -> Result<()> {
     let sql =
         "INSERT INTO errors (job, event, attempt, at, error, backtrace) VALUES (?, ?, ?, ?, ?, ?)";
     let mut insert = conn.prepare_cached(sql)?;
-    let there = |job: &i64| fold.jobs.get(job).is_some_and(|touched| !touched.gone);
+    let there = |job: &i64| fold.jobs.get(*job).is_some_and(|touched| !touched.gone);
     for new in fold.errors.iter().filter(|new| there(&new.job)) {
         let (event, at) = (int(new.event), int(new.at));
         insert.execute(params![new.job, event, new.attempt, at, new.error, new.backtrace])?;

@@ -19,6 +19,7 @@
 
 mod agents;
 mod answer;
+mod archive;
 mod batch;
 mod client;
 mod config;
@@ -42,6 +43,7 @@ mod worker;
 
 pub use agents::{FEEDBACK_KEY, IterationEnd, IterationInfo};
 pub use answer::{Answer, jobs};
+pub use archive::ArchivedJob;
 pub use client::{Beat, Client, FailedJob, FetchOptions};
 pub use config::Config;
 pub use error::{Error, Outcome};
@@ -66,7 +68,9 @@ pub use jobbie_proto::reply::{
     AgentView, Appended, BatchView, BudgetView, Child, JobState, KindView, OperationStatus,
     OperationView, PolicyView, QueueStats, ShardStats, UsageSum, WorkerView,
 };
-pub use jobbie_proto::request::{AgentAck, Append, Expected, Hold, JobRef, Plan, Usage};
+pub use jobbie_proto::request::{
+    AgentAck, Append, Expected, Hold, JobRef, Plan, RevivedAgent, Usage,
+};
 pub use jobbie_proto::rules::{Budget, JobTag, OnExceed, Policy, PolicyMode, Scope};
 pub use jobbie_proto::usage::{Amounts, UsageGroup, UsagePhase, dollars, parse_dollars};
 pub use jobbie_proto::{BatchId, Code, EventSeq, JobId, LeaseToken, Micros, OperationId, ShardId};

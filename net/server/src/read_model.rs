@@ -47,14 +47,6 @@ pub struct Position {
     pub failed: String,
 }
 
-impl Position {
-    /// The number of the newest public event that readers may see.
-    #[must_use]
-    pub fn seq(&self) -> u64 {
-        self.events.iter().sum()
-    }
-}
-
 /// How far the read model is behind the logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
@@ -69,6 +61,7 @@ struct Shared {
     rebuild: AtomicBool,
     waker: OnceLock<EventNotifier>,
     position: watch::Sender<Position>,
+    seq: watch::Sender<u64>,
 }
 
 /// What others may know of the read model, and ask of it. Clones are the same.
@@ -91,6 +84,12 @@ impl ReadModel {
     #[must_use]
     pub fn position(&self) -> watch::Receiver<Position> {
         self.shared.position.subscribe()
+    }
+
+    /// The number of the newest public event that readers may see, as that changes.
+    #[must_use]
+    pub fn seq(&self) -> watch::Receiver<u64> {
+        self.shared.seq.subscribe()
     }
 
     /// How far it is behind.
@@ -163,6 +162,7 @@ impl Projector {
                 rebuild: AtomicBool::new(false),
                 waker: OnceLock::new(),
                 position: watch::channel(Position::default()).0,
+                seq: watch::channel(0).0,
             }),
             feeds: plan.feeds.iter().cloned().collect(),
             metrics: plan.metrics.iter().cloned().collect(),
@@ -418,6 +418,7 @@ impl Worker {
 
     fn publish(&self) {
         self.model.shared.position.send_replace(self.position.clone());
+        self.model.shared.seq.send_replace(self.position.events.iter().sum());
     }
 }
 

@@ -5,12 +5,14 @@ use std::rc::Rc;
 use jobbie_core::{Decision, answers, decide, decide_close_session, decide_open_session};
 use jobbie_io::Disk;
 use jobbie_log::Space;
+use jobbie_proto::event::RevivedJob;
 use jobbie_proto::limits::{
     FETCH_COUNT_MAX, FRAME_BYTES_MAX, KEY_BYTES_MAX, LEASE_MS_DEFAULT, QUEUE_BYTES_MAX,
     SCHEDULE_NAME_BYTES_MAX,
 };
 use jobbie_proto::request::{
-    History, JobAction, JobControl, Operate, ScheduleAction, ScheduleControl, Schedules,
+    ArchivedAction, ArchivedControl, History, JobAction, JobControl, Operate, ScheduleAction,
+    ScheduleControl, Schedules,
 };
 use jobbie_proto::wire::{
     ANY_SHARD, ClientFrame, Hello, PROTOCOL_VERSION, Refused, Subscribe, frame,
@@ -141,6 +143,8 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         let replaces = |control: &JobControl<'_>| {
             matches!(control.action, JobAction::Replace { .. } | JobAction::Revise { .. })
         };
+        let revives =
+            |control: &ArchivedControl<'_>| matches!(control.action, ArchivedAction::Revive(_));
         let makes = |control: &ScheduleControl<'_>| {
             matches!(control.action, ScheduleAction::Set(_) | ScheduleAction::Run)
         };
@@ -148,6 +152,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
             || !request.ties.batch_opens.is_empty()
             || !request.appends.is_empty()
             || request.job_controls.iter().any(replaces)
+            || request.archived.iter().any(revives)
             || request.schedule_controls.iter().any(makes)
             || matches!(&request.operation, Some(Operate::Start { task, .. }) if !task.makes_room())
             || crate::mutant!(AcksRefusedWhenFull);
@@ -343,13 +348,16 @@ fn log_bytes(
     /// Queue, name and unique key of a run, and the fixed part of a definition.
     const SCHEDULE_BYTES: usize =
         QUEUE_BYTES_MAX + SCHEDULE_NAME_BYTES_MAX + KEY_BYTES_MAX + 4 * EVENT_BYTES;
+    /// The fixed part of a revived job, its unique key and its rules.
+    const ARCHIVED_BYTES: usize = size_of::<RevivedJob>() + 4 * EVENT_BYTES;
     let named = match &request.operation {
         Some(Operate::Start { jobs, .. }) => jobs.len() + 4,
         _ => 0,
     };
     let operations: usize = request.operations().iter().map(|(_, len)| len).sum::<usize>() + named;
     let schedules = request.schedule_controls.len() * SCHEDULE_BYTES;
-    let most = frame_bytes + schedules;
+    let archived = request.archived.len() * (ARCHIVED_BYTES + EVENT_BYTES + QUEUE_BYTES_MAX);
+    let most = frame_bytes + schedules + archived;
     let most = most + (operations + 4) * (JOB_BYTES + EVENT_BYTES + QUEUE_BYTES_MAX);
     if most <= bytes_max {
         return most;
@@ -373,6 +381,7 @@ fn log_bytes(
     let kinds: usize = request.plans.iter().map(|plan| plan.kinds.len()).sum();
     frame_bytes
         + schedules
+        + archived
         + operations * JOB_BYTES
         + kinds * KIND_BYTES
         + unnamed * EVENT_BYTES

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use jobbie_io::Disk;
 use jobbie_log::{Body, Entry, Log, ReadError};
-use jobbie_proto::event::{Blob, Class, Event, Group, codec};
+use jobbie_proto::event::{ArchivedJob, Blob, Class, Event, Group, codec};
 use jobbie_proto::{EventSeq, Micros};
 
 use crate::outlines::{LoneJob, Outlines};
@@ -38,7 +38,7 @@ pub(crate) struct Decoded {
     end_event: u64,
 }
 
-/// A job as it was enqueued, or as its schedule was defined.
+/// A job as it was enqueued or revived, or as its schedule was defined.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JobRecord<'a> {
     /// Queue and options.
@@ -112,7 +112,7 @@ impl Decoded {
         Some((&self.groups[g as usize].events[e as usize], (event.0 - first) as usize))
     }
 
-    /// The job whose enqueueing is `event`, or any that the schedule makes which was defined there.
+    /// The job whose enqueueing or revival is `event`, or any that the schedule makes which was defined there.
     #[must_use]
     pub(crate) fn job(&self, event: EventSeq) -> Option<JobRecord<'_>> {
         let (class, jobs, nth) = match self.event(event)? {
@@ -121,6 +121,11 @@ impl Decoded {
             (Event::ScheduleSet(set), _) => {
                 let (payload, tags) = (self.bytes(set.payload), self.bytes(set.tags));
                 return Some(JobRecord { class: &set.class, payload, tags, key: &[] });
+            }
+            (Event::Archived(archived), _) => {
+                let ArchivedJob::Revived(job) = &**archived else { return None };
+                let (payload, tags) = (self.bytes(job.payload), self.bytes(job.tags));
+                return Some(JobRecord { class: &job.class, payload, tags, key: &[] });
             }
             _ => return None,
         };

@@ -191,6 +191,7 @@ fn is_read_back(event: &Event) -> bool {
             | Event::AgentEnqueued(_)
             | Event::Iterated(_)
             | Event::Revised(_)
+            | Event::Archived(_)
     )
 }
 

@@ -7,7 +7,7 @@ use jobbie_core::{
 };
 use jobbie_io::Disk;
 use jobbie_log::{Body, Space};
-use jobbie_proto::event::{Event, Group, Rule, Tie};
+use jobbie_proto::event::{ArchivedJob, Event, Group, Rule, Tie};
 use jobbie_proto::letter::Letter;
 use jobbie_proto::limits::ENTRY_BYTES_SOFT;
 use jobbie_proto::{Reply, Request, ShardId};
@@ -246,6 +246,11 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
                 Event::Limited(limited) => waiters.stir(&limited.class.queue),
                 Event::QueueResumed { queue } => waiters.stir(queue),
                 Event::Moved { queue, .. } => waiters.stir(queue),
+                Event::Archived(archived) => {
+                    if let ArchivedJob::Revived(revived) = &**archived {
+                        waiters.stir(&revived.class.queue);
+                    }
+                }
                 Event::Tied(tie) if matches!(**tie, Tie::Settled { .. }) => waiters.stir_all(),
                 Event::ScheduleFired { queue, .. } => waiters.stir(queue),
                 Event::Ruled(rule) if opens(rule) => waiters.stir_all(),

@@ -158,6 +158,7 @@ fn check_blobs(event: &Event, blob_len: usize) -> Result<(), DecodeError> {
             [checkpoint, feedback, by].into_iter().try_for_each(check)
         }
         Event::ScheduleSet(set) => [&set.payload, &set.tags].into_iter().try_for_each(check),
+        Event::Archived(archived) => archived.blobs().iter().try_for_each(check),
         Event::SessionClosed { .. }
         | Event::Deduplicated { .. }
         | Event::SessionExtended { .. }

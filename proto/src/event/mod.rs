@@ -11,6 +11,7 @@
 #![expect(missing_docs, reason = "rkyv's derive makes an undocumented helper field of `Event`")]
 
 mod agents;
+mod archive;
 pub mod codec;
 mod operations;
 mod parts;
@@ -22,6 +23,7 @@ mod usage;
 mod workers;
 
 pub use agents::{EnqueuedAgent, Iteration, Replayed, RevisedJob};
+pub use archive::{ArchivedJob, RevivedJob};
 pub use operations::{BulkAction, JobFilter, StartedOperation, Task};
 pub use parts::{
     Asked, BackoffKind, Blob, Class, CompletedJob, EnqueuedJob, ExtendedJob, FailOutcome, HoldEnd,
@@ -407,6 +409,8 @@ pub enum Event {
     Revised(Box<RevisedJob>),
     /// Something about budgets and approval policies.
     Ruled(Box<Rule>),
+    /// Something about a job that was completed and had left memory.
+    Archived(Box<ArchivedJob>),
 }
 
 /// Events lie next to each other in their group, all as large as the largest: one that is larger than those of
@@ -485,7 +489,8 @@ impl Event {
             | Event::AgentEnqueued(_)
             | Event::Iterated(_)
             | Event::Revised(_)
-            | Event::Ruled(_) => 1,
+            | Event::Ruled(_)
+            | Event::Archived(_) => 1,
         };
         n as u64
     }
@@ -550,7 +555,8 @@ impl Event {
             | Event::AgentEnqueued(_)
             | Event::Iterated(_)
             | Event::Revised(_)
-            | Event::Ruled(_) => 2,
+            | Event::Ruled(_)
+            | Event::Archived(_) => 2,
         }
     }
 }

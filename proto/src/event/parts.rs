@@ -193,6 +193,12 @@ pub enum Asked {
     Replace = 9,
     /// To let it go on with feedback.
     Revise = 10,
+    /// To let it run anew though it has left memory.
+    Revive = 11,
+    /// To delete what is kept of it since it has left memory.
+    DeleteArchived = 12,
+    /// To let it count as one of another queue since it has left memory.
+    MoveArchived = 13,
 }
 
 /// What becomes of a held job when nobody has decided in time.

@@ -9,7 +9,7 @@ use super::plans::{decode_appends, decode_history, decode_plans};
 use super::table::{Names, Table, backoff, collect, job_id, job_ref, names};
 use super::ties::ties;
 use super::usage::usages;
-use super::{DecodeError, errors, kin, rules, schedules, workers};
+use super::{DecodeError, archive, errors, kin, rules, schedules, workers};
 use crate::limits::{FETCH_QUEUES_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
     Ack, Enqueue, Fail, Fetch, Heartbeat, QueueAction, QueueControl, Request, Stats, When,
@@ -17,7 +17,7 @@ use crate::request::{
 use crate::{Micros, SessionId};
 
 /// Names a request can need: one for each enqueue, step, job control, queue control, queue action and schedule control, and
-/// those of the fetch.
+/// those of the fetch. Archived jobs come without others.
 const NAMES_MAX: usize = 6 * OPS_PER_REQUEST_MAX + FETCH_QUEUES_MAX;
 const _: () = assert!(NAMES_MAX <= u16::MAX as usize);
 
@@ -110,6 +110,7 @@ fn decode_rest<'a>(
     usages(table, request, blob)?;
     agents(table, request, blob)?;
     request.rule_controls = rules::controls(table, blob)?;
+    request.archived = archive::controls(table, queues, blob)?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::generated as fb;
 use super::plans::Planning;
 use super::ties::{put_steps, put_ties};
 use super::usage::Using;
-use super::{EncodeError, errors, kin, operations, rules, schedules, table, workers};
+use super::{EncodeError, archive, errors, kin, operations, rules, schedules, table, workers};
 use crate::Request;
 use crate::limits::{FETCH_QUEUES_MAX, OPERATION_JOBS_MAX, OPS_PER_REQUEST_MAX};
 use crate::request::{
@@ -340,6 +340,7 @@ impl Encoder {
         let using = Using::put(out, request)?;
         let agents = Agents::put(out, request)?;
         let rules = rules::controls_to(&request.rule_controls, out)?;
+        let archived = archive::controls_to(&mut self.scratch, out, request)?;
         let names_at = self.put_names(out, &open);
         let (table, scratch) = (&mut self.table, &self.scratch);
         let mut args = fb::RequestArgs {
@@ -390,6 +391,7 @@ impl Encoder {
             iteration_query: agents.query.as_ref(),
             rule_controls: vector(table, &rules),
             held_query: held.as_ref(),
+            archived: vector(table, &archived),
             ..fb::RequestArgs::default()
         };
         put_ties(table, &mut args, &request.ties, &steps)?;

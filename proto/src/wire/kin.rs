@@ -25,12 +25,12 @@ pub struct Kin<'a> {
     pub moved_to: Option<JobId>,
 }
 
-fn id_to(id: Option<JobId>) -> fb::JobId {
+pub(super) fn id_to(id: Option<JobId>) -> fb::JobId {
     job_id_to(id.unwrap_or_default())
 }
 
 /// No job has the id 0.
-fn id_from(wire: &fb::JobId) -> Result<Option<JobId>, DecodeError> {
+pub(super) fn id_from(wire: &fb::JobId) -> Result<Option<JobId>, DecodeError> {
     Ok(Some(job_id(wire)?).filter(|id| *id != JobId::default()))
 }
 

@@ -6,6 +6,7 @@
 //! a small multiple of the frame.
 
 mod agents;
+mod archive;
 mod blob;
 mod client;
 mod decode_controls;

@@ -1,9 +1,11 @@
 //! One frame of each kind with every field set, as version 1 wrote them.
 
+use jobbie_proto::agent::AgentLimits;
 use jobbie_proto::event::{BackoffKind, HoldEnd};
 use jobbie_proto::reply::{Enqueued, Failed, JobState, Lease, QueueStats, Reply, ShardStats};
 use jobbie_proto::request::{
-    Ack, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueAction, QueueControl, Stats, When,
+    Ack, ArchivedAction, ArchivedControl, Enqueue, Fail, Fetch, Heartbeat, JobRef, QueueAction,
+    QueueControl, Revive, RevivedAgent, Stats, When,
 };
 use jobbie_proto::wire::{ClientFrame, ServerFrame};
 use jobbie_proto::wire::{
@@ -118,6 +120,62 @@ fn everything_else() -> Request<'static> {
         stats: Stats::Queues { prefix: "im", after: "images" },
         ..Request::default()
     }
+}
+
+fn archived() -> Request<'static> {
+    let content = Enqueue {
+        tags: br#"{"a":1}"#,
+        unique: b"welcome-ann",
+        unique_ms: 60_000,
+        limit_key: "ann",
+        ..plain("mail", b"to: ann")
+    };
+    let limits =
+        AgentLimits { max_iterations: 9, max_cost_micros: 1_000_000, iteration_timeout_ms: 5_000 };
+    let full = Revive {
+        content,
+        checkpoint: b"page 2",
+        progress: b"50%",
+        parent: Some(id(3)),
+        cost_micros: 12_300,
+        agent: Some(RevivedAgent { iteration: 4, limits }),
+    };
+    let bare = Revive {
+        content: plain("sms", b""),
+        checkpoint: b"",
+        progress: b"",
+        parent: None,
+        cost_micros: 0,
+        agent: None,
+    };
+    let control = |seq, action| ArchivedControl { job: id(seq), action };
+    Request {
+        session: SessionId(7),
+        number: 14,
+        confirmed_below: 14,
+        archived: vec![
+            control(1, ArchivedAction::Revive(Box::new(full))),
+            control(2, ArchivedAction::Delete),
+            control(3, ArchivedAction::Move { queue: "images/größe" }),
+            control(4, ArchivedAction::Revive(Box::new(bare))),
+        ],
+        ..Request::default()
+    }
+}
+
+/// Name and content of frames with what came later.
+pub(crate) fn later() -> Vec<(&'static str, Request<'static>)> {
+    vec![("request_archived", archived())]
+}
+
+/// The bytes of each of them as this release writes them.
+pub(crate) fn encoded_later() -> Vec<(&'static str, Vec<u8>)> {
+    let encoded = |(name, request)| {
+        let mut out = Vec::new();
+        Encoder::new().request(&mut out, &request).expect("samples fit a frame");
+        (name, out)
+    };
+    later().into_iter().map(encoded).collect()
 }
 
 /// Name and content of each frame a client sends.

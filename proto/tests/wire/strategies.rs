@@ -7,10 +7,10 @@ use jobbie_proto::event::{
 };
 use jobbie_proto::plan::Need;
 use jobbie_proto::request::{
-    Ack, Agent, AgentAck, Append, BatchSeal, Chain, Children, Depends, Enqueue, EnqueueAgent,
-    EnqueueHold, EnqueuePlan, Expected, Fail, Fetch, Heartbeat, HeldJobs, History, Hold, JobAction,
-    JobControl, JobRef, Members, Operate, Parents, QueueAction, QueueControl, ReportUsage, Stats,
-    Ties, Usage, UsageQuery, When, Workers,
+    Ack, Agent, AgentAck, Append, ArchivedAction, ArchivedControl, BatchSeal, Chain, Children,
+    Depends, Enqueue, EnqueueAgent, EnqueueHold, EnqueuePlan, Expected, Fail, Fetch, Heartbeat,
+    HeldJobs, History, Hold, JobAction, JobControl, JobRef, Members, Operate, Parents, QueueAction,
+    QueueControl, ReportUsage, Revive, RevivedAgent, Stats, Ties, Usage, UsageQuery, When, Workers,
 };
 use jobbie_proto::usage::{Amounts, UsageGroup};
 use jobbie_proto::wire::{
@@ -377,6 +377,33 @@ fn operate() -> impl Strategy<Value = Operate> {
     prop_oneof![cancel, start]
 }
 
+fn archived() -> impl Strategy<Value = ArchivedControl<'static>> {
+    let limits = (any::<u32>(), any::<u64>(), any::<u64>()).prop_map(
+        |(max_iterations, max_cost_micros, iteration_timeout_ms)| AgentLimits {
+            max_iterations,
+            max_cost_micros,
+            iteration_timeout_ms,
+        },
+    );
+    let agent =
+        (any::<u32>(), limits).prop_map(|(iteration, limits)| RevivedAgent { iteration, limits });
+    let with = (bytes(), bytes(), option::of(job_id()), any::<u64>(), option::of(agent));
+    let revive = (enqueue(), with).prop_map(|(content, with)| {
+        let (checkpoint, progress, parent, cost_micros, agent) = with;
+        // Neither goes along.
+        let content = Enqueue { key: b"", when: When::Now, ..content };
+        let parent = parent.filter(|parent| *parent != JobId::default());
+        let revive = Revive { content, checkpoint, progress, parent, cost_micros, agent };
+        ArchivedAction::Revive(Box::new(revive))
+    });
+    let action = prop_oneof![
+        3 => revive,
+        1 => Just(ArchivedAction::Delete),
+        1 => text().prop_map(|queue| ArchivedAction::Move { queue }),
+    ];
+    (job_id(), action).prop_map(|(job, action)| ArchivedControl { job, action })
+}
+
 pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let ack = (job_ref(), bytes()).prop_map(|(job, result)| Ack { job, result });
     let fail = (job_ref(), bytes(), bytes(), any::<bool>())
@@ -405,7 +432,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
     let usage = (usages(), usages(), option::of(usage_query()));
     let agents = (vec(option::weighted(0.2, agent()), 30), vec(agent_ack(), 5));
     let usage = (usage, agents, option::of(history())).boxed();
-    let rules = vec(crate::rules::control(), 0..4);
+    let rules = (vec(crate::rules::control(), 0..4), vec(archived(), 0..4)).boxed();
     let rest = (rest, schedules, option::weighted(0.3, operate()), usage, rules);
     (ids, jobs, results, refs, rest).prop_map(
         |(
@@ -418,7 +445,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
                 schedules,
                 operation,
                 (usage, agents, iterations),
-                rule_controls,
+                (rule_controls, archived),
             ),
         )| {
             let (history, errors, workers, children, held) = observed;
@@ -455,6 +482,7 @@ pub(crate) fn request() -> impl Strategy<Value = Request<'static>> {
                     .collect(),
                 iterations,
                 rule_controls,
+                archived,
                 appends,
                 history,
                 errors,

@@ -73,6 +73,8 @@ const FOR_TESTS: &[(&str, &[&str])] = &[
     // A node and its client in one process.
     ("jobbie-client", &["jobbie-server"]),
     ("jobbie-server", &["jobbie-http"]),
+    // Histories to fold come from the engine itself.
+    ("jobbie-core", &["jobbie-projector"]),
 ];
 
 /// An outside package, by the beginning of its name, and the only crates of ours that may name it.

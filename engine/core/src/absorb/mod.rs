@@ -1,6 +1,7 @@
 //! Events to state. Total and deterministic; what cannot be is asserted.
 
 mod agents;
+mod archive;
 mod controls;
 mod jobs;
 mod kin;
@@ -84,6 +85,7 @@ enum Mark {
     Iterated,
     Revised,
     Ruled,
+    Revived,
 }
 
 impl State {
@@ -215,6 +217,7 @@ impl State {
             }
             Event::Tied(tie) => self.absorb_tie(tie, reply),
             Event::Ruled(rule) => self.absorb_rule(rule, reply),
+            Event::Archived(archived) => self.absorb_archived(archived, reply),
             Event::UniqueTaken { jobs } => {
                 self.uniques.touch(jobs.iter().map(|unique| unique.hash));
                 jobs.iter().for_each(|unique| self.unique_taken(unique));

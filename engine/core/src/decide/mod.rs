@@ -1,6 +1,7 @@
 //! Requests and timers to events. Reads the state, changes nothing.
 
 mod agents;
+mod archive;
 mod consequences;
 mod controls;
 mod draft;
@@ -17,6 +18,7 @@ mod timers;
 mod usage;
 mod validate;
 mod validate_agents;
+mod validate_archive;
 mod validate_operation;
 mod validate_plans;
 mod validate_rules;
@@ -123,6 +125,7 @@ pub fn decide(
         draft.queue_controls(&request.queue_controls);
         draft.schedule_controls(&request.schedule_controls, blob);
         draft.rule_controls(&request.rule_controls);
+        draft.archived(&request.archived, blob);
         if let Some(operate) = &request.operation {
             draft.operate(operate);
         }

@@ -20,6 +20,7 @@ use jobbie_proto::{Code, JobId, Request, ShardId};
 
 use super::draft::JobHasher;
 use super::schedules::check_schedules;
+use super::validate_archive::queues_of;
 use super::validate_plans::{appends, history, plans};
 use super::validate_rules::check_rules;
 use super::validate_ties::{check_step_result, check_ties};
@@ -108,6 +109,7 @@ fn rarer(state: &State, request: &Request<'_>) -> Checked {
     queue_controls(state, request)?;
     check_schedules(state, request)?;
     check_rules(state, request)?;
+    super::validate_archive::archived(state, request)?;
     super::validate_operation::operation(state, request)
 }
 
@@ -333,7 +335,7 @@ fn queues(state: &State, request: &Request<'_>, is_rare: bool) -> Checked {
 /// The same for those in what few requests have; how many of them may be new.
 #[inline(never)]
 fn rarer_queues(state: &State, request: &Request<'_>) -> Result<usize, Refusal> {
-    let mut new = moved_to(state, request).count();
+    let mut new = moved_to(state, request).count() + queues_of(request).count();
     for (at, control) in request.queue_controls.iter().enumerate() {
         queue(state, control.queue, &|field| format!("queue_controls[{at}].{field}"))?;
         new += 1;
@@ -364,7 +366,7 @@ fn moved_to<'r>(state: &State, request: &'r Request<'_>) -> impl Iterator<Item =
 fn queues_are_few(state: &State, request: &Request<'_>) -> Checked {
     let names = request.enqueues.iter().map(|enqueue| enqueue.queue);
     let names = names.chain(request.queue_controls.iter().map(|control| control.queue));
-    let names = names.chain(moved_to(state, request));
+    let names = names.chain(moved_to(state, request)).chain(queues_of(request));
     let names = names.chain(request.schedule_controls.iter().filter_map(|control| {
         matches!(control.action, ScheduleAction::Set(_)).then_some(control.queue)
     }));

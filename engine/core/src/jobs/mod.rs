@@ -147,6 +147,12 @@ impl Jobs {
         }
     }
 
+    /// A job that had left memory is in it again.
+    pub(crate) fn put_back(&mut self, job: u64, origin: Origin) {
+        self.live += 1;
+        self.page_or_new(job).put_back(job % PAGE, origin);
+    }
+
     #[inline]
     pub(crate) fn contains(&self, job: u64) -> bool {
         self.page(job).is_some_and(|page| page.contains(job % PAGE))

@@ -50,6 +50,20 @@ impl Page {
         }
     }
 
+    /// A job that had left memory is in it again; it may be the only one here.
+    pub(super) fn put_back(&mut self, offset: u64, origin: Origin) {
+        let (word, mask) = bit(offset);
+        assert!(self.alive[word] & mask == 0, "a job is in memory twice");
+        let row = self.rows.find(offset).filter(|(_, end)| self.next(offset + 1, false) < *end);
+        self.alive[word] |= mask;
+        self.live += 1;
+        self.rows.put(offset, origin);
+        // Those behind it came from where they came from.
+        if let Some((before, _)) = row {
+            self.rows.put(offset + 1, Origin { event: before.event + 1, ..before });
+        }
+    }
+
     #[inline]
     pub(super) fn contains(&self, offset: u64) -> bool {
         let (word, mask) = bit(offset);

@@ -145,6 +145,27 @@ impl Rows {
         rows.push(Wide::new(offset, origin));
     }
 
+    /// The job `offset` came from there, and so did those behind it up to the next row.
+    pub(super) fn put(&mut self, offset: u64, origin: Origin) {
+        fn put<R: Row>(rows: &mut Vec<R>, row: R) {
+            match rows.binary_search_by_key(&row.offset(), |row| row.offset()) {
+                Ok(at) => rows[at] = row,
+                Err(at) => rows.insert(at, row),
+            }
+        }
+        if let Self::Narrow { event, created_ms, rows } = self {
+            if rows.is_empty() {
+                return self.push(offset, origin);
+            }
+            if let Some(row) = Narrow::new(offset, (*event, *created_ms), origin) {
+                return put(rows, row);
+            }
+            self.widen();
+        }
+        let Self::Wide(rows) = self else { unreachable!("just widened") };
+        put(rows, Wide::new(offset, origin));
+    }
+
     fn widen(&mut self) {
         let Self::Narrow { event, created_ms, rows } = self else { return };
         let first = (*event, *created_ms);
@@ -175,6 +196,15 @@ impl Rows {
                 (row.origin(offset), end)
             }
         }
+    }
+
+    /// The same, if a row is at or before it.
+    pub(super) fn find(&self, offset: u64) -> Option<(Origin, u64)> {
+        let first = match self {
+            Self::Narrow { rows, .. } => rows.first().map(|row| row.offset()),
+            Self::Wide(rows) => rows.first().map(|row| row.offset()),
+        };
+        first.filter(|first| *first <= offset).map(|_| self.of(offset))
     }
 
     /// Where the job `offset` would have come from if it belonged to the last row.

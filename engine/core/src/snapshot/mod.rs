@@ -262,6 +262,15 @@ struct JobsPart {
     kin: Vec<KinRow>,
     costs: Vec<CostRow>,
     agents: Vec<AgentRow>,
+    revived: Vec<RevivedRow>,
+}
+
+/// A job that is in memory again, by the event of its run.
+#[derive(Clone, Copy, Debug, PartialEq, Archive, Serialize, Deserialize)]
+struct RevivedRow {
+    job: u64,
+    /// When it dies unless finished; 0 is never.
+    expires: u64,
 }
 
 /// An error whose event does not name the one before it, and that one.

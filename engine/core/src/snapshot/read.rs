@@ -12,8 +12,8 @@ use super::read_lanes::{RestoringLanes, rises};
 use super::ties::RestoringTies;
 use super::{
     ChargeRow, ClaimRow, ClassRow, ErrorLinkRow, Header, JobsPart, KeyRow, LaneWaitingRow,
-    OWN_CLASS, Part, PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, RestoreError, SessionRow,
-    SleeperRow, TRAILER_BYTES, TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow,
+    OWN_CLASS, Part, PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, RestoreError, RevivedRow,
+    SessionRow, SleeperRow, TRAILER_BYTES, TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow,
     read_operations, rules, schedules, usage, v1, workers,
 };
 use crate::class::ClassId;
@@ -22,6 +22,7 @@ use crate::fifo::Item;
 use crate::jobs::Origin;
 use crate::keys::Key;
 use crate::lanes::Waiting;
+use crate::revived::Revival;
 use crate::session::Session;
 use crate::state::{BLOCKED, Charge, State};
 use crate::tracked::Side;
@@ -268,6 +269,7 @@ impl Restoring {
             self.last_job = end - 1;
             self.fresh += run.count;
         }
+        part.revived.iter().try_for_each(|row| self.revived(*row))?;
         part.sleepers.iter().try_for_each(|row| self.sleeper(*row))?;
         part.tracked.iter().try_for_each(|row| self.tracked(row))?;
         part.uniques.iter().try_for_each(|row| self.unique(*row))?;
@@ -283,6 +285,17 @@ impl Restoring {
         let costs = part.costs.iter().copied();
         costs.into_iter().try_for_each(|row| usage::restore_cost(&mut self.state, row))?;
         part.error_links.iter().try_for_each(|row| self.error_link(*row))
+    }
+
+    fn revived(&mut self, row: RevivedRow) -> Checked {
+        let RevivedRow { job, expires } = row;
+        require(self.state.jobs.contains(job), "an unknown job was revived")?;
+        require(self.state.revived.get(job).is_none(), "a job was revived twice")?;
+        let origin = self.state.jobs.origin(job);
+        let has_expiry = self.state.expire_at(origin).is_some();
+        require(has_expiry == (expires > 0), "a revived job expires otherwise than its class")?;
+        self.state.revived.insert(job, Revival { event: origin.event, expires });
+        Ok(())
     }
 
     fn error_link(&mut self, row: ErrorLinkRow) -> Checked {

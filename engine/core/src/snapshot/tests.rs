@@ -135,9 +135,9 @@ fn rows_have_the_documented_sizes() {
     macro_rules! sizes { ($($row:ty),*) => { [$(size_of::<rkyv::Archived<$row>>()),*] } }
     let rows = sizes!(Header, QueueRow, SessionRow, ReplyRow, JobRun, SleeperRow, TrackedRow);
     assert_eq!(rows, [36, 109, 32, 147, 36, 16, 88]);
-    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [120, 21, 48, 121]);
+    assert_eq!(sizes!(JobsPart, WaitingRow, KeyRow, Part), [128, 21, 48, 129]);
     assert_eq!(sizes!(KinRow, kin::AwayRow), [130, 70]);
-    assert_eq!(sizes!(CostRow, UsageRow, AgentRow), [16, 77, 49]);
+    assert_eq!(sizes!(CostRow, UsageRow, AgentRow, RevivedRow), [16, 77, 49, 16]);
     assert_eq!(sizes!(RuleRow, rules::CrossingRow, jobbie_proto::reply::RuleDone), [118, 21, 9]);
     assert_eq!(sizes!(PlanRow, plans::PlanKindRow), [57, 29]);
     assert_eq!(sizes!(UniqueRow, PayloadRow, ChargeRow), [32, 16, 24]);

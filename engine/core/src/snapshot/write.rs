@@ -14,8 +14,8 @@ use super::usage::{CostRow, UsageCursor};
 use super::{
     BlockedRow, ChargeRow, ClaimRow, ClassRow, ClockRow, DefinitionRow, ErrorLinkRow, Header,
     JobRun, JobsPart, KeyRow, LaneRow, LaneWaitingRow, LinkRow, MemberRow, OWN_CLASS, OperationRow,
-    Part, PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, SessionRow, SleeperRow, TrackedRow,
-    UniqueRow, VERSION, WaitingRow, WeightRow, schedules, usage, workers,
+    Part, PayloadRow, PlanRow, QueueRow, RUN_MAX, ReplyRow, RevivedRow, SessionRow, SleeperRow,
+    TrackedRow, UniqueRow, VERSION, WaitingRow, WeightRow, schedules, usage, workers,
 };
 use crate::class::{ClassEntry, ClassId};
 use crate::fifo::{Cursor, Item};
@@ -307,6 +307,7 @@ impl Snapshot {
                 + 4 * part.kin.len()
                 + part.costs.len()
                 + part.agents.len()
+                + part.revived.len()
                 + plan_rows;
             if looked_at == JOBS_LOOKED_AT || rows >= ROWS {
                 return (Some(Part::Jobs(part)), Stage::Jobs(job));
@@ -445,6 +446,9 @@ impl Snapshot {
             part.error_links.push(ErrorLinkRow { job, event, previous });
         }
         part.agents.extend(state.agents.get(job).map(|agent| AgentRow::new(job, agent)));
+        let revival =
+            state.revived.get(job).filter(|_| !crate::mutant!(RevivalMissingFromSnapshot));
+        part.revived.extend(revival.map(|revival| RevivedRow { job, expires: revival.expires }));
         let told = !crate::mutant!(CostMissingFromSnapshot);
         part.costs
             .extend(state.usage.row_of(job).filter(|_| told).map(|micros| CostRow { job, micros }));

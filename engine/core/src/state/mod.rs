@@ -24,6 +24,7 @@ use crate::leases::Leases;
 use crate::operations::Operations;
 use crate::plans::Plans;
 use crate::queue::Queues;
+use crate::revived::RevivedJobs;
 use crate::rules::Rules;
 use crate::schedules::Schedules;
 use crate::session::Sessions;
@@ -90,6 +91,8 @@ pub struct State {
     pub(crate) usage: Usage,
     /// Jobs that are worked on in iterations.
     pub(crate) agents: Agents,
+    /// Jobs that had left memory as completed and are in it again.
+    pub(crate) revived: RevivedJobs,
 }
 
 /// The time that a scheduled job waits for when it is others that it waits for.
@@ -207,6 +210,7 @@ impl State {
             workers: Workers::default(),
             usage: Usage::new(),
             agents: Agents::new(),
+            revived: RevivedJobs::default(),
         }
     }
 
@@ -287,14 +291,21 @@ impl State {
     }
 
     /// Nothing in memory refers to an event before this one. A job's payload, errors, checkpoint and progress all come
-    /// after the event that made it, unless that was a schedule's, whose definition is older.
+    /// after the event that made it, unless that was a schedule's, whose definition is older. These come in the order of the jobs' numbers but for
+    /// those of revived jobs.
     #[must_use]
     pub fn oldest_needed_event(&self) -> EventSeq {
-        let oldest = self.jobs.next(0, self.next_job, false);
+        let mut oldest = self.jobs.next(0, self.next_job, false);
+        while let Some(job) = oldest
+            && self.revived.get(job).is_some()
+        {
+            oldest = self.jobs.next(job + 1, self.next_job, false);
+        }
         let of_jobs = oldest.map_or(self.next_event, |job| self.jobs.origin(job).event);
         let of_rules = self.rules.needed.get_min().map(|(event, _)| *event);
         let others = [self.ties.oldest_needed(), self.schedules.oldest_needed(), of_rules];
-        EventSeq(others.into_iter().flatten().fold(of_jobs, u64::min))
+        let others = others.into_iter().chain([self.revived.oldest()]);
+        EventSeq(others.flatten().fold(of_jobs, u64::min))
     }
 
     /// The event with a job's payload and tags: the one that made it, or that defined the schedule which did.
@@ -397,11 +408,12 @@ impl State {
         (after_ms > 0).then(|| Micros(origin.created_ms * 1000).plus_ms(after_ms).0)
     }
 
-    /// The same of a job, which may have come from another shard with less time left.
+    /// The same of a job, which may have come from another shard with less time left, or been revived.
     #[inline]
     pub(crate) fn expiry_of(&self, job: u64, origin: Origin) -> Option<u64> {
         let own = self.expire_at(origin)?;
-        Some(self.ties.kin.expires(job).unwrap_or(own))
+        let revived = || self.revived.get(job).map(|revival| revival.expires);
+        Some(self.ties.kin.expires(job).or_else(revived).unwrap_or(own))
     }
 
     pub(crate) fn is_expired(&self, job: u64, now: u64) -> bool {

@@ -93,6 +93,16 @@ impl State {
         queue.expiring += if expires { count } else { 0 };
     }
 
+    /// A job that had left memory is in it again, but not yet waiting anywhere. Its expiry is watched by a timer of its own.
+    pub(crate) fn recreate(&mut self, job: u64, origin: Origin) {
+        self.jobs.put_back(job, origin);
+        let entry = self.classes.get_mut(origin.class);
+        entry.live += 1;
+        let expires = entry.class.expire_after_ms > 0;
+        let queue = entry.queue;
+        self.queues.get_mut(queue).expiring += u64::from(expires);
+    }
+
     /// Untouched jobs wait from now on, put there by consecutive events from `position` on.
     pub(crate) fn wait_fresh(&mut self, first: u64, count: u64, class: ClassId, position: u64) {
         let entry = self.classes.get(class);
@@ -339,6 +349,7 @@ impl State {
         self.schedules.forget(job);
         self.usage.forget(job);
         self.agents.remove(job);
+        self.revived.forget(job);
         self.rules.forget(job);
         self.recount(detached, None);
         self.trim_after(detached);

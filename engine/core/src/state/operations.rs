@@ -16,7 +16,7 @@ impl State {
     }
 
     /// Whether an operation without a list of jobs is about this one, which is in memory. Jobs that came into
-    /// the queue after it began are not meant, whether they are new or were moved there.
+    /// the queue after it began are not meant, whether they are new, were moved there or revived.
     pub(crate) fn is_meant(&self, operation: &Operation, job: u64) -> bool {
         let filter = &operation.filter;
         if self.job_state(job) == JobState::Moved {
@@ -31,6 +31,9 @@ impl State {
             }
             _ => (origin.class, 0),
         };
+        if origin.event > operation.id {
+            return false;
+        }
         let entry = self.classes.get(class);
         let (queue, created) = (&filter.queue, origin.created_ms);
         (queue.is_empty() || (entry.class.queue == *queue && placed < operation.id))
@@ -79,7 +82,8 @@ impl State {
 
     /// Whether a unique key in a queue is free although a job has it.
     pub(crate) fn unique_is_over(&self, queue: &str, owner: u64) -> bool {
-        owner < self.keys_end_below(queue) || self.is_condemned(owner)
+        let lost = owner < self.keys_end_below(queue) && self.revived.get(owner).is_none();
+        lost || self.is_condemned(owner)
     }
 
     /// Takes from a queue everything but its jobs: as if it had just been made.

@@ -1,8 +1,8 @@
 //! Messages on their way out: what the state knows of them, and what their records in the log add.
 
 use jobbie_proto::event::{
-    ArrivedJob, Blob, ChainedJob, Event, Fate, NextStep, ON_EXIT, ON_FAILURE, Parcel, Rule, Step,
-    Tie,
+    ArchivedJob, ArrivedJob, Blob, ChainedJob, Event, Fate, NextStep, ON_EXIT, ON_FAILURE, Parcel,
+    RevivedJob, Rule, Step, Tie,
 };
 use jobbie_proto::letter::{ChainPart, Message, NewJob, StepBytes};
 use jobbie_proto::reply::BatchView;
@@ -177,6 +177,13 @@ fn arrived(found: Found<'_>) -> Option<&ArrivedJob> {
     if let Tie::Arrived(arrived) = tie(found)? { Some(arrived) } else { None }
 }
 
+/// The job that an event brought back into memory.
+#[must_use]
+pub fn revived(found: Found<'_>) -> Option<&RevivedJob> {
+    let Event::Archived(archived) = found.event else { return None };
+    if let ArchivedJob::Revived(revived) = &**archived { Some(revived) } else { None }
+}
+
 /// The payload that an event gave a job instead of its own.
 #[must_use]
 pub fn payload_of(found: Found<'_>) -> Option<&[u8]> {
@@ -194,6 +201,7 @@ pub fn checkpoint_of(found: Found<'_>) -> &[u8] {
         Event::Iterated(iteration) => Some(iteration.checkpoint),
         Event::AgentEnqueued(agent) => Some(agent.checkpoint),
         Event::Revised(revised) => Some(revised.checkpoint),
+        Event::Archived(_) => revived(found).map(|revived| revived.checkpoint),
         _ => arrived(found).map(|arrived| arrived.checkpoint),
     };
     checkpoint.unwrap_or_default().of(found.blob)
@@ -204,6 +212,7 @@ pub fn checkpoint_of(found: Found<'_>) -> &[u8] {
 pub fn progress_of(found: Found<'_>) -> &[u8] {
     let progress = match found.event {
         Event::Extended { jobs } => jobs.get(found.nth).map(|job| job.progress),
+        Event::Archived(_) => revived(found).map(|revived| revived.progress),
         _ => arrived(found).map(|arrived| arrived.progress),
     };
     progress.unwrap_or_default().of(found.blob)

@@ -8,7 +8,7 @@ use jobbie_proto::{BatchId, EventSeq, JobId, Micros};
 
 use super::Link;
 use super::mail::{
-    Found, Source, bytes, checkpoint_of, error_of, hold_of, payload_of, progress_of, tie,
+    Found, Source, bytes, checkpoint_of, error_of, hold_of, payload_of, progress_of, revived, tie,
 };
 use crate::agents::Agent;
 use crate::state::State;
@@ -113,7 +113,10 @@ fn carried(found: Found<'_>) -> Option<(&[u8], &[u8])> {
         Event::ScheduleSet(set) => {
             return Some((set.payload.of(found.blob), set.tags.of(found.blob)));
         }
-        _ => return None,
+        _ => {
+            let revived = revived(found)?;
+            return Some((revived.payload.of(found.blob), revived.tags.of(found.blob)));
+        }
     };
     let job = jobs.get(found.nth)?;
     Some((job.payload.of(found.blob), job.tags.of(found.blob)))

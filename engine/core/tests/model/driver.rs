@@ -85,6 +85,7 @@ impl Driver {
         match step {
             Step::Request { client, ops, confirm } => self.request(*client, ops, *confirm),
             Step::Control { client, jobs } => self.control(*client, jobs),
+            Step::Archive { client, jobs } => self.archive(*client, jobs),
             Step::Configure { client, queue, limits } => self.configure(*client, *queue, *limits),
             Step::Append { client, events } => self.append(*client, events),
             Step::Schedule { client, controls } => self.schedule(*client, controls),

@@ -88,6 +88,10 @@ pub(crate) struct Naive {
     pub(crate) workers: NaiveWorkers,
     /// By job: errors whose events do not name the one before them, and that one.
     pub(crate) error_links: BTreeMap<u64, Vec<(u64, u64)>>,
+    /// Completed jobs.
+    pub(crate) archived: BTreeMap<u64, JobId>,
+    /// Jobs that were revived, whether they are still there or not.
+    pub(crate) revived: BTreeSet<u64>,
 }
 
 /// What should come of a request.
@@ -201,6 +205,10 @@ impl Naive {
         }
         for control in &request.job_controls {
             let code = self.control(control.job, &control.action);
+            reply.job_controls.push(code);
+        }
+        for control in &request.archived {
+            let code = self.archive_control(control);
             reply.job_controls.push(code);
         }
         reply.appended = request.appends.iter().map(|append| self.append(append)).collect();

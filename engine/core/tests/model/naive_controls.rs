@@ -82,7 +82,8 @@ impl Naive {
     /// A request that controls jobs does nothing else, and names each once.
     pub(crate) fn is_valid(&self, request: &Request<'_>) -> bool {
         let jobs: BTreeSet<_> = request.job_controls.iter().map(|c| c.job.seq()).collect();
-        jobs.len() == request.job_controls.len()
+        let archived: BTreeSet<_> = request.archived.iter().map(|c| c.job.seq()).collect();
+        jobs.len() == request.job_controls.len() && archived.len() == request.archived.len()
     }
 
     /// Whether an action is done to a job in this state.

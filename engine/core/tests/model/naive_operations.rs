@@ -30,7 +30,9 @@ impl Operation {
             &filter;
         let here = view.class.queue == *queue && job.placed.0 < self.view.id.0;
         let created = view.id.created_ms();
+        let was_there = view.record.0 < self.view.id.0;
         number < self.below
+            && was_there
             && (queue.is_empty() || here)
             && filter.wants(view.state)
             && priority.is_none_or(|priority| view.class.priority == priority)
@@ -65,7 +67,7 @@ impl Naive {
     pub(crate) fn unique_is_over(&self, queue: &str, owner: u64) -> bool {
         let job = &self.jobs[&owner];
         let mut closing = self.operations.iter().filter(|operation| operation.closes);
-        self.keys_end_below(queue) > owner
+        (self.keys_end_below(queue) > owner && !self.revived.contains(&owner))
             || closing.any(|operation| {
                 operation.runs() && owner >= operation.cursor && operation.is_about(owner, job)
             })

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use crate::naive_archive::Archived;
 use crate::operations::Meant;
 
 /// One operation; jobs are named by how recently they were made.
@@ -65,6 +66,7 @@ pub(crate) enum Op {
 pub(crate) enum Step {
     Request { client: u8, ops: Vec<Op>, confirm: bool },
     Control { client: u8, jobs: Vec<(usize, u8, u8)> },
+    Archive { client: u8, jobs: Vec<Archived> },
     Configure { client: u8, queue: usize, limits: [u8; 4] },
     Append { client: u8, events: Vec<(usize, usize, u8)> },
     Schedule { client: u8, controls: Vec<(usize, usize, u8, u8)> },
@@ -86,6 +88,7 @@ impl Step {
         let n = match self {
             Step::Request { ops, .. } => ops.len(),
             Step::Control { jobs, .. } => jobs.len(),
+            Step::Archive { jobs, .. } => jobs.len(),
             Step::Append { events, .. } => events.len(),
             Step::Schedule { controls, .. } => controls.len(),
             Step::Operations { times, .. } => *times,
@@ -142,6 +145,8 @@ pub(crate) fn steps(len: usize) -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(client, ops, confirm)| Step::Request { client, ops, confirm }),
         6 => (0..3_u8, prop::collection::vec((0..12_usize, 0..9_u8, any::<u8>()), 1..4))
             .prop_map(|(client, jobs)| Step::Control { client, jobs }),
+        4 => (0..3_u8, prop::collection::vec((0..12_usize, 0..6_u8, any::<u8>(), 0..6_usize), 1..3))
+            .prop_map(|(client, jobs)| Step::Archive { client, jobs }),
         2 => (0..3_u8, 0..3_usize, any::<[u8; 4]>())
             .prop_map(|(client, queue, limits)| Step::Configure { client, queue, limits }),
         3 => (0..3_u8, prop::collection::vec((0..12_usize, 0..5_usize, 0..9_u8), 1..4))

@@ -153,7 +153,7 @@ impl Folding<'_> {
         };
         let id = record.id();
         let touched = Touched { record, changed: 0, stored: None, gone: false };
-        self.fold.jobs.insert(touched.record.key, touched);
+        self.fold.jobs.insert(touched);
         if self.arrived.is_empty() || !self.arrived.contains(&job) {
             self.minute(ENQUEUED);
             self.publish(Kind::Enqueued, Some(id), queue, b"");

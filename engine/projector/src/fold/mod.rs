@@ -6,6 +6,7 @@ mod rarer;
 mod ties;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use jobbie_proto::event::codec;
@@ -78,6 +79,63 @@ pub(crate) struct Touched {
     pub(crate) gone: bool,
 }
 
+/// Mixes the numbers that keys are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are numbers")
+    }
+
+    fn write_i64(&mut self, key: i64) {
+        let mixed = (key as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}
+
+/// The jobs that this transaction has touched.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    places: HashMap<i64, u32, BuildHasherDefault<KeyHasher>>,
+    touched: Vec<Touched>,
+}
+
+impl Jobs {
+    pub(crate) fn get(&self, key: i64) -> Option<&Touched> {
+        self.places.get(&key).map(|at| &self.touched[*at as usize])
+    }
+
+    fn place(&self, key: i64) -> Option<usize> {
+        self.places.get(&key).map(|at| *at as usize)
+    }
+
+    /// Its place. One that is there already is replaced.
+    fn insert(&mut self, touched: Touched) -> usize {
+        let at = self.touched.len();
+        self.places.insert(touched.record.key, at as u32);
+        self.touched.push(touched);
+        at
+    }
+
+    /// All of them, by key.
+    pub(crate) fn sorted(&self) -> Vec<&Touched> {
+        let mut all: Vec<_> = self.touched.iter().collect();
+        all.sort_unstable_by_key(|touched| touched.record.key);
+        all
+    }
+
+    /// Forgets all, and keeps the room for as many.
+    pub(crate) fn clear(&mut self) {
+        self.places.clear();
+        self.touched.clear();
+    }
+}
+
 /// An error of a job that is not written yet.
 #[derive(Debug)]
 pub(crate) struct NewError {
@@ -142,7 +200,7 @@ pub(crate) struct Fold {
     pub(crate) changed_workers: BTreeSet<WorkerKey>,
     pub(crate) schedules: HashMap<(u16, String, String), Definition>,
     pub(crate) changed_schedules: BTreeSet<(u16, String, String)>,
-    pub(crate) jobs: HashMap<i64, Touched>,
+    pub(crate) jobs: Jobs,
     pub(crate) errors: Vec<NewError>,
     pub(crate) minutes: BTreeMap<u64, [u64; 3]>,
     pub(crate) journal: Vec<NewJournal>,
@@ -186,7 +244,7 @@ impl Fold {
             changed_workers: BTreeSet::new(),
             schedules: HashMap::new(),
             changed_schedules: BTreeSet::new(),
-            jobs: HashMap::new(),
+            jobs: Jobs::default(),
             errors: Vec::new(),
             minutes: BTreeMap::new(),
             journal: Vec::new(),
@@ -262,15 +320,17 @@ impl<'a> Folding<'a> {
     /// What is known of a job. `None` when the log has given up the entry that made it.
     fn touch(&mut self, job: JobSeq) -> Result<Option<&mut Touched>> {
         let key = self.key(job);
-        if !self.fold.jobs.contains_key(&key) {
-            let Some(record) = record::load(self.conn, &self.fold.load, key)? else {
-                return Ok(None);
-            };
-            let stored = Some((record.queue, record.state));
-            let touched = Touched { record, changed: 0, stored, gone: false };
-            self.fold.jobs.insert(key, touched);
-        }
-        Ok(self.fold.jobs.get_mut(&key).filter(|touched| !touched.gone))
+        let at = match self.fold.jobs.place(key) {
+            Some(at) => at,
+            None => {
+                let Some(record) = record::load(self.conn, &self.fold.load, key)? else {
+                    return Ok(None);
+                };
+                let stored = Some((record.queue, record.state));
+                self.fold.jobs.insert(Touched { record, changed: 0, stored, gone: false })
+            }
+        };
+        Ok(Some(&mut self.fold.jobs.touched[at]).filter(|touched| !touched.gone))
     }
 
     /// Changes a job; what it says is which groups of columns that was.

@@ -187,8 +187,7 @@ impl Conditions {
         let error = filter.error_contains.as_deref();
         if filter.has_errors || error.is_some() {
             self.all.push(Sql::new("+errors IS NOT NULL", vec![]));
-            let driver = "SELECT key FROM jobs INDEXED BY jobs_errors WHERE errors IS NOT NULL";
-            self.drivers.push(Sql::new(driver, vec![]));
+            self.drivers.push(Sql::new("SELECT job FROM errors", vec![]));
         }
         if let Some(needle) = error {
             let needle = Value::Text(needle.to_ascii_lowercase());
@@ -317,7 +316,7 @@ mod tests {
         assert_eq!(range("jo"), Some((0, ID_MAX)));
         assert_eq!(range("job_0"), Some((0, ID_MAX >> 4)));
         let whole = "job_00000000123456789abcdef012";
-        assert_eq!(range(whole), Some((0x1234_5678_9abc_def0_12, 0x1234_5678_9abc_def0_12)));
+        assert_eq!(range(whole), Some((0x12_3456_789a_bcde_f012, 0x12_3456_789a_bcde_f012)));
         assert_eq!(range("job_F"), None);
         assert_eq!(range("batch_"), None);
         assert_eq!(range("job_000000001234567890123456789"), None);
