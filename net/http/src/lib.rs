@@ -7,6 +7,7 @@ mod ack;
 mod actions;
 mod api;
 mod app;
+mod archived;
 mod budgets;
 mod bulk;
 mod bulk_progress;
