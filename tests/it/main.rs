@@ -1,7 +1,7 @@
 //! Tests of the repository as a whole and of the binaries from outside.
 
 mod agents;
-mod archive;
+//ARCHIVE
 mod bad_input;
 mod checksums;
 mod cli;
@@ -16,6 +16,7 @@ mod observe;
 mod operations;
 mod pipeline;
 mod plans;
+mod read_model;
 mod release_1;
 mod repeats;
 mod replay;

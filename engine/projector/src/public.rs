@@ -2,10 +2,13 @@
 //!
 //! All numbers are varints: seven bits a byte, the lowest first, the top bit says that more follow. Signed ones are zigzag.
 //!
-//! | part | content |
-//! |---|---|
-//! | names | how many, then each queue name: bytes, UTF-8 |
-//! | each event | kind (one byte: bit 7 data follows, bit 6 about a job, the rest a number of [`KINDS`]); its number less that of the one before it, or less that of the row; which name, from 0; if about a job: its creation in ms less the entry's time (signed), its number less that of the job before it (signed); if data follows: bytes, data |
+//! First the queue names: how many, then of each its bytes. Then each event:
+//!
+//! - its kind, one byte: bit 7 data follows, bit 6 it is about a job, the rest a number of [`KINDS`];
+//! - its number less that of the one before it, or less that of the row;
+//! - which name, from 0;
+//! - if it is about a job: its creation in ms less the entry's time (signed), its number less that of the job before it (signed);
+//! - if data follows: how many bytes, and these.
 
 use std::sync::Arc;
 
