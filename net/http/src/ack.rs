@@ -189,9 +189,10 @@ pub(crate) async fn state_of(app: &App, job: JobId) -> Result<&'static str, ApiE
     if let Some(info) = app.client.job(job).await? {
         return Ok(info.state.name());
     }
-    let Some(read_model) = &app.read_model else { return Ok("unknown") };
-    app.fresh().await;
-    Ok(read_model.job(job).await?.map_or("unknown", |row| row.state.name()))
+    if app.read_model.is_some() {
+        app.fresh().await;
+    }
+    Ok(app.past(job).await.map_or("unknown", |row| row.state.name()))
 }
 
 async fn one(
@@ -230,7 +231,7 @@ async fn many(
     if bodies.is_empty() || bodies.len() > ITEMS_MAX {
         return Err(ApiError::validation(format!("acks: 1 to {ITEMS_MAX}")));
     }
-    app.limiter.take(caller.client, false, u32::try_from(bodies.len() - 1).unwrap_or(u32::MAX))?;
+    app.charge_more(&caller, bodies.len())?;
     let mut acks = Vec::with_capacity(bodies.len());
     for (n, body) in bodies.into_iter().enumerate() {
         let id = body.job_id.clone().unwrap_or_default();

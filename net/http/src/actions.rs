@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::archived;
 use crate::enqueue::Enqueued;
 use crate::error::ApiError;
 use crate::extract::{Body, Caller, Name, OptionalBody};
@@ -66,11 +67,14 @@ async fn retry(
 ) -> Result<Response, ApiError> {
     let code = "RETRY_ERROR";
     let (job, info) = owned(&app, &caller, &id, code).await?;
-    if info.is_none() {
-        let what = format!("job {id} is not known, or was completed and has left memory");
-        return Err(ApiError::bad(code, what));
-    }
-    app.client.retry(job).await.map_err(|error| ApiError::of_job(error, code))?;
+    let done = match info {
+        Some(_) => app.client.retry(job).await,
+        None => match archived::completed(&app, &caller.namespace, job).await? {
+            Some(row) => archived::revive(&app, &row).await,
+            None => return Err(ApiError::bad(code, format!("job {id} is not known"))),
+        },
+    };
+    done.map_err(|error| ApiError::of_job(error, code))?;
     Ok(json::status("retried"))
 }
 
@@ -100,8 +104,15 @@ async fn move_job(
 ) -> Result<Response, ApiError> {
     let code = "MOVE_ERROR";
     let queue = caller.namespace.queue(&body.queue.unwrap_or_default())?;
-    let (job, _) = owned(&app, &caller, &id, code).await?;
-    app.client.move_job(job, &queue).await.map_err(|error| ApiError::of_job(error, code))?;
+    let (job, info) = owned(&app, &caller, &id, code).await?;
+    let done = match info {
+        Some(_) => app.client.move_job(job, &queue).await,
+        None => match archived::completed(&app, &caller.namespace, job).await? {
+            Some(row) => app.client.move_archived(row.id, &queue).await,
+            None => return Err(ApiError::bad(code, format!("job {id} is not known"))),
+        },
+    };
+    done.map_err(|error| ApiError::of_job(error, code))?;
     Ok(json::status("moved"))
 }
 
@@ -110,8 +121,14 @@ async fn delete(
     caller: Caller,
     Name(id): Name<String>,
 ) -> Result<Response, ApiError> {
-    let (job, _) = owned(&app, &caller, &id, "NOT_FOUND").await?;
-    app.client.delete(job).await?;
+    let (job, info) = owned(&app, &caller, &id, "NOT_FOUND").await?;
+    match info {
+        Some(_) => app.client.delete(job).await?,
+        None => match archived::completed(&app, &caller.namespace, job).await? {
+            Some(row) => app.client.delete_archived(row.id).await?,
+            None => return Err(ApiError::not_found(format!("job {id} not found"))),
+        },
+    }
     Ok(json::status("deleted"))
 }
 

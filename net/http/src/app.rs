@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobbie_client::{Client, JobId};
+use jobbie_projector::row::JobRow;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 
 use crate::config::HttpConfig;
 use crate::error::ApiError;
+use crate::extract::Caller;
 use crate::leased::Leased;
 use crate::limiter::Limiter;
 use crate::metrics::HttpMetrics;
@@ -68,7 +70,10 @@ impl App {
     /// # Errors
     /// `OVERLOADED` when there is none.
     pub(crate) fn admit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        let full = |_| ApiError::overloaded("too many requests are under way", CROWDED_MS);
+        let full = |_| {
+            self.metrics.overloaded.inc();
+            ApiError::overloaded("too many requests are under way", CROWDED_MS)
+        };
         self.requests.try_acquire().map_err(full)
     }
 
@@ -77,7 +82,10 @@ impl App {
     /// # Errors
     /// `OVERLOADED` when there is none.
     pub(crate) fn admit_waiting(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        let full = |_| ApiError::overloaded("too many fetches wait", CROWDED_MS * 20);
+        let full = |_| {
+            self.metrics.overloaded.inc();
+            ApiError::overloaded("too many fetches wait", CROWDED_MS * 20)
+        };
         self.waiting.try_acquire().map_err(full)
     }
 
@@ -112,8 +120,28 @@ impl App {
         if let Some(info) = self.client.job(job).await? {
             return Ok(Some(info.queue.to_string()));
         }
-        let Some(read_model) = &self.read_model else { return Ok(None) };
-        Ok(read_model.job(job).await?.map(|row| row.queue))
+        Ok(self.past(job).await.map(|row| row.queue))
+    }
+
+    /// What the read model knows of a job. Acks must not fail because it cannot be read: then that is nothing.
+    pub(crate) async fn past(&self, job: JobId) -> Option<JobRow> {
+        match self.read_model.as_ref()?.job(job).await {
+            Ok(row) => row,
+            Err(error) => {
+                tracing::warn!(%job, error = error.message, "the read model cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Counts what a batch asks for beside its first item.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED` when that is too much.
+    pub(crate) fn charge_more(&self, caller: &Caller, items: usize) -> Result<(), ApiError> {
+        let more = u32::try_from(items.saturating_sub(1)).unwrap_or(u32::MAX);
+        let taken = self.limiter.take(caller.client, false, more);
+        taken.inspect_err(|_| self.metrics.throttled.inc())
     }
 
     /// Makes sure that a job is not another namespace's. One that nobody knows is nobody's.

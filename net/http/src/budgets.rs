@@ -17,7 +17,7 @@ use crate::fetch::dollars;
 use crate::json;
 use crate::moment;
 use crate::namespace::Namespace;
-use crate::new_job::micros;
+use crate::options::micros;
 use crate::routes::{Doc, Routes};
 
 const BUDGET: &str = "BUDGET_ERROR";

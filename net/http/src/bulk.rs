@@ -21,7 +21,7 @@ use crate::extract::{BatchBody, Caller, Name};
 use crate::json;
 use crate::moment::{self, Timestamp};
 use crate::namespace::Namespace;
-use crate::new_job::priority;
+use crate::options::priority;
 use crate::routes::{Doc, Routes};
 use crate::search::{SearchBody, states};
 

@@ -32,7 +32,7 @@ pub(crate) fn routes() -> Routes {
 /// An event of an operation.
 fn lines(word: &str, of: &BulkStatus) -> Bytes {
     let kind = format!("bulk.async.{word}");
-    let percent = if of.total == 0 { 100 } else { (of.processed * 100 / of.total).min(100) };
+    let percent = (of.processed * 100).checked_div(of.total).unwrap_or(100).min(100);
     let mut data = json!({
         "type": kind,
         "task_id": of.id,

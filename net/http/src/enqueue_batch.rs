@@ -57,8 +57,7 @@ async fn many(
     if jobs.is_empty() {
         return Err(ApiError::validation("jobs is required"));
     }
-    let cost = u32::try_from(jobs.len() - 1).unwrap_or(u32::MAX);
-    app.limiter.take(caller.client, false, cost)?;
+    app.charge_more(&caller, jobs.len())?;
     let prepare = |(n, body)| {
         let payload_bytes = app.config.limits.payload_bytes;
         Prepared::new(body, &caller.namespace, payload_bytes, &format!("jobs[{n}]."))

@@ -7,12 +7,16 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use crate::app::App;
 use crate::error::ApiError;
 use crate::namespace::Namespace;
+
+/// Bytes of a body beyond its limit that are read before it is refused.
+const DRAINED_BYTES_MAX: usize = 16 << 20;
 
 /// Who asks.
 #[derive(Clone, Debug)]
@@ -45,15 +49,25 @@ fn is_json(headers: &HeaderMap) -> bool {
     kind.is_empty() || kind == "application/json" || kind.ends_with("+json")
 }
 
-/// The whole body, if it is not too long.
+/// The whole body, if it is not too long. What is somewhat too long is read all the same: who is still sending does not see an
+/// answer when the connection is closed.
 pub(crate) async fn bytes(request: Request, max: usize) -> Result<Bytes, ApiError> {
-    let read = Limited::new(request.into_body(), max).collect().await;
-    read.map(http_body_util::Collected::to_bytes).map_err(|error| {
-        if error.downcast_ref::<LengthLimitError>().is_some() {
-            return ApiError::too_large(format!("the body is longer than {max} bytes"));
+    let mut body = request.into_body();
+    let (mut whole, mut length) = (BytesMut::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let broken = |e| ApiError::bad("PARSE_ERROR", format!("the body broke off: {e}"));
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        length += data.len();
+        if length <= max {
+            whole.extend_from_slice(&data);
+        } else if length > max + DRAINED_BYTES_MAX {
+            break;
         }
-        ApiError::bad("PARSE_ERROR", format!("the body broke off: {error}"))
-    })
+    }
+    if length > max {
+        return Err(ApiError::too_large(format!("the body is longer than {max} bytes")));
+    }
+    Ok(whole.freeze())
 }
 
 /// The whole body, if it says that it is JSON, or nothing.

@@ -265,7 +265,7 @@ async fn fetch_batch(
     Body(body): Body<FetchBody>,
 ) -> Result<Response, ApiError> {
     let wanted = Wanted::new(&app, &body, &caller, false)?;
-    app.limiter.take(caller.client, false, wanted.count - 1)?;
+    app.charge_more(&caller, wanted.count as usize)?;
     let lease_ms = wanted.lease_ms;
     let jobs = take(&app, wanted).await?;
     let told = describe(&app, &jobs, &caller, lease_ms);

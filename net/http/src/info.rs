@@ -1,6 +1,7 @@
 //! Whether the server lives, what it is, and how it is used.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -15,6 +16,8 @@ use crate::json;
 
 /// Version of what is under `/api/v1`.
 const API_VERSION: &str = "1.0.0";
+/// How long shards may take to show that they live.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn info(State(app): State<Arc<App>>) -> Response {
     let server_version = &app.client.topology().server_version;
@@ -28,7 +31,10 @@ pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Result<Response, Api
     if app.is_stopping() {
         return Err(unhealthy("the server is stopping".to_owned()));
     }
-    app.client.stats().await.map_err(|error| unhealthy(error.to_string()))?;
+    match tokio::time::timeout(PATIENCE, app.client.stats()).await {
+        Ok(stats) => stats.map_err(|error| unhealthy(error.to_string()))?,
+        Err(_) => return Err(unhealthy("no answer from the shards".to_owned())),
+    };
     Ok(json::ok(&json!({ "status": "ok" })))
 }
 

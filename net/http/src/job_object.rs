@@ -10,7 +10,7 @@ use crate::fetch::AgentObject;
 use crate::json::{self, Raw};
 use crate::moment;
 use crate::namespace::Namespace;
-use crate::new_job::backoff_word;
+use crate::options::backoff_word;
 
 const CHAIN_PREFIX: &str = "chn_";
 const JOB_PREFIX: &str = "job_";

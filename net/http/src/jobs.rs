@@ -106,7 +106,15 @@ async fn one(
     // First the shard: what it does not know any more is then already on its way to the read model.
     let info = app.client.job(job).await?;
     let lag = app.fresh().await;
-    let (row, mut errors) = row_of(&app, info.as_ref().map_or(job, |info| info.id)).await?;
+    let past = row_of(&app, info.as_ref().map_or(job, |info| info.id)).await;
+    let (row, mut errors) = match past {
+        // What the shard says is worth more than nothing.
+        Err(error) if info.is_some() => {
+            tracing::warn!(%job, error = error.message, "the read model cannot be read");
+            (None, Vec::new())
+        }
+        past => past?,
+    };
     let row = match &info {
         Some(info) => merge(row, info),
         None => row.ok_or_else(|| not_found(&id))?,

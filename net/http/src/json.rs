@@ -5,7 +5,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// JSON exactly as somebody wrote it.
@@ -99,19 +98,10 @@ pub(crate) fn ascii(json: &str) -> String {
     out
 }
 
-/// The texts of an object, as tags have them.
-pub(crate) fn texts(object: &Value) -> Vec<(String, String)> {
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let pairs = object.as_object().into_iter().flatten();
-    pairs.map(|(key, value)| (key.clone(), text(value))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     #[derive(Deserialize)]
     struct Sample {

@@ -173,11 +173,7 @@ pub(crate) async fn guard(
     match authenticate(&app, request.headers()) {
         Ok(namespace) => {
             request.extensions_mut().insert(Caller { namespace, client });
-            let response = next.run(request).await;
-            if response.status() == StatusCode::TOO_MANY_REQUESTS {
-                app.metrics.overloaded.inc();
-            }
-            response
+            next.run(request).await
         }
         Err(error) => error.into_response(),
     }

@@ -3,19 +3,18 @@
 use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use jobbie_client::{AgentLimits, BackoffKind, HoldEnd, JobId, NewJob, TiedJob};
-use jobbie_proto::limits::{
-    ATTEMPTS_DEFAULT, ATTEMPTS_MAX, KEY_BYTES_MAX, KEY_MS_DEFAULT, LIMIT_KEY_BYTES_MAX,
-    PERIOD_MS_MAX,
-};
+use jobbie_client::{AgentLimits, HoldEnd, JobId, NewJob, TiedJob};
+use jobbie_proto::limits::{KEY_BYTES_MAX, KEY_MS_DEFAULT, LIMIT_KEY_BYTES_MAX, PERIOD_MS_MAX};
 use jobbie_proto::request::Hold;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::chain::{Chain, ChainBody};
 use crate::error::ApiError;
 use crate::json::{self, Raw};
 use crate::moment::{Timestamp, duration_ms};
 use crate::namespace::Namespace;
+use crate::options::{Retries, micros, priority};
 
 /// A new job.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -72,31 +71,6 @@ pub(crate) struct HoldBody {
     timeout_action: Option<String>,
 }
 
-/// A chain.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct ChainBody {
-    steps: Option<Vec<StepBody>>,
-    #[serde(deserialize_with = "handler")]
-    on_failure: Option<StepBody>,
-    #[serde(deserialize_with = "json::object")]
-    on_exit: Option<StepBody>,
-}
-
-/// A job of a chain.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct StepBody {
-    queue: Option<String>,
-    #[serde(deserialize_with = "json::unless_null")]
-    payload: Option<Raw>,
-    priority: Option<String>,
-    max_retries: Option<i64>,
-    retry_backoff: Option<String>,
-    retry_base_delay: Option<String>,
-    retry_max_delay: Option<String>,
-}
-
 /// Tags: an object of texts, as it was written.
 fn tags<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Raw>, D::Error> {
     let Some(raw) = json::unless_null(from)? else { return Ok(None) };
@@ -105,169 +79,13 @@ fn tags<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Raw>, D::Err
     Ok(Some(raw))
 }
 
-/// A handler: an object, or the name of a queue. Some clients write what is to become of the chain instead; it stops anyway.
-fn handler<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<StepBody>, D::Error> {
-    let Some(raw) = json::unless_null(from)? else { return Ok(None) };
-    let parsed = match raw.get().starts_with('"') {
-        false => serde_json::from_str(raw.get()).map(Some),
-        true => serde_json::from_str::<String>(raw.get()).map(|queue| match queue.as_str() {
-            "" | "stop" | "continue" => None,
-            _ => Some(StepBody { queue: Some(queue), ..StepBody::default() }),
-        }),
-    };
-    parsed.map_err(serde::de::Error::custom)
-}
-
-/// The tier of a word; any other than these is normal.
-pub(crate) fn priority(word: Option<&str>) -> u8 {
-    match word {
-        Some("critical") => 0,
-        Some("high") => 1,
-        _ => 2,
-    }
-}
-
-/// How retries are delayed; any other word than these is exponential.
-pub(crate) fn backoff(word: Option<&str>) -> BackoffKind {
-    match word {
-        Some("none") => BackoffKind::None,
-        Some("fixed") => BackoffKind::Fixed,
-        Some("linear") => BackoffKind::Linear,
-        _ => BackoffKind::Exponential,
-    }
-}
-
-/// The word for it.
-pub(crate) fn backoff_word(kind: BackoffKind) -> &'static str {
-    match kind {
-        BackoffKind::None => "none",
-        BackoffKind::Fixed => "fixed",
-        BackoffKind::Linear => "linear",
-        BackoffKind::Exponential => "exponential",
-    }
-}
-
-/// Micro-dollars of an amount, nothing for a negative one.
-pub(crate) fn micros(dollars: f64) -> u64 {
-    (dollars.max(0.0) * 1e6).round() as u64
-}
-
 fn filled(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-fn attempts(at: &str, total: Option<i64>) -> Result<u32, ApiError> {
-    let total =
-        total.map_or(ATTEMPTS_DEFAULT, |total| u32::try_from(total.max(0)).unwrap_or(u32::MAX));
-    if total > ATTEMPTS_MAX {
-        return Err(ApiError::validation(format!("{at}max_retries: at most {ATTEMPTS_MAX}")));
-    }
-    Ok(total)
-}
-
-/// When failures are tried again.
-#[derive(Clone, Copy, Debug)]
-struct Retries {
-    total: u32,
-    kind: BackoffKind,
-    base: Duration,
-    cap: Duration,
-}
-
-impl Retries {
-    fn new(
-        at: &str,
-        total: Option<i64>,
-        kind: Option<&str>,
-        base: Option<&str>,
-        cap: Option<&str>,
-    ) -> Result<Self, ApiError> {
-        let field = |name: &str| format!("{at}{name}");
-        let ms = |name: &str, text: &str| {
-            let ms = duration_ms(&field(name), text)?;
-            let most = u64::from(u32::MAX);
-            if ms > most {
-                return Err(ApiError::validation(format!("{at}{name}: at most 49 days")));
-            }
-            Ok(Duration::from_millis(ms))
-        };
-        let base = base.filter(|t| !t.is_empty()).map(|text| ms("retry_base_delay", text));
-        let cap = cap.filter(|t| !t.is_empty()).map(|text| ms("retry_max_delay", text));
-        Ok(Self {
-            total: attempts(at, total)?,
-            kind: backoff(kind),
-            base: base.transpose()?.unwrap_or(Duration::from_secs(5)),
-            cap: cap.transpose()?.unwrap_or(Duration::from_secs(600)),
-        })
-    }
-
-    fn put<'a>(&self, job: NewJob<'a>) -> NewJob<'a> {
-        job.attempts(self.total).backoff(self.kind, self.base, self.cap)
-    }
-}
-
-/// A step of a chain, checked.
-#[derive(Debug)]
-struct Step {
-    queue: String,
-    payload: Vec<u8>,
-    priority: u8,
-    retries: Retries,
-}
-
-impl Step {
-    fn new(at: &str, body: StepBody, namespace: &Namespace) -> Result<Self, ApiError> {
-        let queue = body.queue.unwrap_or_default();
-        let queue = namespace.queue(&queue).map_err(|e| prefixed(e, at))?;
-        let retries = Retries::new(
-            at,
-            body.max_retries,
-            body.retry_backoff.as_deref(),
-            body.retry_base_delay.as_deref(),
-            body.retry_max_delay.as_deref(),
-        )?;
-        // What came before is laid under an object; there is no place for it in anything else.
-        let payload = json::bytes(body.payload.as_ref());
-        let payload = if payload.first() == Some(&b'{') { payload.to_vec() } else { Vec::new() };
-        Ok(Self { queue, payload, priority: priority(body.priority.as_deref()), retries })
-    }
-
-    fn job<'a>(&'a self, tags: &'a [u8]) -> NewJob<'a> {
-        let job = NewJob::new(&self.queue, &self.payload).tags(tags).priority(self.priority);
-        self.retries.put(job)
-    }
-}
-
-fn prefixed(error: ApiError, at: &str) -> ApiError {
+/// An error with the name of what it is about before it.
+pub(crate) fn prefixed(error: ApiError, at: &str) -> ApiError {
     ApiError { message: format!("{at}{}", error.message), ..error }
-}
-
-#[derive(Debug, Default)]
-struct Chain {
-    steps: Vec<Step>,
-    on_failure: Option<Step>,
-    on_exit: Option<Step>,
-}
-
-impl Chain {
-    fn new(at: &str, body: ChainBody, queue: &str, by: &Namespace) -> Result<Self, ApiError> {
-        let bad = |what: &str| ApiError::validation(format!("{at}chain: {what}"));
-        let mut steps = body.steps.unwrap_or_default().into_iter();
-        let first = steps.next().ok_or_else(|| bad("at least two steps are needed"))?;
-        if by.queue(&first.queue.unwrap_or_default()).ok().as_deref() != Some(queue) {
-            return Err(bad("the queue of steps[0] must be that of the job"));
-        }
-        if steps.len() == 0 {
-            return Err(bad("at least two steps are needed"));
-        }
-        let step = |(n, body)| Step::new(&format!("{at}chain.steps[{}].", n + 1), body, by);
-        let steps = steps.enumerate().map(step).collect::<Result<Vec<_>, _>>()?;
-        let handler = |name: &str, body: Option<StepBody>| {
-            body.map(|body| Step::new(&format!("{at}chain.{name}."), body, by)).transpose()
-        };
-        let on_failure = handler("on_failure", body.on_failure)?;
-        Ok(Self { steps, on_failure, on_exit: handler("on_exit", body.on_exit)? })
-    }
 }
 
 #[derive(Debug)]
@@ -457,13 +275,8 @@ impl Prepared {
         if let Some(parent) = self.parent {
             tied = tied.parent(parent);
         }
-        let Some(chain) = &self.chain else { return tied };
-        tied = chain.steps.iter().fold(tied, |tied, step| tied.then(step.job(&self.tags)));
-        if let Some(step) = &chain.on_failure {
-            tied = tied.on_failure(step.job(&self.tags));
-        }
-        match &chain.on_exit {
-            Some(step) => tied.on_exit(step.job(&self.tags)),
+        match &self.chain {
+            Some(chain) => chain.tie(tied, &self.tags),
             None => tied,
         }
     }

@@ -49,10 +49,14 @@ struct Table {
 }
 
 impl Table {
-    fn forget(&mut self, key: &Key) {
+    fn remove(&mut self, key: &Key) {
         if let Some(known) = self.known.remove(key) {
             self.bytes -= known.answer.map_or(0, |(_, body)| body.len());
         }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        self.remove(key);
         self.order.retain(|one| one != key);
     }
 
@@ -67,8 +71,8 @@ impl Table {
         self.order.push_back(key.clone());
         self.known.insert(key.clone(), Known { asked, since: Instant::now(), answer: None });
         while self.order.len() > ANSWERS_MAX || self.bytes > BYTES_MAX {
-            let Some(oldest) = self.order.front().cloned() else { break };
-            self.forget(&oldest);
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.remove(&oldest);
         }
         None
     }
@@ -196,7 +200,7 @@ mod tests {
             assert!(table.begin(&key(n), 7).is_none());
             table.end(&key(n), StatusCode::OK, Bytes::from_static(b"x"));
         }
-        assert_eq!((table.known.len(), table.bytes), (ANSWERS_MAX, ANSWERS_MAX - 1));
+        assert_eq!((table.known.len(), table.bytes), (ANSWERS_MAX, ANSWERS_MAX));
         assert!(table.begin(&key(1), 7).expect("it is known").answer.is_some());
         assert!(!table.known.contains_key(&key(0)));
         for n in 0..40 {

@@ -23,7 +23,7 @@ use crate::jobs::with_lag;
 use crate::json::{self, Raw};
 use crate::moment::{self, Timestamp};
 use crate::namespace::Namespace;
-use crate::new_job::priority;
+use crate::options::priority;
 use crate::routes::{Doc, Routes};
 
 const LIMIT_DEFAULT: u32 = 50;

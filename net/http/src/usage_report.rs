@@ -5,7 +5,7 @@ use jobbie_proto::limits::{MODEL_BYTES_MAX, USAGE_COST_MICROS_MAX, USAGE_TOKENS_
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::new_job::micros;
+use crate::options::micros;
 
 /// Tokens and money. What is negative is nothing.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

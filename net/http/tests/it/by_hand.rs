@@ -1,8 +1,9 @@
-//! Clients that others have published, against the real thing. They come from a registry, so this runs only when asked:
+//! Clients that others have published, against the real thing. They come from a registry, so this runs only where a Python
+//! that has them is named:
 //!
 //! ```sh
 //! python3 -m venv /tmp/clients && /tmp/clients/bin/pip install -r net/http/tests/clients.txt
-//! JOBBIE_PYTHON=/tmp/clients/bin/python cargo test -p jobbie-http --test it published -- --ignored
+//! JOBBIE_PYTHON=/tmp/clients/bin/python cargo test -p jobbie-http --test it published
 //! ```
 
 use std::process::Command;
@@ -10,9 +11,11 @@ use std::process::Command;
 use crate::support::Site;
 
 #[test]
-#[ignore = "wants a Python with the published clients"]
 fn published_clients_work_unchanged() {
-    let python = std::env::var("JOBBIE_PYTHON").expect("JOBBIE_PYTHON names a Python");
+    let Ok(python) = std::env::var("JOBBIE_PYTHON") else {
+        eprintln!("not run: JOBBIE_PYTHON names no Python with the published clients");
+        return;
+    };
     let site = Site::start(|_| {});
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients.py");
     let status = Command::new(python).args([script, &site.url]).status().expect("start Python");

@@ -147,3 +147,17 @@ fn a_repeat_under_its_key_gets_the_first_answer() {
         assert_eq!(refused.header("idempotent-replayed"), replayed);
     }
 }
+
+#[test]
+fn http_2_is_spoken_without_an_upgrade() {
+    use std::io::{Read, Write};
+    let site = shared();
+    let address = site.url.strip_prefix("http://").expect("an address");
+    let mut stream = std::net::TcpStream::connect(address).expect("connect");
+    // The preface and an empty SETTINGS frame.
+    let hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    stream.write_all(hello).expect("send");
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).expect("a frame");
+    assert_eq!((head[3], &head[5..]), (4, &[0; 4][..]), "its first frame has the settings");
+}

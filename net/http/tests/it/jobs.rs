@@ -194,3 +194,33 @@ fn a_job_of_another_namespace_is_not_found() {
     assert_eq!(many, json!({ "jobs": [] }));
     assert_eq!(site.send("GET", &format!("/jobs/{id}"), &headers, "").status, 200);
 }
+
+#[test]
+fn a_completed_job_is_revived_moved_and_deleted() {
+    let site = shared();
+    let name = queue("revived");
+    let done = |body: Value| {
+        let id = site.enqueue(body);
+        site.fetch(&name).expect("a job");
+        site.post(&format!("/ack/{id}"), json!({ "result": 1 }));
+        id
+    };
+    let id = done(
+        json!({ "queue": name, "payload": { "p": 1 }, "tags": { "k": "v" }, "max_retries": 4, "priority": "high" }),
+    );
+    let revived = site.post(&format!("/jobs/{id}/retry"), json!({}));
+    assert_eq!(revived.json(), json!({ "status": "retried" }));
+    let again = site.fetch(&name).expect("the same job");
+    assert_eq!(
+        (&again["job_id"], &again["attempt"], &again["payload"]),
+        (&json!(id), &json!(1), &json!({ "p": 1 }))
+    );
+    assert_eq!((&again["max_retries"], &again["tags"]), (&json!(4), &json!({ "k": "v" })));
+    site.post(&format!("/ack/{id}"), json!({ "result": 2 }));
+    assert_eq!(job(site, &id)["result"], json!(2));
+    let deleted = site.send("DELETE", &format!("/jobs/{id}"), &[], "");
+    assert_eq!(deleted.json(), json!({ "status": "deleted" }));
+    let id = done(json!({ "queue": name }));
+    let moved = site.post(&format!("/jobs/{id}/move"), json!({ "queue": name }));
+    assert_eq!(moved.json(), json!({ "status": "moved" }));
+}

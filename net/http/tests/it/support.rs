@@ -11,43 +11,21 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 /// The read model of the node.
-struct Model {
-    of: ReadModel,
-    changed: watch::Sender<u64>,
-}
-
-impl Model {
-    fn start(of: ReadModel) -> Arc<Self> {
-        let model = Arc::new(Self { of: of.clone(), changed: watch::Sender::new(0) });
-        let tell = Arc::downgrade(&model);
-        // Ends with the node, whose end of the channel is then gone.
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(async {
-                let mut position = of.position();
-                while position.changed().await.is_ok() {
-                    let Some(model) = tell.upgrade() else { return };
-                    model.changed.send_replace(position.borrow_and_update().seq());
-                }
-            });
-        });
-        model
-    }
-}
+struct Model(ReadModel);
 
 impl Progress for Model {
     fn caught_up(&self, within: Duration) -> BoxFuture<'_, Lag> {
-        Box::pin(async move {
-            if self.of.caught_up(within).await { Lag::default() } else { self.lag() }
-        })
+        Box::pin(
+            async move { if self.0.caught_up(within).await { Lag::default() } else { self.lag() } },
+        )
     }
 
     fn changed(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
+        self.0.seq()
     }
 
     fn lag(&self) -> Lag {
-        let jobbie_server::Lag { events, ms } = self.of.lag();
+        let jobbie_server::Lag { events, ms } = self.0.lag();
         Lag { events, ms }
     }
 }
@@ -110,7 +88,7 @@ impl Site {
         change(&mut config);
         let model = node.read_model().expect("the node has one");
         config.read_model = Some(model.path().to_owned());
-        let http = HttpServer::start(config, Model::start(model)).expect("start the HTTP side");
+        let http = HttpServer::start(config, Arc::new(Model(model))).expect("start the HTTP side");
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let url = format!("http://{}", http.address());
         Self { url, agent, http: Some(http), node: Some(node), _folder: folder }
