@@ -21,7 +21,7 @@ use crate::usage_report::UsageBody;
 
 const CODE: &str = "ACK_ERROR";
 /// Acks of one request.
-const ITEMS_MAX: usize = 512;
+pub(crate) const ITEMS_MAX: usize = 512;
 /// Bytes of acks that go to a shard at once.
 const BYTES_SOFT: usize = 2 << 20;
 
@@ -38,19 +38,19 @@ pub(crate) fn routes() -> Routes {
 #[serde(default)]
 pub(crate) struct AckBody {
     /// Of many only.
-    job_id: Option<String>,
+    pub(crate) job_id: Option<String>,
     #[serde(deserialize_with = "json::unless_null")]
-    result: Option<Raw>,
+    pub(crate) result: Option<Raw>,
     #[serde(deserialize_with = "json::unless_null")]
-    checkpoint: Option<Raw>,
+    pub(crate) checkpoint: Option<Raw>,
     #[serde(deserialize_with = "json::object")]
-    usage: Option<UsageBody>,
-    agent_status: Option<String>,
-    hold_reason: Option<String>,
-    step_status: Option<String>,
-    exit_reason: Option<String>,
+    pub(crate) usage: Option<UsageBody>,
+    pub(crate) agent_status: Option<String>,
+    pub(crate) hold_reason: Option<String>,
+    pub(crate) step_status: Option<String>,
+    pub(crate) exit_reason: Option<String>,
     /// As the fetch gave it. Beyond the contract.
-    lease_token: Option<String>,
+    pub(crate) lease_token: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -67,15 +67,15 @@ pub(crate) fn token(text: Option<&str>, code: &'static str) -> Result<LeaseToken
 }
 
 /// An ack, checked.
-struct Prepared {
-    job: JobRef,
+pub(crate) struct Prepared {
+    pub(crate) job: JobRef,
     body: AckBody,
     status: Option<AgentStatus>,
     ends_chain: bool,
 }
 
 impl Prepared {
-    fn new(job: JobId, body: AckBody) -> Result<Self, ApiError> {
+    pub(crate) fn new(job: JobId, body: AckBody) -> Result<Self, ApiError> {
         let word = |word: &Option<String>| word.as_deref().unwrap_or_default().to_ascii_lowercase();
         let status = match word(&body.agent_status).as_str() {
             "" => None,
@@ -195,43 +195,105 @@ pub(crate) async fn state_of(app: &App, job: JobId) -> Result<&'static str, ApiE
     Ok(app.past(job).await.map_or("unknown", |row| row.state.name()))
 }
 
-async fn one(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Name(job_id): Name<String>,
-    OptionalBody(body): OptionalBody<AckBody>,
-) -> Result<Response, ApiError> {
-    let bad = |_| ApiError::bad(CODE, format!("\"{job_id}\" is no job id"));
-    let job: JobId = job_id.parse().map_err(bad)?;
+/// Acks one job; whether that came in time.
+///
+/// # Errors
+/// When the ack cannot be, or the job costs more than it may.
+pub(crate) async fn ack_one(
+    app: &App,
+    caller: &Caller,
+    job: JobId,
+    body: AckBody,
+) -> Result<bool, ApiError> {
     let ack = [Prepared::new(job, body)?];
     let _place = app.admit()?;
     app.check_owner(&caller.namespace, job).await?;
-    match acked(&app, &ack).await?[0] {
-        Code::Ok => Ok(json::status("ok")),
+    match acked(app, &ack).await?[0] {
+        Code::Ok => Ok(true),
         Code::BudgetExceeded => Err(ApiError::new(
             axum::http::StatusCode::TOO_MANY_REQUESTS,
             "BUDGET_EXCEEDED",
             "the job costs more than it may: it is held",
         )),
         Code::NotAgent => Err(ApiError::bad(CODE, "agent_status: the job is no agent job")),
-        // It was recorded and changes nothing. A worker must not be told that its ack was wrong: some try for ever.
-        _ => {
-            let state = state_of(&app, job).await?;
-            Ok(json::ok(&json!({ "status": "ok", "acked": false, "state": state })))
-        }
+        _ => Ok(false),
     }
 }
 
-async fn many(
+/// An id of a job.
+///
+/// # Errors
+/// When it can be none.
+pub(crate) fn job_id(id: &str, code: &'static str) -> Result<JobId, ApiError> {
+    id.parse().map_err(|_| ApiError::bad(code, format!("\"{id}\" is no job id")))
+}
+
+async fn one(
     State(app): State<Arc<App>>,
     caller: Caller,
-    BatchBody(body): BatchBody<AckMany>,
+    Name(id): Name<String>,
+    OptionalBody(body): OptionalBody<AckBody>,
 ) -> Result<Response, ApiError> {
-    let bodies = body.acks.unwrap_or_default();
+    let job = job_id(&id, CODE)?;
+    if ack_one(&app, &caller, job, body).await? {
+        return Ok(json::status("ok"));
+    }
+    // It was recorded and changes nothing. A worker must not be told that its ack was wrong: some try for ever.
+    let state = state_of(&app, job).await?;
+    Ok(json::ok(&json!({ "status": "ok", "acked": false, "state": state })))
+}
+
+/// What became of an ack.
+pub(crate) struct Acked {
+    pub(crate) job: JobId,
+    pub(crate) code: Code,
+    /// Whether its job is completed by it.
+    pub(crate) completes: bool,
+}
+
+/// Acks that are checked. Those of jobs of others are as those of jobs that nobody knows.
+///
+/// # Errors
+/// When the server does not take them. Those of other shards may have been done.
+pub(crate) async fn ack_prepared(
+    app: &App,
+    caller: &Caller,
+    acks: Vec<Prepared>,
+) -> Result<Vec<Acked>, ApiError> {
+    let _place = app.admit()?;
+    let mut ours = Vec::with_capacity(acks.len());
+    let mut ended = Vec::new();
+    for ack in acks {
+        match app.check_owner(&caller.namespace, ack.job.job).await {
+            Ok(()) => ours.push(ack),
+            Err(error) if error.code == "NOT_FOUND" => {
+                let job = ack.job.job;
+                ended.push(Acked { job, code: Code::NotFound, completes: false });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let codes = acked(app, &ours).await?;
+    ended.extend(ours.iter().zip(codes).map(|(ack, code)| {
+        let is_done = ack.status.unwrap_or_default() == AgentStatus::Done;
+        Acked { job: ack.job.job, code, completes: code == Code::Ok && is_done }
+    }));
+    Ok(ended)
+}
+
+/// Acks many jobs; how many of them are completed by it.
+///
+/// # Errors
+/// When one of the acks cannot be, then nothing was done, or when the server does not take them.
+pub(crate) async fn ack_many(
+    app: &App,
+    caller: &Caller,
+    bodies: Vec<AckBody>,
+) -> Result<usize, ApiError> {
     if bodies.is_empty() || bodies.len() > ITEMS_MAX {
         return Err(ApiError::validation(format!("acks: 1 to {ITEMS_MAX}")));
     }
-    app.charge_more(&caller, bodies.len())?;
+    app.charge_more(caller, bodies.len())?;
     let mut acks = Vec::with_capacity(bodies.len());
     for (n, body) in bodies.into_iter().enumerate() {
         let id = body.job_id.clone().unwrap_or_default();
@@ -242,19 +304,15 @@ async fn many(
         let Ok(job) = id.parse() else { continue };
         acks.push(Prepared::new(job, body)?);
     }
-    let _place = app.admit()?;
-    let mut ours = Vec::with_capacity(acks.len());
-    for ack in acks {
-        match app.check_owner(&caller.namespace, ack.job.job).await {
-            Ok(()) => ours.push(ack),
-            Err(error) if error.code == "NOT_FOUND" => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let codes = acked(&app, &ours).await?;
-    let done = |(ack, code): &(&Prepared, Code)| {
-        *code == Code::Ok && ack.status.unwrap_or_default() == AgentStatus::Done
-    };
-    let acked = ours.iter().zip(codes).filter(done).count();
+    let ended = ack_prepared(app, caller, acks).await?;
+    Ok(ended.iter().filter(|acked| acked.completes).count())
+}
+
+async fn many(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    BatchBody(body): BatchBody<AckMany>,
+) -> Result<Response, ApiError> {
+    let acked = ack_many(&app, &caller, body.acks.unwrap_or_default()).await?;
     Ok(json::ok(&json!({ "acked": acked })))
 }

@@ -65,15 +65,23 @@ async fn one(
     headers: HeaderMap,
     Body(body): Body<NewJobBody>,
 ) -> Result<Response, ApiError> {
-    put(&app, &caller, &headers, body).await
+    Ok(told(&put(&app, &caller, &headers, body).await?))
 }
 
-async fn put(
+fn told(made: &Enqueued) -> Response {
+    json::answer(if made.unique_existing { StatusCode::OK } else { StatusCode::CREATED }, made)
+}
+
+/// Puts a job into the log, if none with its unique key is there.
+///
+/// # Errors
+/// When it cannot be a job, or the server does not take it.
+pub(crate) async fn put(
     app: &App,
     caller: &Caller,
     headers: &HeaderMap,
     body: NewJobBody,
-) -> Result<Response, ApiError> {
+) -> Result<Enqueued, ApiError> {
     let key = idempotency_key(headers)?.map(<[u8]>::to_vec);
     let prepared = Prepared::new(body, &caller.namespace, app.config.limits.payload_bytes, "")?;
     let _place = app.admit()?;
@@ -81,12 +89,8 @@ async fn put(
     let made = made.into_iter().next().unwrap_or_else(|| Err(no_answer()))?;
     // With an idempotency key alone, a repeat is answered as the first time.
     let existing = made.duplicate && (key.is_none() || prepared.is_unique());
-    let (code, status) = match existing {
-        true => (StatusCode::OK, "duplicate"),
-        false => (StatusCode::CREATED, prepared.status()),
-    };
-    let job_id = made.id.to_string();
-    Ok(json::answer(code, &Enqueued { job_id, status, unique_existing: existing }))
+    let status = if existing { "duplicate" } else { prepared.status() };
+    Ok(Enqueued { job_id: made.id.to_string(), status, unique_existing: existing })
 }
 
 pub(crate) fn no_answer() -> Error {
@@ -135,7 +139,7 @@ async fn webhook(
     };
     let bytes = extract::bytes(request, app.config.limits.body_bytes).await?;
     body.payload = Some(webhook_payload(&bytes));
-    put(&app, &caller, &headers, body).await
+    Ok(told(&put(&app, &caller, &headers, body).await?))
 }
 
 #[cfg(test)]

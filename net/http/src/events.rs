@@ -48,19 +48,19 @@ pub(crate) fn routes() -> Routes {
 /// An event.
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct EventObject {
-    seq: u64,
-    r#type: &'static str,
+    pub(crate) seq: u64,
+    pub(crate) r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    job_id: Option<String>,
+    pub(crate) job_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    queue: Option<String>,
-    at_ns: u64,
+    pub(crate) queue: Option<String>,
+    pub(crate) at_ns: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Raw>,
+    pub(crate) data: Option<Raw>,
 }
 
 impl EventObject {
-    fn new(event: &JournalEvent, by: &Namespace, data_bytes_max: usize) -> Self {
+    pub(crate) fn new(event: &JournalEvent, by: &Namespace, data_bytes_max: usize) -> Self {
         let data = match event.data.len() {
             long if long > data_bytes_max => {
                 Some(json::raw(json!({ "truncated": true, "bytes": long }).to_string().as_bytes()))
@@ -115,25 +115,30 @@ async fn page(
 }
 
 /// What a stream is about.
-fn wanted(params: &Params, by: &Namespace) -> Result<Wanted, ApiError> {
-    let queues = params.list("queues");
+///
+/// # Errors
+/// When a queue can be none, or is another namespace's.
+pub(crate) fn wanted(
+    by: &Namespace,
+    queues: &[String],
+    jobs: &[String],
+    kinds: &[String],
+) -> Result<Wanted, ApiError> {
     let queues = queues.iter().map(|queue| by.queue(queue)).collect::<Result<_, _>>()?;
-    let jobs = params.list("job_ids");
     // An id that is none is nobody's, unlike no id at all.
     let nobody = JobId::default();
     let jobs = jobs.iter().map(|id| id.parse().unwrap_or(nobody)).collect();
-    let kinds = params.list("types");
     let kinds = kinds.iter().map(|kind| kind.strip_prefix("job.").unwrap_or(kind).to_owned());
     Ok(Wanted { namespace: by.prefix().to_owned(), queues, jobs, kinds: kinds.collect() })
 }
 
 /// A stream that is asked for its next event when the one before is sent: a slow reader makes nothing grow.
-struct Stream {
+pub(crate) struct Stream {
     app: Arc<App>,
     by: Namespace,
     wanted: Wanted,
     after: u64,
-    ready: VecDeque<Bytes>,
+    ready: VecDeque<JournalEvent>,
     changed: watch::Receiver<u64>,
     quiet_until: Instant,
     _place: OwnedSemaphorePermit,
@@ -158,18 +163,47 @@ impl Stream {
         let read_model = self.app.read_model()?;
         let found = read_model.ask(move |reader| reader.journal(after, PAGE, &wanted)).await?;
         let (events, looked_up_to) = found;
-        let seen = events.iter().filter(|event| is_seen(event, &self.by));
-        self.ready.extend(seen.map(|event| lines(event, &self.by)));
+        let seen = events.into_iter().filter(|event| is_seen(event, &self.by));
+        self.ready.extend(seen);
         let goes_on = looked_up_to > self.after;
         self.after = self.after.max(looked_up_to);
         Ok(goes_on)
     }
 
-    async fn next(&mut self) -> Option<Bytes> {
+    /// A stream of what comes after the event of that number.
+    ///
+    /// # Errors
+    /// When there is no read model, or too many streams are open.
+    pub(crate) fn open(
+        app: &Arc<App>,
+        by: Namespace,
+        wanted: Wanted,
+        after: u64,
+    ) -> Result<Self, ApiError> {
+        app.read_model()?;
+        Ok(Self {
+            by,
+            wanted,
+            after,
+            ready: VecDeque::new(),
+            changed: app.progress.changed(),
+            quiet_until: Instant::now() + KEEP_ALIVE,
+            _place: stream_place(app)?,
+            app: Arc::clone(app),
+        })
+    }
+
+    /// Whose it is.
+    pub(crate) fn by(&self) -> &Namespace {
+        &self.by
+    }
+
+    /// The next event, or nothing to show that the stream lives; `None` at its end.
+    pub(crate) async fn next(&mut self) -> Option<Option<JournalEvent>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 self.quiet_until = Instant::now() + KEEP_ALIVE;
-                return Some(event);
+                return Some(Some(event));
             }
             // Marked as seen before reading, so that what comes meanwhile wakes again.
             self.changed.borrow_and_update();
@@ -187,7 +221,7 @@ impl Stream {
                 () = app.stopping() => return None,
                 () = tokio::time::sleep_until(self.quiet_until) => {
                     self.quiet_until = Instant::now() + KEEP_ALIVE;
-                    return Some(Bytes::from_static(KEEP_ALIVE_LINE.as_bytes()));
+                    return Some(None);
                 }
             }
         }
@@ -216,22 +250,17 @@ async fn stream_events(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let wanted = wanted(&params, &caller.namespace)?;
+    let of = |name| params.list(name);
+    let wanted = wanted(&caller.namespace, &of("queues"), &of("job_ids"), &of("types"))?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.trim().parse().ok());
     let after = params.number::<u64>("last_event_id")?.or(last).unwrap_or(0);
-    app.read_model()?;
-    let stream = Stream {
-        by: caller.namespace,
-        wanted,
-        after,
-        ready: VecDeque::new(),
-        changed: app.progress.changed(),
-        quiet_until: Instant::now() + KEEP_ALIVE,
-        _place: stream_place(&app)?,
-        app,
-    };
+    let stream = Stream::open(&app, caller.namespace, wanted, after)?;
     let events = stream::unfold(stream, |mut stream| async move {
-        stream.next().await.map(|event| (Ok::<_, Infallible>(event), stream))
+        let told = match stream.next().await? {
+            Some(event) => lines(&event, stream.by()),
+            None => Bytes::from_static(KEEP_ALIVE_LINE.as_bytes()),
+        };
+        Some((Ok::<_, Infallible>(told), stream))
     });
     Ok(event_stream(Body::from_stream(events)))
 }

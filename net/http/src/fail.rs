@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use jobbie_client::{JobId, Micros};
+use jobbie_client::Micros;
 use jobbie_proto::request::{Fail, JobRef};
 use jobbie_proto::{Code, Request};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::ack::{state_of, token};
+use crate::ack::{job_id, state_of, token};
 use crate::app::App;
 use crate::error::ApiError;
 use crate::extract::{Body, Caller, Name};
@@ -29,39 +28,50 @@ pub(crate) fn routes() -> Routes {
 /// What went wrong.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-struct FailBody {
-    error: Option<String>,
-    backtrace: Option<String>,
+pub(crate) struct FailBody {
+    pub(crate) error: Option<String>,
+    pub(crate) backtrace: Option<String>,
     /// Another attempt would fail too. Beyond the contract.
-    no_retry: Option<bool>,
+    pub(crate) no_retry: Option<bool>,
     /// As the fetch gave it. Beyond the contract.
-    lease_token: Option<String>,
+    pub(crate) lease_token: Option<String>,
 }
 
 /// What becomes of the job.
-#[derive(Serialize, JsonSchema)]
-struct Failed {
-    status: &'static str,
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Failed {
+    pub(crate) status: &'static str,
+    /// `false` when it came too late.
     #[serde(skip_serializing_if = "Option::is_none")]
-    next_attempt_at: Option<String>,
-    attempts_remaining: u32,
+    pub(crate) failed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "moment::serialize")]
+    #[schemars(with = "Option<String>")]
+    pub(crate) next_attempt_at: Option<Micros>,
+    pub(crate) attempts_remaining: u32,
 }
 
-async fn fail(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Name(job_id): Name<String>,
-    Body(body): Body<FailBody>,
-) -> Result<Response, ApiError> {
-    let bad = |_| ApiError::bad(CODE, format!("\"{job_id}\" is no job id"));
-    let job: JobId = job_id.parse().map_err(bad)?;
+impl Failed {
+    fn too_late(status: &'static str) -> Self {
+        Self { status, failed: Some(false), next_attempt_at: None, attempts_remaining: 0 }
+    }
+}
+
+/// Gives up an attempt.
+///
+/// # Errors
+/// When the request cannot be, or the server does not take it.
+pub(crate) async fn give_up(
+    app: &App,
+    caller: &Caller,
+    id: &str,
+    body: &FailBody,
+) -> Result<Failed, ApiError> {
+    let job = job_id(id, CODE)?;
     let token = token(body.lease_token.as_deref(), CODE)?;
     let _place = app.admit()?;
     app.check_owner(&caller.namespace, job).await?;
     if job.shard().0 >= app.client.topology().shards {
-        return Ok(json::ok(
-            &json!({ "status": "unknown", "failed": false, "attempts_remaining": 0 }),
-        ));
+        return Ok(Failed::too_late("unknown"));
     }
     let fail = Fail {
         job: JobRef { job, token },
@@ -74,13 +84,22 @@ async fn fail(
     let none = || ApiError::internal("the server's answer lacks the fail");
     let failed = answer.fails.first().copied().ok_or_else(none)?;
     if failed.code != Code::Ok {
-        let state = state_of(&app, job).await?;
-        return Ok(json::ok(&json!({ "status": state, "failed": false, "attempts_remaining": 0 })));
+        return Ok(Failed::too_late(state_of(app, job).await?));
     }
     let is_dead = failed.next_attempt == Micros(0);
-    Ok(json::ok(&Failed {
+    Ok(Failed {
         status: if is_dead { "dead" } else { "retrying" },
-        next_attempt_at: moment::some(failed.next_attempt),
+        failed: None,
+        next_attempt_at: (!is_dead).then_some(failed.next_attempt),
         attempts_remaining: if is_dead { 0 } else { failed.attempts_left },
-    }))
+    })
+}
+
+async fn fail(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Name(id): Name<String>,
+    Body(body): Body<FailBody>,
+) -> Result<Response, ApiError> {
+    Ok(json::ok(&give_up(&app, &caller, &id, &body).await?))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::{Body as ResponseBody, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use http_body::{Frame, SizeHint};
 use jobbie_client::{AgentState, Error, FetchOptions, Job};
@@ -51,31 +51,31 @@ pub(crate) fn routes() -> Routes {
 /// Which jobs are wanted.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-struct FetchBody {
-    queues: Option<Vec<String>>,
-    worker_id: Option<String>,
-    hostname: Option<String>,
-    timeout: Option<i64>,
+pub(crate) struct FetchBody {
+    pub(crate) queues: Option<Vec<String>>,
+    pub(crate) worker_id: Option<String>,
+    pub(crate) hostname: Option<String>,
+    pub(crate) timeout: Option<i64>,
     /// Seconds of the lease, when they are not `timeout`. Beyond the contract.
-    lease_duration: Option<i64>,
-    count: Option<i64>,
+    pub(crate) lease_duration: Option<i64>,
+    pub(crate) count: Option<i64>,
 }
 
 /// A job for a worker.
 #[derive(Serialize, JsonSchema)]
-struct LeasedJob {
-    job_id: String,
-    queue: String,
-    payload: Raw,
-    attempt: u32,
-    max_retries: u32,
-    lease_duration: u32,
+pub(crate) struct LeasedJob {
+    pub(crate) job_id: String,
+    pub(crate) queue: String,
+    pub(crate) payload: Raw,
+    pub(crate) attempt: u32,
+    pub(crate) max_retries: u32,
+    pub(crate) lease_duration: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<Raw>,
+    pub(crate) checkpoint: Option<Raw>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tags: Option<Raw>,
+    pub(crate) tags: Option<Raw>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    agent: Option<AgentObject>,
+    pub(crate) agent: Option<AgentObject>,
     /// Sent back with an ack, fail or heartbeat, it makes sure that this lease is meant. Beyond the contract.
     lease_token: String,
 }
@@ -89,15 +89,15 @@ struct ManyLeased {
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct AgentObject {
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_iterations: Option<u32>,
+    pub(crate) max_iterations: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    max_cost_usd: Option<f64>,
+    pub(crate) max_cost_usd: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    iteration_timeout: Option<String>,
+    pub(crate) iteration_timeout: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    iteration: Option<u32>,
+    pub(crate) iteration: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    total_cost_usd: Option<f64>,
+    pub(crate) total_cost_usd: Option<f64>,
 }
 
 /// Dollars of micro-dollars.
@@ -238,80 +238,37 @@ async fn take(app: &Arc<App>, wanted: Wanted) -> Result<Vec<Job>, ApiError> {
     }
 }
 
-/// Remembers what was handed out, and describes it.
-fn describe(app: &App, jobs: &[Job], caller: &Caller, lease_ms: u32) -> Vec<LeasedJob> {
-    let lease = |job: &Job| (job.id, Lease { namespace: caller.namespace.clone(), ms: lease_ms });
-    app.leased.put(jobs.iter().map(lease));
-    jobs.iter().map(|job| LeasedJob::new(job, &caller.namespace, lease_ms)).collect()
+/// How a fetch is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fetching {
+    /// With a job, when there is one.
+    One,
+    /// With jobs, when there are some.
+    Many,
+    /// With what there is, without waiting.
+    AtOnce,
 }
 
-async fn fetch(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Body(body): Body<FetchBody>,
-) -> Result<Response, ApiError> {
-    let wanted = Wanted::new(&app, &body, &caller, true)?;
-    let lease_ms = wanted.lease_ms;
-    let jobs = take(&app, wanted).await?;
-    let Some(told) = describe(&app, &jobs, &caller, lease_ms).into_iter().next() else {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    };
-    Ok(handed_over(&app, &jobs, &told))
+/// Jobs for a caller. They go back with `returned`, and the attempt is not counted.
+pub(crate) struct Fetched {
+    pub(crate) jobs: Vec<LeasedJob>,
+    pub(crate) returned: Returned,
 }
 
-async fn fetch_batch(
-    State(app): State<Arc<App>>,
-    caller: Caller,
-    Body(body): Body<FetchBody>,
-) -> Result<Response, ApiError> {
-    let wanted = Wanted::new(&app, &body, &caller, false)?;
-    app.charge_more(&caller, wanted.count as usize)?;
-    let lease_ms = wanted.lease_ms;
-    let jobs = take(&app, wanted).await?;
-    let told = describe(&app, &jobs, &caller, lease_ms);
-    Ok(handed_over(&app, &jobs, &ManyLeased { jobs: told }))
-}
-
-fn handed_over(app: &Arc<App>, jobs: &[Job], told: &impl Serialize) -> Response {
-    let mut bytes = serde_json::to_vec(told).expect("answers are made of plain values");
-    bytes.push(b'\n');
-    let jobs = jobs.iter().map(Job::lease).collect();
-    let body = HandOver { app: Arc::clone(app), jobs, bytes: Some(Bytes::from(bytes)) };
-    let mut response = Response::new(ResponseBody::new(body));
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
-}
-
-/// A body that gives its jobs back when the connection never asks for it.
-struct HandOver {
+/// Leases that go back when this is dropped, unless it is [`Returned::kept`].
+pub(crate) struct Returned {
     app: Arc<App>,
     jobs: Vec<JobRef>,
-    bytes: Option<Bytes>,
 }
 
-impl http_body::Body for HandOver {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+impl Returned {
+    /// The caller has them.
+    pub(crate) fn kept(&mut self) {
         self.jobs.clear();
-        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
     }
 }
 
-impl Drop for HandOver {
+impl Drop for Returned {
     fn drop(&mut self) {
         let jobs = std::mem::take(&mut self.jobs);
         if !jobs.is_empty()
@@ -319,6 +276,85 @@ impl Drop for HandOver {
         {
             runtime.spawn(release(Arc::clone(&self.app), jobs));
         }
+    }
+}
+
+/// Leases jobs, and remembers that.
+///
+/// # Errors
+/// When the request cannot be, its budgets are exhausted, or too many wait.
+pub(crate) async fn fetch_jobs(
+    app: &Arc<App>,
+    caller: &Caller,
+    body: &FetchBody,
+    how: Fetching,
+) -> Result<Fetched, ApiError> {
+    let mut wanted = Wanted::new(app, body, caller, how == Fetching::One)?;
+    match how {
+        Fetching::One => {}
+        Fetching::Many => app.charge_more(caller, wanted.count as usize)?,
+        Fetching::AtOnce => wanted.hold = Duration::ZERO,
+    }
+    let lease_ms = wanted.lease_ms;
+    let jobs = take(app, wanted).await?;
+    let leases = jobs.iter().map(Job::lease).collect();
+    let returned = Returned { app: Arc::clone(app), jobs: leases };
+    let lease = |job: &Job| (job.id, Lease { namespace: caller.namespace.clone(), ms: lease_ms });
+    app.leased.put(jobs.iter().map(lease));
+    let told = jobs.iter().map(|job| LeasedJob::new(job, &caller.namespace, lease_ms));
+    Ok(Fetched { jobs: told.collect(), returned })
+}
+
+async fn fetch(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(body): Body<FetchBody>,
+) -> Result<Response, ApiError> {
+    let Fetched { jobs, returned } = fetch_jobs(&app, &caller, &body, Fetching::One).await?;
+    Ok(match jobs.first() {
+        Some(job) => handed_over(json::ok(job), returned),
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+async fn fetch_batch(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Body(body): Body<FetchBody>,
+) -> Result<Response, ApiError> {
+    let Fetched { jobs, returned } = fetch_jobs(&app, &caller, &body, Fetching::Many).await?;
+    Ok(handed_over(json::ok(&ManyLeased { jobs }), returned))
+}
+
+/// An answer with jobs in it, which go back when the connection never asks for it.
+pub(crate) fn handed_over(response: Response, returned: Returned) -> Response {
+    response.map(|body| ResponseBody::new(HandOver { returned, body }))
+}
+
+/// A body that gives its jobs back when the connection never asks for it.
+struct HandOver {
+    returned: Returned,
+    body: ResponseBody,
+}
+
+impl http_body::Body for HandOver {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.returned.kept();
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

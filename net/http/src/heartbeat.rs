@@ -36,29 +36,29 @@ struct Beats {
 /// What is said of a job; nothing only makes its lease longer.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-struct BeatBody {
+pub(crate) struct BeatBody {
     #[serde(deserialize_with = "json::unless_null")]
-    progress: Option<Raw>,
+    pub(crate) progress: Option<Raw>,
     #[serde(deserialize_with = "json::unless_null")]
-    checkpoint: Option<Raw>,
+    pub(crate) checkpoint: Option<Raw>,
     #[serde(deserialize_with = "json::object")]
-    usage: Option<UsageBody>,
+    pub(crate) usage: Option<UsageBody>,
     /// As the fetch gave it. Beyond the contract.
-    lease_token: Option<String>,
+    pub(crate) lease_token: Option<String>,
 }
 
 /// What became of a job: `ok`, or `cancel` when it is to be stopped.
 #[derive(Serialize, JsonSchema)]
-struct Told {
-    status: &'static str,
+pub(crate) struct Told {
+    pub(crate) status: &'static str,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     budget_exceeded: bool,
 }
 
 /// The same in two shapes. Who is unknown is also cancelled.
 #[derive(Default, Serialize, JsonSchema)]
-struct Beaten {
-    jobs: BTreeMap<String, Told>,
+pub(crate) struct Beaten {
+    pub(crate) jobs: BTreeMap<String, Told>,
     acked: Vec<String>,
     unknown: Vec<String>,
     canceled: Vec<String>,
@@ -92,13 +92,25 @@ async fn heartbeat(
     BatchBody(body): BatchBody<Beats>,
 ) -> Result<Response, ApiError> {
     let none = || ApiError::validation("jobs is required");
+    Ok(json::ok(&beat_all(&app, &caller, body.jobs.ok_or_else(none)?).await?))
+}
+
+/// Makes leases longer, and keeps what is said of their jobs.
+///
+/// # Errors
+/// When a lease token can be none, or the server does not take it.
+pub(crate) async fn beat_all(
+    app: &App,
+    caller: &Caller,
+    jobs: BTreeMap<String, Option<BeatBody>>,
+) -> Result<Beaten, ApiError> {
     let mut beaten = Beaten::default();
     let mut shards: BTreeMap<ShardId, Vec<Prepared>> = BTreeMap::new();
     let _place = app.admit()?;
-    for (id, body) in body.jobs.ok_or_else(none)? {
+    for (id, body) in jobs {
         let body = body.unwrap_or_default();
         let token = token(body.lease_token.as_deref(), "VALIDATION_ERROR")?;
-        let Some(job) = known(&app, &caller, &id).await? else {
+        let Some(job) = known(app, caller, &id).await? else {
             beaten.tell(id, Code::NotFound, false);
             continue;
         };
@@ -106,13 +118,13 @@ async fn heartbeat(
         let prepared = Prepared { job: JobRef { job, token }, body, lease_ms };
         shards.entry(job.shard()).or_default().push(prepared);
     }
-    let asked = shards.iter().map(|(shard, beats)| beat(&app, *shard, beats));
+    let asked = shards.iter().map(|(shard, beats)| beat(app, *shard, beats));
     let codes = try_join_all(asked).await?;
     for (prepared, (code, is_active)) in shards.values().flatten().zip(codes.into_iter().flatten())
     {
         beaten.tell(prepared.job.job.to_string(), code, is_active);
     }
-    Ok(json::ok(&beaten))
+    Ok(beaten)
 }
 
 /// A job that can be one and is the caller's.

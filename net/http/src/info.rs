@@ -15,7 +15,7 @@ use crate::error::ApiError;
 use crate::json;
 
 /// Version of what is under `/api/v1`.
-const API_VERSION: &str = "1.0.0";
+pub(crate) const API_VERSION: &str = "1.0.0";
 /// How long shards may take to show that they live.
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -158,21 +158,27 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Result<Namespace, ApiError> {
     Namespace::new(own_header(headers, "namespace").unwrap_or_default().trim())
 }
 
+/// Who sends a request that costs `cost`.
+///
+/// # Errors
+/// When it is one too many, or its credential is none.
+pub(crate) fn caller(app: &App, request: &Request, cost: u32) -> Result<Caller, ApiError> {
+    let client = client_key(request);
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    let taken = app.limiter.take(client, is_read, cost);
+    taken.inspect_err(|_| app.metrics.throttled.inc())?;
+    Ok(Caller { namespace: authenticate(app, request.headers())?, client })
+}
+
 /// Rate and credential of everything below `/api/v1`.
 pub(crate) async fn guard(
     State(app): State<Arc<App>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let client = client_key(&request);
-    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    if let Err(error) = app.limiter.take(client, is_read, 1) {
-        app.metrics.throttled.inc();
-        return error.into_response();
-    }
-    match authenticate(&app, request.headers()) {
-        Ok(namespace) => {
-            request.extensions_mut().insert(Caller { namespace, client });
+    match caller(&app, &request, 1) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(error) => error.into_response(),

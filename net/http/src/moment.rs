@@ -11,6 +11,14 @@ pub(crate) fn some(time: Micros) -> Option<String> {
     (time != Micros(0)).then(|| text(time))
 }
 
+/// For fields that are left out when there is no time.
+pub(crate) fn serialize<S: serde::Serializer>(
+    time: &Option<Micros>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&time.and_then(some), to)
+}
+
 /// A time as RFC 3339 in UTC.
 pub(crate) fn text(time: Micros) -> String {
     let end = || OffsetDateTime::from_unix_timestamp(253_402_300_799).expect("the year 9999");

@@ -57,9 +57,9 @@ pub(crate) struct NewJobBody {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct AgentBody {
-    max_iterations: Option<i64>,
-    max_cost_usd: Option<f64>,
-    iteration_timeout: Option<String>,
+    pub(crate) max_iterations: Option<i64>,
+    pub(crate) max_cost_usd: Option<f64>,
+    pub(crate) iteration_timeout: Option<String>,
 }
 
 /// What a new job waits for.

@@ -11,13 +11,13 @@ use crate::options::micros;
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct UsageBody {
-    input_tokens: Option<i64>,
-    output_tokens: Option<i64>,
-    cache_creation_tokens: Option<i64>,
-    cache_read_tokens: Option<i64>,
-    model: Option<String>,
-    provider: Option<String>,
-    cost_usd: Option<f64>,
+    pub(crate) input_tokens: Option<i64>,
+    pub(crate) output_tokens: Option<i64>,
+    pub(crate) cache_creation_tokens: Option<i64>,
+    pub(crate) cache_read_tokens: Option<i64>,
+    pub(crate) model: Option<String>,
+    pub(crate) provider: Option<String>,
+    pub(crate) cost_usd: Option<f64>,
 }
 
 fn tokens(count: Option<i64>) -> u64 {
