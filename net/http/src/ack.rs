@@ -34,7 +34,7 @@ pub(crate) fn routes() -> Routes {
 }
 
 /// What came out of a job.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct AckBody {
     /// Of many only.
@@ -67,6 +67,7 @@ pub(crate) fn token(text: Option<&str>, code: &'static str) -> Result<LeaseToken
 }
 
 /// An ack, checked.
+#[derive(Clone)]
 pub(crate) struct Prepared {
     pub(crate) job: JobRef,
     body: AckBody,

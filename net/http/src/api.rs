@@ -7,13 +7,15 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove};
+use tower_http::compression::predicate::{
+    DefaultPredicate, NotForContentType, Predicate, SizeAbove,
+};
 
 use crate::app::App;
 use crate::routes::Routes;
 use crate::{
     ack, actions, budgets, bulk, bulk_progress, cluster, enqueue, enqueue_batch, events, fail,
-    fetch, heartbeat, info, jobs, layers, queues, repeats, schedules, search, unbuilt, usage,
+    fetch, heartbeat, info, jobs, layers, queues, repeats, rpc, schedules, search, unbuilt, usage,
     workers,
 };
 
@@ -59,8 +61,11 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     if let Some(specification) = specification {
         all = all.merge(info::docs(&specification));
     }
-    let worth = DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_BYTES_MIN));
-    all.fallback(layers::no_route)
+    // Streams of Connect say for themselves how they are compressed; gRPC is left out by default.
+    let streams = NotForContentType::const_new("application/connect+");
+    let worth = DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_BYTES_MIN)).and(streams);
+    all.merge(rpc::router())
+        .fallback(layers::no_route)
         .method_not_allowed_fallback(layers::no_method)
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(from_fn_with_state(Arc::clone(app), layers::observe))

@@ -17,6 +17,7 @@ use crate::namespace::Namespace;
 use crate::progress::{Lag, Progress};
 use crate::read_model::ReadModel;
 use crate::repeats::Repeats;
+use crate::rpc;
 
 /// When to ask again while too many requests are under way, in milliseconds.
 const CROWDED_MS: u32 = 50;
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) leased: Leased,
     pub(crate) metrics: HttpMetrics,
     pub(crate) repeats: Repeats,
+    pub(crate) rpc: rpc::Places,
     requests: Semaphore,
     waiting: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
@@ -56,6 +58,7 @@ impl App {
             leased: Leased::default(),
             metrics: HttpMetrics::default(),
             repeats: Repeats::default(),
+            rpc: rpc::Places::new(limits.lifecycle_streams),
             requests: Semaphore::new(limits.requests),
             waiting: Semaphore::new(limits.waiting_fetches),
             streams: Arc::new(Semaphore::new(limits.streams)),

@@ -44,6 +44,8 @@ pub struct HttpLimits {
     pub waiting_fetches: usize,
     /// Open streams of events.
     pub streams: usize,
+    /// Open streams of workers.
+    pub lifecycle_streams: usize,
     /// Queries to the read model at a time.
     pub queries: usize,
     /// How long search waits for the read model to be fresh, in milliseconds.
@@ -81,6 +83,7 @@ impl Default for HttpLimits {
             requests: 16_384,
             waiting_fetches: 16_384,
             streams: 1024,
+            lifecycle_streams: 4096,
             queries: 4,
             fresh_ms: 1000,
             rate: Some(RateLimits::default()),

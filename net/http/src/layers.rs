@@ -24,7 +24,7 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 const REQUEST_ID_BYTES_MAX: usize = 128;
 const REQUEST_ID: &str = "x-request-id";
 /// How clients of the contract spell the beginning of headers of their own.
-const VENDOR: &str = "corvo";
+pub(crate) const VENDOR: &str = "corvo";
 
 /// What counts as nobody's route.
 const NO_ROUTE: &str = "none";

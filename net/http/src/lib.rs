@@ -39,6 +39,7 @@ mod queues;
 mod read_model;
 mod repeats;
 mod routes;
+mod rpc;
 mod schedules;
 mod search;
 mod server;
