@@ -8,6 +8,8 @@ mod convert;
 mod frame;
 mod lifecycle;
 mod messages;
+#[cfg(test)]
+mod proto_file;
 mod status;
 mod stream_messages;
 mod subscribe;

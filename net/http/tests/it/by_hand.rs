@@ -10,14 +10,23 @@ use std::process::Command;
 
 use crate::support::Site;
 
-#[test]
-fn published_clients_work_unchanged() {
+fn run(script: &str) {
     let Ok(python) = std::env::var("JOBBIE_PYTHON") else {
         eprintln!("not run: JOBBIE_PYTHON names no Python with the published clients");
         return;
     };
     let site = Site::start(|_| {});
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients.py");
-    let status = Command::new(python).args([script, &site.url]).status().expect("start Python");
+    let script = format!("{}/tests/{script}", env!("CARGO_MANIFEST_DIR"));
+    let status = Command::new(python).args([&script, &site.url]).status().expect("start Python");
     assert!(status.success(), "{status}");
+}
+
+#[test]
+fn published_clients_work_unchanged() {
+    run("clients.py");
+}
+
+#[test]
+fn published_clients_work_unchanged_over_grpc() {
+    run("clients_rpc.py");
 }

@@ -2,11 +2,14 @@
 
 mod bulk;
 mod by_hand;
+mod channel;
 mod enqueue;
 mod events;
 mod http;
 mod jobs;
+mod lifecycle;
 mod queues;
+mod rpc;
 mod rules;
 mod schedules;
 mod search;
