@@ -91,7 +91,8 @@ fn put_cors(headers: &mut HeaderMap) {
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE, OPTIONS"),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "Content-Type, Authorization, X-API-Key, X-Jobbie-Namespace, Idempotency-Key",
+            "Content-Type, Authorization, X-API-Key, X-Jobbie-Namespace, Idempotency-Key, \
+             Connect-Protocol-Version, Connect-Timeout-Ms, Grpc-Timeout, X-Grpc-Web, X-User-Agent",
         ),
     ];
     for (name, value) in pairs {

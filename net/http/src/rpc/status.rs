@@ -163,6 +163,6 @@ mod tests {
         assert_eq!(told["grpc-status"], "3");
         assert_eq!(told["grpc-message"], "100%25 %C3%85%0A");
         let fine = trailers(Ok(()));
-        assert_eq!((fine["grpc-status"].to_str(), fine.len()), (Ok("0"), 1));
+        assert!(fine["grpc-status"] == "0" && fine.len() == 1);
     }
 }
