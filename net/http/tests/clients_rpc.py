@@ -54,7 +54,7 @@ invalid = grpc.StatusCode.INVALID_ARGUMENT
 text = pathlib.Path(__file__).parent.parent.joinpath("worker_service.proto").read_text()
 ours = {name: {field: (int(number), kind.split(".")[-1]) for kind, field, number in
                re.findall(r"^  (?:repeated )?(\S+|map<string, \w+>) (\w+) = (\d+);$", body, re.M)}
-        for name, body in re.findall(r"message (\w+) {(.*?)}", text, re.S)}
+        for name, body in re.findall(r"^message (\w+) {\n(.*?)^}", text, re.S | re.M)}
 scalars = {1: "double", 3: "int64", 4: "uint64", 5: "int32", 8: "bool", 9: "string"}
 for name, message in worker_pb2.DESCRIPTOR.message_types_by_name.items():
     for field in message.fields:
