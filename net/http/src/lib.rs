@@ -1,4 +1,4 @@
-//! HTTP/JSON and server-sent events: what every language can speak.
+//! HTTP/JSON, server-sent events, gRPC and Connect: what every language can speak.
 //!
 //! [`HttpServer`] is a client of the binary protocol like any other, and reads the read models that a projector keeps. It has no
 //! state that a restart would lose, but for what `docs/http.md` names.
