@@ -170,7 +170,7 @@ bulk_cancel() {
   before=$(awk '{print $14 + $15}' "/proc/$server_pid/stat")
   begin=$(date +%s%N)
   note "jobbie bulk cancel --state pending"
-  "$bin/jobbie" bulk cancel --state pending --addr "127.0.0.1:$port" --output json > "$data/found"
+  "$bin/jobbie" bulk cancel --state pending --addr "127.0.0.1:$port" --output jsonl > "$data/found"
   end=$(date +%s%N)
   after=$(awk '{print $14 + $15}' "/proc/$server_pid/stat")
   python3 - "$data/found" "$jobs" $(((end - begin) / 1000000)) $((after - before)) <<'PY' | keep

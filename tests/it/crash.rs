@@ -180,15 +180,15 @@ fn r05_a_full_disk_is_an_answer_and_passes() {
     assert_eq!(refused.status.code(), Some(6), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("NO_SPACE"), "{refused:?}");
     // Acks and fetches go on from the reserve.
-    let fetched = jobbie(&["fetch", "q", "--output", "json"]);
+    let fetched = jobbie(&["fetch", "q", "--output", "jsonl"]);
     assert!(fetched.status.success(), "{fetched:?}");
     let job = job_id_in(&fetched);
     assert!(jobbie(&["ack", &job]).status.success());
     // A lease whose worker says nothing runs out as ever.
-    let fetched = jobbie(&["fetch", "q", "--lease-ms", "1000", "--output", "json"]);
+    let fetched = jobbie(&["fetch", "q", "--lease-ms", "1000", "--output", "jsonl"]);
     let job = job_id_in(&fetched);
     let is_active = || {
-        let seen = jobbie(&["inspect", &job, "--output", "json"]);
+        let seen = jobbie(&["inspect", &job, "--output", "jsonl"]);
         String::from_utf8_lossy(&seen.stdout).contains("\"active\"")
     };
     assert!(is_active(), "it was just leased");

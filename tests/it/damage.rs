@@ -28,7 +28,7 @@ fn flip(path: &Path, offset: u64) {
 
 /// Queues and their counts, as printed.
 fn queues(addr: &str) -> String {
-    let out = run("jobbie", &["queues", "--addr", addr, "--output", "json"]);
+    let out = run("jobbie", &["queues", "--addr", addr, "--output", "jsonl"]);
     assert!(out.status.success(), "{out:?}");
     String::from_utf8(out.stdout).expect("JSON")
 }

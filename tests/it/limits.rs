@@ -287,7 +287,16 @@ fn survive_kill_9(by_snapshot: bool) {
     const HOUR: Duration = Duration::from_secs(3600);
     let folder = tempfile::tempdir().expect("make a folder");
     let (data_dir, addr) = (folder.path().join("data"), free_address(1));
-    let small = ["--shards", "1", "--segment-bytes", "1MiB", "--snapshot-log-bytes", "1MiB"];
+    let small = [
+        "--shards",
+        "1",
+        "--segment-bytes",
+        "1MiB",
+        "--snapshot-log-bytes",
+        "1MiB",
+        "--history-bytes",
+        "0",
+    ];
     let flags = if by_snapshot { &small[..] } else { &small[..2] };
     let start = || Server::start(&data_dir, addr, flags);
     let settings = QueueSettings { concurrency: 3, key_concurrency: 2, ..NO_LIMITS };

@@ -1,7 +1,7 @@
 //! Tests of the repository as a whole and of the binaries from outside.
 
 mod agents;
-mod archive;
+//ARCHIVE
 mod bad_input;
 mod checksums;
 mod cli;
@@ -16,10 +16,13 @@ mod observe;
 mod operations;
 mod pipeline;
 mod plans;
+mod read_model;
 mod release_1;
 mod repeats;
+mod replay;
 mod rules;
 mod schedules;
+mod terminal;
 mod tidy;
 mod ties;
 mod usage;

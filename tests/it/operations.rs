@@ -17,7 +17,7 @@ use crate::controls::{start, with};
 /// Runs a command with something on its standard input.
 fn with_input(at: &str, args: &[&str], input: &str) -> Vec<Value> {
     let mut command = Command::new(binary("jobbie"));
-    command.args(args).args(["--addr", at, "--output", "json"]);
+    command.args(args).args(["--addr", at, "--output", "jsonl"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start");
     child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("write");
     let out = child.wait_with_output().expect("end");

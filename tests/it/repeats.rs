@@ -82,7 +82,16 @@ impl Raw {
 fn a_fetch_that_comes_again_leaves_out_jobs_that_the_log_has_let_go() {
     let folder = tempfile::tempdir().expect("make a folder");
     let address = free_address(1);
-    let flags = ["--shards", "1", "--segment-bytes", "1MiB", "--snapshot-log-bytes", "1MiB"];
+    let flags = [
+        "--shards",
+        "1",
+        "--segment-bytes",
+        "1MiB",
+        "--snapshot-log-bytes",
+        "1MiB",
+        "--history-bytes",
+        "0",
+    ];
     let _server = Server::start(&folder.path().join("data"), address, &flags);
     let runtime = runtime();
     let connect = Client::connect(address.to_string());

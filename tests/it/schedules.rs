@@ -12,7 +12,16 @@ const DAY_MS: u64 = 86_400_000;
 
 /// One shard, with the smallest segments and a snapshot for each.
 fn start(data_dir: &Path, addr: std::net::SocketAddr) -> Server {
-    let flags = ["--shards", "1", "--segment-bytes", "1MiB", "--snapshot-log-bytes", "1MiB"];
+    let flags = [
+        "--shards",
+        "1",
+        "--segment-bytes",
+        "1MiB",
+        "--snapshot-log-bytes",
+        "1MiB",
+        "--history-bytes",
+        "0",
+    ];
     Server::start(data_dir, addr, &flags)
 }
 

@@ -9,7 +9,7 @@ use crate::server::run;
 /// Runs a client command against the server at `addr`, with JSON for its results.
 #[must_use]
 pub fn jobbie(addr: &str, args: &[&str]) -> Output {
-    run("jobbie", &[args, &["--addr", addr, "--output", "json"]].concat())
+    run("jobbie", &[args, &["--addr", addr, "--output", "jsonl"]].concat())
 }
 
 /// The results of a command.

@@ -85,6 +85,9 @@ impl Server {
         let mut command = Command::new(binary("jobbie"));
         command.arg("server").arg("--data-dir").arg(data_dir);
         command.args(["--listen", &listen.to_string()]).args(flags);
+        if !flags.contains(&"--http") {
+            command.arg("--no-http");
+        }
         let child = command.stdin(Stdio::null()).stderr(stderr).spawn().expect("start the server");
         let mut server = Self { child, listen, log: log.clone() };
         let begin = Instant::now();

@@ -272,6 +272,12 @@ impl State {
         Ok(view)
     }
 
+    /// Every job in memory, those that have ended and those that have moved included, in the order of their numbers.
+    pub fn jobs(&self) -> impl Iterator<Item = JobId> + '_ {
+        let id = |job| JobId::new(self.jobs.origin(job).created_ms, self.shard, JobSeq(job));
+        self.jobs.iter().map(id)
+    }
+
     fn kin_of(&self, job: u64) -> KinView {
         let Some(kin) = self.ties.kin.get(job) else { return KinView::default() };
         let away = kin.away.as_deref();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use monoio::{IoUringDriver, RuntimeBuilder};
 
-use crate::sys;
+use crate::sys::{self, Share};
 
 /// Submission slots of one shard's ring.
 pub const RING_ENTRIES: u32 = 1024;
@@ -101,12 +101,42 @@ where
     F: Future + 'static,
     F::Output: Send + 'static,
 {
+    spawn_with(name, core, Share::Slices(TIME_SLICE_NANOS), start)
+}
+
+/// As [`spawn_thread`], for work that takes only the processor time that all other threads leave.
+///
+/// # Errors
+/// When the thread or its ring cannot be had.
+pub fn spawn_background_thread<S, F>(
+    name: String,
+    start: S,
+) -> Result<JoinHandle<F::Output>, RuntimeError>
+where
+    S: FnOnce() -> F + Send + 'static,
+    F: Future + 'static,
+    F::Output: Send + 'static,
+{
+    spawn_with(name, None, Share::Background, start)
+}
+
+fn spawn_with<S, F>(
+    name: String,
+    core: Option<usize>,
+    share: Share,
+    start: S,
+) -> Result<JoinHandle<F::Output>, RuntimeError>
+where
+    S: FnOnce() -> F + Send + 'static,
+    F: Future + 'static,
+    F::Output: Send + 'static,
+{
     let (ready_sender, ready) = mpsc::sync_channel(1);
     let body = move || {
         let built =
             core.map_or(Ok(()), sys::pin_to_core).map_err(|source| RuntimeError::Thread { source });
         // Only speed is lost where the kernel will not.
-        let _ = sys::set_time_slice(TIME_SLICE_NANOS);
+        let _ = sys::set_share(share);
         let built = built.and_then(|()| build());
         match built {
             Ok(mut runtime) => {

@@ -96,8 +96,20 @@ struct SchedAttr {
     period: u64,
 }
 
-/// Asks that the calling thread be scheduled in slices of `nanos`, all else as it is. Linux 6.12 and newer heed it.
-pub(crate) fn set_time_slice(nanos: u64) -> io::Result<()> {
+/// How the calling thread shares its core.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Share {
+    /// In slices of so many nanoseconds, all else as it is. Linux 6.12 and newer heed it.
+    Slices(u64),
+    /// Only what others leave, or nearly so.
+    Background,
+}
+
+/// The niceness that gives way to everybody.
+const NICE_MAX: i32 = 19;
+
+/// Asks that the calling thread be scheduled like that.
+pub(crate) fn set_share(share: Share) -> io::Result<()> {
     let mut attr = SchedAttr::default();
     let size = size_of::<SchedAttr>() as libc::c_uint;
     #[expect(unsafe_code, reason = "system call")]
@@ -107,7 +119,10 @@ pub(crate) fn set_time_slice(nanos: u64) -> io::Result<()> {
     };
     check(result as libc::c_int)?;
     attr.size = size;
-    attr.runtime = nanos;
+    match share {
+        Share::Slices(nanos) => attr.runtime = nanos,
+        Share::Background => attr.nice = NICE_MAX,
+    }
     #[expect(unsafe_code, reason = "system call")]
     // SAFETY: `attr` is initialised, says its size, and outlives the call; thread 0 means the caller.
     let result =

@@ -71,4 +71,4 @@ pub use recover::{Create, Opened, RecoveryReport};
 pub use rewrite::rewrite_record;
 pub use scan::TornTail;
 pub use snapshot::{SnapshotError, SnapshotMeta, SnapshotReader, SnapshotWriter, Snapshots};
-pub use verify::{Verified, identify, verify};
+pub use verify::{Unsealed, Verified, identify, unsealed, verify};

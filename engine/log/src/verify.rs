@@ -4,7 +4,9 @@ use jobbie_io::Disk;
 
 use crate::entry::Identity;
 use crate::error::{Damage, OpenError};
+use crate::format::BLOCK;
 use crate::scan::{self, Names, TornTail};
+use crate::segment::file_name;
 use crate::snapshot::{SnapshotError, Snapshots};
 
 /// A log that would open.
@@ -80,4 +82,34 @@ pub async fn identify<D: Disk>(disk: &D) -> Result<Identity, OpenError> {
         return Err(OpenError::Missing);
     }
     Ok(scan::read_superblock(disk).await?.0)
+}
+
+/// A segment that a running server may be writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsealed {
+    /// File name.
+    pub file: String,
+    /// Whether it has any record. If not, nothing in it counts: it is ready for later.
+    pub has_records: bool,
+}
+
+/// The segments in the directory of `disk` that a running server may be writing, the newest first: those that are
+/// ready, and the newest that has a record. Those before it only get a footer, or go.
+///
+/// # Errors
+/// When one cannot be read, or is somebody else's.
+pub async fn unsealed<D: Disk>(disk: &D) -> Result<Vec<Unsealed>, OpenError> {
+    let files = disk.list().await.map_err(OpenError::io("list the directory"))?;
+    let names = Names::sort(&files)?;
+    let (identity, _) = scan::read_superblock(disk).await?;
+    let mut found = Vec::new();
+    for (id, len) in names.segments.iter().rev() {
+        let mut file = scan::SegmentFile::open(disk, &identity, *id, *len).await?;
+        let has_records = file.header_at(BLOCK).await?.is_some();
+        found.push(Unsealed { file: file_name(*id), has_records });
+        if has_records {
+            break;
+        }
+    }
+    Ok(found)
 }

@@ -38,11 +38,11 @@ pub struct Filter {
     pub attempt_min: Option<u32>,
     /// As above.
     pub attempt_max: Option<u32>,
-    /// Unique key.
+    /// Unique key; an empty one is that of no job.
     pub unique_key: Option<String>,
     /// Batch.
     pub batch: Option<BatchId>,
-    /// Worker name.
+    /// Worker name; an empty one is that of no worker.
     pub worker: Option<String>,
     /// Parent.
     pub parent: Option<JobId>,
@@ -65,7 +65,7 @@ pub struct Bounds {
     pub before: Option<Micros>,
 }
 
-/// What results are sorted by; jobs that are equal in it, by their creation.
+/// What results are sorted by; jobs that are equal in it, by their creation. Jobs without the time come last in either direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
     /// Creation.
@@ -103,8 +103,10 @@ pub struct Search {
 /// A place between two results: the key of the last one seen, so that pages stay correct while rows come and go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Its value of what is sorted by.
+    /// Its value of what is sorted by; the smallest there is when it has none.
     pub key: i64,
+    /// When it was made.
+    pub created: Micros,
     /// The job.
     pub id: JobId,
 }

@@ -219,6 +219,19 @@ impl Client {
     /// [`Error::Refused`] with `BUDGET_EXCEEDED` when budgets that reject have no money left for any of the queues; see [`Error`]. After
     /// [`crate::Outcome::Unknown`], jobs leased unseen are offered again when their lease ends.
     pub async fn fetch(&self, queues: &[&str], options: FetchOptions) -> Result<Vec<Job>, Error> {
+        self.fetch_as("", queues, options).await
+    }
+
+    /// As [`Client::fetch`], for a worker with a name of its own (at most 255 bytes; empty is this program's).
+    ///
+    /// # Errors
+    /// As [`Client::fetch`].
+    pub async fn fetch_as(
+        &self,
+        worker: &str,
+        queues: &[&str],
+        options: FetchOptions,
+    ) -> Result<Vec<Job>, Error> {
         let mut by_shard: Vec<(ShardId, Vec<&str>)> = Vec::new();
         for queue in queues {
             let shard = self.inner.topology.shard_of(queue);
@@ -241,7 +254,7 @@ impl Client {
                     count,
                     lease_ms: options.lease_ms,
                     wait_ms: if jobs.is_empty() { wait_ms as u32 } else { 0 },
-                    worker: "",
+                    worker,
                 };
                 match self.fetch_of(*shard, fetch).await {
                     Ok(mut got) => jobs.append(&mut got),

@@ -164,6 +164,15 @@ impl<'a> NewJob<'a> {
         self.3 = Some(Agent { limits, checkpoint: b"", replayed: None });
         self
     }
+
+    /// What the first iteration of an agent job finds (at most 1 MiB). Nothing for other jobs.
+    #[must_use]
+    pub fn checkpoint(mut self, checkpoint: &'a [u8]) -> Self {
+        if let Some(agent) = &mut self.3 {
+            agent.checkpoint = checkpoint;
+        }
+        self
+    }
 }
 
 /// A job that is in the server's log.

@@ -32,6 +32,8 @@ pub struct ServerConfig {
     /// Log bytes of the whole node that are kept for history and for read models to be made anew, beside what is needed, while
     /// there is room on the disk; 0 is none.
     pub history_bytes: u64,
+    /// Whether a read model is kept, for search and history.
+    pub read_model: bool,
     /// What clients must show; empty asks for nothing.
     pub token: String,
     /// Where metrics are served over HTTP; `None` is nowhere.
@@ -51,6 +53,7 @@ impl Default for ServerConfig {
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             snapshot_log_bytes: 256 << 20,
             history_bytes: 4 << 30,
+            read_model: true,
             token: String::new(),
             metrics: None,
             settings: Settings::default(),

@@ -137,6 +137,12 @@ impl DataDir {
         shard_dir(&self.dir, shard)
     }
 
+    /// Where the read model is.
+    #[must_use]
+    pub fn read_model_dir(&self) -> PathBuf {
+        self.dir.join("read-model")
+    }
+
     /// What a shard's log must say of itself.
     #[must_use]
     pub fn identity(&self, shard: u16) -> Identity {

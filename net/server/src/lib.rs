@@ -9,6 +9,7 @@ mod data_dir;
 mod metrics;
 mod node;
 mod post;
+mod read_model;
 mod shard_thread;
 mod stream;
 
@@ -18,4 +19,5 @@ pub use jobbie_log::Durability;
 pub use jobbie_shard::Settings;
 pub use metrics::MetricsError;
 pub use node::{Server, StartError};
+pub use read_model::{Lag, Position, ReadModel};
 pub use shard_thread::ShardError;

@@ -20,6 +20,7 @@ use crate::config::ServerConfig;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::metrics::{MetricsError, MetricsServer};
 use crate::post::PostOffice;
+use crate::read_model::{self, Projector, ReadModel};
 use crate::shard_thread::{self, ShardError, ShardPlan};
 
 /// Why a node did not start.
@@ -59,6 +60,7 @@ pub struct Server {
     threads: Vec<ShardThread>,
     stop: Arc<AtomicBool>,
     metrics: Option<MetricsServer>,
+    projector: Option<Projector>,
     // Last, so that the directory is free only when everything has ended.
     data_dir: DataDir,
 }
@@ -86,10 +88,15 @@ impl Server {
         let endpoints: Vec<String> = addresses.iter().map(|a| endpoint(config, *a)).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let post = PostOffice::new(data_dir.shards());
-        let mut starting = Vec::new();
+        let (mut starting, mut feeds) = (Vec::new(), Vec::new());
         for (shard, (listener, _)) in (0..).zip(listeners) {
             let post = post.clone();
             let plan = plan(config, &data_dir, shard, endpoints.clone(), listener, post);
+            if config.read_model {
+                // Before the shard gives anything up.
+                plan.shard.feed.keep_from(0);
+                feeds.push(Arc::clone(&plan.shard.feed));
+            }
             let core = (cores > 1).then_some(usize::from(shard) % cores);
             starting.push(spawn(plan, core, Arc::clone(&stop))?);
         }
@@ -99,11 +106,22 @@ impl Server {
             let (waker, metrics) = started.map_err(|error| StartError::Shard(Box::new(error)))?;
             threads.push(ShardThread { thread, waker, metrics });
         }
-        let shard_metrics = threads.iter().map(|thread| Arc::clone(&thread.metrics)).collect();
+        let shard_metrics: Vec<_> = threads.iter().map(|it| Arc::clone(&it.metrics)).collect();
+        let projector = config.read_model.then(|| {
+            Projector::start(read_model::Plan {
+                dir: data_dir.read_model_dir(),
+                logs: (0..data_dir.shards()).map(|shard| data_dir.shard_dir(shard)).collect(),
+                feeds,
+                metrics: shard_metrics.clone(),
+                shards: threads.iter().map(|thread| thread.waker.clone()).collect(),
+                retention_ms: config.settings.retention_ms,
+            })
+        });
+        let projector = projector.transpose()?;
         let metrics = config.metrics.map(|at| MetricsServer::start(at, shard_metrics));
         let metrics = metrics.transpose()?;
         info!(dir = %config.data_dir.display(), shards = threads.len(), "serving");
-        Ok(Self { addresses, threads, stop, metrics, data_dir })
+        Ok(Self { addresses, threads, stop, metrics, projector, data_dir })
     }
 
     /// Where each shard listens, by shard number.
@@ -116,6 +134,12 @@ impl Server {
     #[must_use]
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics.as_ref().map(MetricsServer::address)
+    }
+
+    /// The read model, if there is one.
+    #[must_use]
+    pub fn read_model(&self) -> Option<ReadModel> {
+        self.projector.as_ref().map(Projector::model)
     }
 
     /// Random name of the data directory.
@@ -135,6 +159,9 @@ impl Server {
             if thread.thread.join().is_err() {
                 tracing::error!("a shard's thread panicked");
             }
+        }
+        if let Some(projector) = self.projector {
+            projector.stop();
         }
         info!("stopped");
     }

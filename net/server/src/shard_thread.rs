@@ -130,7 +130,7 @@ pub(crate) async fn serve(
     while !stops() {
         office.fetch(id).into_iter().for_each(|letter| shard.receive(letter));
         shard.answer_follower();
-        let called = || stops() || office.has_letters(id) || feed.is_asked();
+        let called = || stops() || office.has_letters(id) || feed.is_calling();
         if let Err(error) = waker.wait(called).await {
             warn!(%error, "wait for letters and for the order to stop");
             break;

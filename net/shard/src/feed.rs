@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jobbie_proto::Micros;
 
@@ -17,10 +17,10 @@ pub struct Feed {
     floor: AtomicU64,
     /// The follower wants the floor to be at least this; 0 is nothing.
     wanted: AtomicU64,
+    /// What of that the shard has seen.
+    seen: AtomicU64,
     /// The follower needs the log from this event on.
     kept_from: AtomicU64,
-    /// The follower sleeps until it is woken.
-    sleeps: AtomicBool,
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -30,8 +30,8 @@ impl Default for Feed {
             committed_end: AtomicU64::new(0),
             floor: AtomicU64::new(0),
             wanted: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
             kept_from: AtomicU64::new(u64::MAX),
-            sleeps: AtomicBool::new(false),
             wake: OnceLock::new(),
         }
     }
@@ -63,10 +63,18 @@ impl Feed {
         self.wanted.fetch_max(time.0, Ordering::SeqCst);
     }
 
-    /// Whether the follower has asked for something that the shard has not dealt with.
+    /// Whether an answer is still to come. Once it has, a floor that is earlier than what was asked for stays so: the shard's clock is
+    /// too far behind.
     #[must_use]
     pub fn is_asked(&self) -> bool {
         self.wanted.load(Ordering::SeqCst) != 0
+    }
+
+    /// Whether the shard has not seen yet what it was asked.
+    #[must_use]
+    pub fn is_calling(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        wanted != 0 && wanted != self.seen.load(Ordering::SeqCst)
     }
 
     /// The log is needed from `event` on, and not what is before; `u64::MAX` when nobody follows.
@@ -74,15 +82,10 @@ impl Feed {
         self.kept_from.store(event, Ordering::SeqCst);
     }
 
-    /// How the follower is woken. Once.
+    /// What is called after every commit and promise, on the shard's thread: wakes the follower if it sleeps. Set once.
     pub fn wake_with(&self, wake: impl Fn() + Send + Sync + 'static) {
         let first = self.wake.set(Box::new(wake)).is_ok();
         assert!(first, "a shard has two followers");
-    }
-
-    /// The follower is about to sleep: it is woken by the next commit or promise, and looks once more before it does.
-    pub fn sleep(&self) {
-        self.sleeps.store(true, Ordering::SeqCst);
     }
 }
 
@@ -102,20 +105,31 @@ impl Feed {
     /// What is committed from now on is no earlier than `time`.
     pub(crate) fn promise(&self, time: Micros) {
         self.floor.fetch_max(time.0, Ordering::SeqCst);
-        if self.sleeps.load(Ordering::SeqCst)
-            && self.sleeps.swap(false, Ordering::SeqCst)
-            && let Some(wake) = self.wake.get()
-        {
+        if let Some(wake) = self.wake.get() {
             wake();
         }
     }
 
-    /// What the follower wants the floor to be, at a time of the shard; no more than a little ahead of it.
-    pub(crate) fn take_wanted(&self, now: Micros) -> Option<Micros> {
-        let wanted = self.wanted.swap(0, Ordering::SeqCst);
-        let most = now.0.saturating_add(AHEAD_US_MAX);
-        (wanted != 0).then(|| if wanted > most { now } else { now.max(Micros(wanted)) })
+    /// What the follower asks for; it need not call for it again.
+    pub(crate) fn see(&self) -> Option<Micros> {
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        self.seen.store(wanted, Ordering::SeqCst);
+        (wanted != 0).then_some(Micros(wanted))
     }
+
+    /// The answer to `wanted`.
+    pub(crate) fn answer(&self, wanted: Micros, floor: Micros) {
+        // In this order: whoever sees that it is answered sees the answer.
+        self.promise(floor);
+        self.wanted.compare_exchange(wanted.0, 0, Ordering::SeqCst, Ordering::SeqCst).ok();
+        self.seen.store(0, Ordering::SeqCst);
+    }
+}
+
+/// The floor that a shard whose clock says `now` can give who wants `wanted`: no more than a little ahead of its clock.
+pub(crate) fn floor_for(wanted: Micros, now: Micros) -> Micros {
+    let most = now.0.saturating_add(AHEAD_US_MAX);
+    if wanted.0 > most { now } else { now.max(wanted) }
 }
 
 #[cfg(test)]
@@ -126,33 +140,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sleeping_follower_is_woken_once() {
+    fn a_follower_is_told_what_is_committed_and_woken() {
         let feed = Feed::default();
         let woken = Arc::new(AtomicU32::new(0));
         let bell = Arc::clone(&woken);
+        feed.committed(4, Micros(10));
         feed.wake_with(move || {
             bell.fetch_add(1, Ordering::SeqCst);
         });
-        feed.committed(4, Micros(10));
         assert_eq!((feed.committed_end(), feed.floor()), (5, Micros(10)));
-        assert_eq!(woken.load(Ordering::SeqCst), 0, "it is awake");
-        feed.sleep();
-        feed.committed(5, Micros(11));
-        feed.committed(6, Micros(12));
+        feed.committed(5, Micros(0));
+        assert_eq!(
+            (feed.committed_end(), feed.floor()),
+            (6, Micros(10)),
+            "some entries have no time"
+        );
         assert_eq!(woken.load(Ordering::SeqCst), 1);
     }
 
     #[test]
-    fn a_clock_is_set_forward_by_a_second_at_most() {
+    fn a_question_calls_once_and_stands_until_it_is_answered() {
         let feed = Feed::default();
-        assert_eq!(feed.take_wanted(Micros(100)), None);
+        assert_eq!(feed.see(), None);
         feed.ask(Micros(90));
-        assert!(feed.is_asked());
-        assert_eq!(feed.take_wanted(Micros(100)), Some(Micros(100)));
-        assert!(!feed.is_asked());
-        feed.ask(Micros(1_000_100));
-        assert_eq!(feed.take_wanted(Micros(100)), Some(Micros(1_000_100)));
-        feed.ask(Micros(1_000_101));
-        assert_eq!(feed.take_wanted(Micros(100)), Some(Micros(100)));
+        assert!(feed.is_asked() && feed.is_calling());
+        assert_eq!(feed.see(), Some(Micros(90)));
+        assert!(feed.is_asked() && !feed.is_calling());
+        feed.ask(Micros(95));
+        assert!(feed.is_calling());
+        feed.answer(Micros(90), Micros(90));
+        assert!(feed.is_asked(), "it wants more by now");
+        feed.answer(Micros(95), Micros(95));
+        assert_eq!((feed.is_asked(), feed.is_calling(), feed.floor()), (false, false, Micros(95)));
+        feed.ask(Micros(95));
+        assert!(feed.is_calling(), "the same may be asked again");
+    }
+
+    #[test]
+    fn a_clock_is_set_forward_by_a_second_at_most() {
+        let floor = |wanted| floor_for(Micros(wanted), Micros(100));
+        assert_eq!(
+            (floor(90), floor(1_000_100), floor(1_000_101)),
+            (Micros(100), Micros(1_000_100), Micros(100))
+        );
     }
 }

@@ -102,11 +102,17 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         Ok(published)
     }
 
-    /// Lets the log give up what nobody needs: not the state, not whoever follows the log, and for history only while there is room.
+    /// Lets the log give up what nobody needs: not the state, and, while there is room, not whoever follows the log or looks back.
     pub(crate) fn trim_log(&self) {
-        let history = if self.log.space() == Space::Ok { self.config.history_bytes } else { 0 };
-        let kept = self.config.feed.kept_from().min(self.log.event_of_newest(history));
-        self.log.keep_from(self.needed_event.get().min(kept));
+        let needed = self.needed_event.get();
+        let wished = match self.log.space() {
+            Space::Ok => {
+                let history = self.log.event_of_newest(self.config.history_bytes);
+                self.config.feed.kept_from().min(history)
+            }
+            _ => u64::MAX,
+        };
+        self.log.keep_from(needed.min(wished));
     }
 
     /// The log is needed from the oldest snapshot kept on, in case the newer ones turn out damaged.

@@ -53,6 +53,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         self.count_log_bytes(entry.body.bytes().len());
         self.bell.ring();
         self.settled.ring();
+        self.answer_follower();
     }
 
     fn take_pending(&self, entry: &Entry) -> Option<Pending> {

@@ -18,7 +18,7 @@ use crate::bell::Bell;
 use crate::clock::{Clock, LogClock};
 use crate::connection::Connection;
 use crate::entry::Pending;
-use crate::feed::Feed;
+use crate::feed::{Feed, floor_for};
 use crate::frame::Frame;
 use crate::intake::Intake;
 use crate::limits::RECORD_CACHE_BYTES;
@@ -153,6 +153,16 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         self.log_clock.get().now(&self.clock)
     }
 
+    /// Answers whoever follows the log, now or once nothing is under way.
+    pub(crate) fn answer_follower(&self) {
+        let Some(wanted) = self.config.feed.see() else { return };
+        if self.pending.borrow().is_empty() {
+            let floor = floor_for(wanted, self.now());
+            self.log_clock.set(self.log_clock.get().no_earlier(&self.clock, floor));
+            self.config.feed.answer(wanted, floor);
+        }
+    }
+
     pub(crate) fn group(&self) -> &Group<R, Self> {
         self.group.get().expect("set before anything is decided")
     }
@@ -193,13 +203,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Shard<R, D, C> {
     /// Does what whoever follows the log has asked for: says from which time on there is nothing more to come, and sets the clock
     /// forward for it if need be.
     pub fn answer_follower(&self) {
-        let inner = &self.inner;
-        let now = inner.now();
-        let Some(time) = inner.config.feed.take_wanted(now) else { return };
-        inner.log_clock.set(inner.log_clock.get().no_earlier(&inner.clock, time));
-        let idle = inner.pending.borrow().is_empty();
-        let floor = if idle { time } else { inner.config.feed.floor() };
-        inner.config.feed.promise(floor);
+        self.inner.answer_follower();
     }
 
     /// Ends a connection with a reason, which is its last frame.

@@ -48,12 +48,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("jobbie-core", &["jobbie-proto", "jobbie-cron"]),
     ("jobbie-log", &["jobbie-proto", "jobbie-io"]),
     ("jobbie-sim", &["jobbie-io"]),
-    ("jobbie-projector", &["jobbie-proto"]),
+    ("jobbie-projector", &["jobbie-proto", "jobbie-io", "jobbie-log"]),
     ("jobbie-raft", &["jobbie-proto", "jobbie-io", "jobbie-log", "jobbie-sim"]),
     ("jobbie-shard", &["jobbie-proto", "jobbie-io", "jobbie-core", "jobbie-log", "jobbie-raft"]),
     (
         "jobbie-server",
-        &["jobbie-proto", "jobbie-io", "jobbie-core", "jobbie-log", "jobbie-raft", "jobbie-shard"],
+        &[
+            "jobbie-proto",
+            "jobbie-io",
+            "jobbie-core",
+            "jobbie-log",
+            "jobbie-projector",
+            "jobbie-raft",
+            "jobbie-shard",
+        ],
     ),
     ("jobbie-client", &["jobbie-proto"]),
     ("jobbie-http", &["jobbie-proto", "jobbie-client", "jobbie-projector"]),
@@ -64,6 +72,9 @@ const FOR_TESTS: &[(&str, &[&str])] = &[
     ("jobbie-sim", &["jobbie-log", "jobbie-raft", "jobbie-shard", "jobbie-server"]),
     // A node and its client in one process.
     ("jobbie-client", &["jobbie-server"]),
+    ("jobbie-server", &["jobbie-http"]),
+    // Histories to fold come from the engine itself.
+    ("jobbie-core", &["jobbie-projector"]),
 ];
 
 /// An outside package, by the beginning of its name, and the only crates of ours that may name it.

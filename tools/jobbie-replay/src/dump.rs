@@ -28,8 +28,17 @@ use crate::error::{Exit, ReplayError};
 pub(crate) struct Options {
     /// Only events of this job.
     pub(crate) job: Option<u64>,
+    /// How much of it.
+    pub(crate) show: Show,
+}
+
+/// How much is told of what events hold.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Show {
     /// Contents and not only sizes.
     pub(crate) payloads: bool,
+    /// What workers and people said, such as errors and reasons, and not only its size.
+    pub(crate) words: bool,
 }
 
 /// Prints the events of every log.
@@ -50,12 +59,7 @@ async fn one(dir: &Path, options: &Options, out: &mut impl Write) -> Result<Exit
     if first > 0 {
         eprintln!("{}: the log begins at entry {first}, after a snapshot", dir.display());
     }
-    let print = |entry: &Entry| {
-        if entry.kind == EntryKind::Batch {
-            print(&log, entry, options, out)?;
-        }
-        Ok(true)
-    };
+    let print = |entry: &Entry| print(&log, entry, options, out).map(|()| true);
     log.entries(first, print).await?;
     Ok(if log.is_torn { Exit::Torn } else { Exit::Sound })
 }
@@ -66,22 +70,58 @@ fn print(
     options: &Options,
     out: &mut impl Write,
 ) -> Result<(), ReplayError> {
-    let wrong = |e: codec::DecodeError| ReplayError::Body {
-        dir: log.dir().into(),
-        index: entry.id.index,
-        reason: e.to_string(),
-    };
-    let (groups, blob) = codec::decode(entry.body.bytes()).map_err(wrong)?;
+    let mut done = Ok(());
+    each_event(log, entry, options.show, |told| {
+        let is_wanted = options.job.is_none_or(|job| told.fields.get("job") == Some(&job.into()));
+        if is_wanted && done.is_ok() {
+            done = writeln!(out, "{}", Value::Object(told.line()));
+        }
+    })?;
+    Ok(done?)
+}
+
+/// One event sequence number of an entry.
+pub(crate) struct Told<'a> {
+    pub(crate) shard: u16,
+    pub(crate) entry: &'a Entry,
+    pub(crate) group: &'a Group,
+    /// Its number.
+    pub(crate) seq: u64,
+    /// Its name and what is told of it.
+    pub(crate) fields: Fields,
+}
+
+impl Told<'_> {
+    /// All of it: where and when it is, and its fields.
+    pub(crate) fn line(self) -> Fields {
+        let mut line = fields(json!({
+            "shard": self.shard,
+            "index": self.entry.id.index,
+            "term": self.entry.id.term,
+            "time_us": self.entry.time_us,
+            "seq": self.seq,
+            "session": self.group.session.0,
+            "request": self.group.number,
+        }));
+        line.extend(self.fields);
+        line
+    }
+}
+
+/// Hands over every event sequence number of an entry.
+pub(crate) fn each_event(
+    log: &Reading,
+    entry: &Entry,
+    show: Show,
+    mut visit: impl FnMut(Told<'_>),
+) -> Result<(), ReplayError> {
+    let (groups, blob) = decode(log, entry)?;
+    let shard = log.shard as u16;
     let mut seq = entry.first_event;
     for group in &groups {
         for event in &group.events {
-            let writer = Lines { log, entry, group, blob, options };
-            for fields in writer.of(event) {
-                let is_wanted =
-                    options.job.is_none_or(|job| fields.get("job") == Some(&job.into()));
-                if is_wanted {
-                    writeln!(out, "{}", writer.line(seq, fields))?;
-                }
+            for fields in (Lines { shard, entry, blob, show }).of(event) {
+                visit(Told { shard, entry, group, seq, fields });
                 seq += 1;
             }
         }
@@ -89,32 +129,35 @@ fn print(
     Ok(())
 }
 
-type Fields = Map<String, Value>;
+/// The events of an entry as they are in the log.
+pub(crate) fn groups(log: &Reading, entry: &Entry) -> Result<Vec<Group>, ReplayError> {
+    Ok(decode(log, entry)?.0)
+}
 
-/// Turns the events of one group into lines.
+fn decode<'a>(log: &Reading, entry: &'a Entry) -> Result<(Vec<Group>, &'a [u8]), ReplayError> {
+    if entry.kind != EntryKind::Batch {
+        return Ok((Vec::new(), &[]));
+    }
+    let (dir, index) = (log.dir().into(), entry.id.index);
+    codec::decode(entry.body.bytes()).map_err(|e| ReplayError::Body {
+        dir,
+        index,
+        reason: e.to_string(),
+    })
+}
+
+/// A line of JSON.
+pub(crate) type Fields = Map<String, Value>;
+
+/// Turns the events of one entry into lines.
 struct Lines<'a> {
-    log: &'a Reading,
+    shard: u16,
     entry: &'a Entry,
-    group: &'a Group,
     blob: &'a [u8],
-    options: &'a Options,
+    show: Show,
 }
 
 impl Lines<'_> {
-    fn line(&self, seq: u64, fields: Fields) -> Value {
-        let mut line = json!({
-            "shard": self.log.shard,
-            "index": self.entry.id.index,
-            "term": self.entry.id.term,
-            "time_us": self.entry.time_us,
-            "seq": seq,
-            "session": self.group.session.0,
-            "request": self.group.number,
-        });
-        line.as_object_mut().expect("made as one").extend(fields);
-        line
-    }
-
     /// The fields of each of the event's sequence numbers.
     fn of(&self, event: &Event) -> Vec<Fields> {
         match event {
@@ -133,11 +176,13 @@ impl Lines<'_> {
                 let one = |queue| fields(json!({ "event": "limits_opened", "queue": queue }));
                 queues.iter().map(one).collect()
             }
-            Event::Leased { deadline, lease_ms, jobs, .. } => {
+            Event::Leased { deadline, lease_ms, jobs, worker, session } => {
+                let worker = Some(self.text(*worker)).filter(|name| name != "");
                 let one = |job: &jobbie_proto::event::LeasedJob| {
                     fields(json!({
                         "event": "leased", "job": job.job.0, "attempt": job.attempt,
                         "deadline_us": deadline.0, "lease_ms": lease_ms,
+                        "lease_session": session.0, "worker": worker,
                     }))
                 };
                 jobs.iter().map(one).collect()
@@ -190,7 +235,7 @@ impl Lines<'_> {
                     fields(json!({
                         "event": "quarantined", "job": job.job.0, "attempt": job.attempt,
                         "lease_expiries": job.lease_expiries, "last_session": job.session.0,
-                        "error": self.blob(job.error),
+                        "error": self.words(job.error),
                     }))
                 };
                 jobs.iter().map(one).collect()
@@ -203,7 +248,7 @@ impl Lines<'_> {
     fn enqueued(&self, class: &Class, first_job: JobSeq, jobs: &[EnqueuedJob]) -> Vec<Fields> {
         let one = |(nth, job): (u64, &EnqueuedJob)| {
             let seq = first_job.plus(nth);
-            let id = JobId::new(self.entry.time_us / 1000, ShardId(self.log.shard as u16), seq);
+            let id = JobId::new(self.entry.time_us / 1000, ShardId(self.shard), seq);
             fields(json!({
                 "event": "enqueued", "job": seq.0, "id": id.to_string(), "queue": class.queue,
                 "priority": class.priority, "max_retries": class.max_retries,
@@ -237,7 +282,7 @@ impl Lines<'_> {
                 };
                 json!({
                     "event": "failed", "job": job.0, "attempt": attempt, "next_attempt_us": next,
-                    "error": self.blob(*error), "backtrace": self.blob(*backtrace),
+                    "error": self.words(*error), "backtrace": self.blob(*backtrace),
                 })
             }
             Event::ScheduleSet(_)
@@ -249,13 +294,13 @@ impl Lines<'_> {
             Event::Held { job, until, then, reason, by } => json!({
                 "event": "held", "job": job.0, "until_us": until.0,
                 "then": format!("{then:?}").to_lowercase(),
-                "reason": self.blob(*reason), "by": self.text(*by),
+                "reason": self.words(*reason), "by": self.text(*by),
             }),
             Event::Approved { job, note, by } => json!({
-                "event": "approved", "job": job.0, "note": self.blob(*note), "by": self.text(*by),
+                "event": "approved", "job": job.0, "note": self.words(*note), "by": self.text(*by),
             }),
             Event::Rejected { job, reason, by, .. } => json!({
-                "event": "rejected", "job": job.0, "reason": self.blob(*reason),
+                "event": "rejected", "job": job.0, "reason": self.words(*reason),
                 "by": self.text(*by),
             }),
             Event::Moved { job, queue } => {
@@ -307,9 +352,10 @@ impl Lines<'_> {
                 "event": "ignored", "job": job.0, "token": token.0,
                 "late": format!("{late:?}").to_lowercase(), "code": code.name(),
             }),
-            Event::Refused { job, code, asked: _ } => {
-                json!({ "event": "refused", "job": job.0, "code": code.name() })
-            }
+            Event::Refused { job, code, asked } => json!({
+                "event": "refused", "job": job.0, "code": code.name(),
+                "asked": format!("{asked:?}").to_lowercase(),
+            }),
             Event::Planned(planned) => {
                 let kind = |kind: &ExpectedKind| {
                     json!({
@@ -368,11 +414,20 @@ impl Lines<'_> {
         self.bytes(of.of(self.blob))
     }
 
+    /// The same of what a worker or somebody said.
+    fn words(&self, of: Blob) -> Value {
+        self.shown(of.of(self.blob), self.show.payloads || self.show.words)
+    }
+
     fn bytes(&self, bytes: &[u8]) -> Value {
+        self.shown(bytes, self.show.payloads)
+    }
+
+    fn shown(&self, bytes: &[u8], in_full: bool) -> Value {
         if bytes.is_empty() {
             return Value::Null;
         }
-        if !self.options.payloads {
+        if !in_full {
             return json!({ "bytes": bytes.len() });
         }
         match std::str::from_utf8(bytes) {
@@ -386,7 +441,8 @@ fn each(event: &str, jobs: &[JobSeq]) -> Vec<Fields> {
     jobs.iter().map(|job| fields(json!({ "event": event, "job": job.0 }))).collect()
 }
 
-fn fields(object: Value) -> Fields {
+/// An object as a line.
+pub(crate) fn fields(object: Value) -> Fields {
     match object {
         Value::Object(fields) => fields,
         other => unreachable!("{other} is no object"),

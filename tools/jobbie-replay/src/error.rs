@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Damaged = 2,
     /// It could not be read.
     Failed = 3,
+    /// It does not hold what was asked for.
+    Nothing = 4,
     /// A wrong flag.
     Usage = 64,
 }
@@ -46,7 +48,24 @@ pub(crate) enum ReplayError {
     #[error("{}: the snapshot at entry {index}: {reason}", dir.display())]
     State { dir: PathBuf, index: u64, reason: String },
     #[error("{}: the log begins at entry {first}, and {wanted}", dir.display())]
-    Purged { dir: PathBuf, first: u64, wanted: &'static str },
+    Purged { dir: PathBuf, first: u64, wanted: String },
+    #[error(
+        "{}: the server let go of entries {at} to {} while they were read: run it again",
+        dir.display(), first - 1
+    )]
+    Gone { dir: PathBuf, at: u64, first: u64 },
+    /// A wrong argument that only shows at work.
+    #[error("{0}")]
+    Usage(String),
+    /// The log has it not.
+    #[error("{0}")]
+    Nothing(String),
+    #[error("write {}: {source}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Model(#[from] jobbie_projector::Error),
+    #[error(transparent)]
+    Pump(#[from] jobbie_projector::pump::PumpError),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error("print: {0}")]
@@ -76,6 +95,8 @@ impl ReplayError {
                 OpenError::Missing | OpenError::Config(_) | OpenError::Io { .. } => Exit::Failed,
             },
             Self::Read { source, .. } if matches!(**source, ReadError::Damaged(_)) => Exit::Damaged,
+            Self::Usage(_) => Exit::Usage,
+            Self::Nothing(_) => Exit::Nothing,
             Self::Body { .. } | Self::State { .. } => Exit::Damaged,
             Self::Snapshot { source, .. } => snapshot_exit(source),
             _ => Exit::Failed,

@@ -1,62 +1,33 @@
-//! Reads the data directory of a stopped server, and never changes a byte of it.
+//! Reads the data directory of a server, stopped or at work, and never changes a byte of it.
 
+mod args;
+mod at;
 mod data_dir;
+mod diff;
 mod dump;
 mod error;
+mod export;
 mod fold;
+mod output;
 mod overlay;
+mod point;
+mod project;
+mod rows;
+mod running;
+mod state;
+mod time;
+mod timeline;
 mod verify;
+mod views;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
+use crate::args::{Cli, Command};
+use crate::dump::Show;
 use crate::error::{Exit, ReplayError};
-
-#[derive(Parser)]
-#[command(
-    name = "jobbie-replay",
-    version,
-    about = "Reads the data directory of a stopped server, and never changes a byte of it",
-    after_help = "Exit codes: 0 sound; 1 a torn tail, which the server cuts when it starts: nothing in it was \
-                  acknowledged; 2 damage; 3 cannot be read; 64 wrong flag."
-)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Check every record; prints one JSON object a shard
-    Verify {
-        /// Data directory, or one shard's log
-        dir: PathBuf,
-    },
-    /// Print every event as a line of JSON
-    Dump {
-        /// Data directory, or one shard's log
-        dir: PathBuf,
-        /// Only events of this job, by its sequence number
-        #[arg(long)]
-        job: Option<u64>,
-        /// Print payloads, results and errors, not only their sizes
-        #[arg(long)]
-        payloads: bool,
-    },
-    /// Print counts and the state's hash after folding the log, from its beginning or from a snapshot
-    State {
-        /// Data directory, or one shard's log
-        dir: PathBuf,
-        /// Where to begin
-        #[arg(long, value_enum, default_value = "auto")]
-        from: fold::From,
-        /// Fold no further than this index
-        #[arg(long)]
-        until_index: Option<u64>,
-    },
-}
+use crate::point::Point;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -67,12 +38,7 @@ fn main() -> ExitCode {
             return if e.use_stderr() { Exit::Usage.into() } else { Exit::Sound.into() };
         }
     };
-    let done = match cli.command {
-        Command::Verify { dir } => verify::run(&dir),
-        Command::Dump { dir, job, payloads } => dump::run(&dir, &dump::Options { job, payloads }),
-        Command::State { dir, from, until_index } => fold::run(&dir, from, until_index),
-    };
-    match done {
+    match run(cli.command) {
         Ok(exit) => exit.into(),
         // A reader that has seen enough, such as `head`, is no failure.
         Err(ReplayError::Print(e)) if e.kind() == std::io::ErrorKind::BrokenPipe => {
@@ -81,6 +47,36 @@ fn main() -> ExitCode {
         Err(e) => {
             eprintln!("error: {e}");
             e.exit().into()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<Exit, ReplayError> {
+    let show = |payloads| Show { payloads, words: false };
+    match command {
+        Command::Verify { dir } => verify::run(&dir),
+        Command::Dump { dir, job, payloads } => {
+            dump::run(&dir, &dump::Options { job, show: show(payloads) })
+        }
+        Command::State { dir, from, until_index } => state::run(&dir, from, until_index),
+        Command::Timeline { dir, job, payloads, output } => {
+            timeline::run(&dir, &timeline::Options { job, payloads, output })
+        }
+        Command::At { dir, index, time, shard, queue, job, payloads, output } => {
+            let point =
+                index.map(Point::Index).or(time.map(Point::Time)).expect("clap asks for one");
+            let show = Show { payloads, words: true };
+            at::run(&dir, &at::Question { point, shard, queue, job, show, output })
+        }
+        Command::Diff { dir, from, to, shard, limit, output } => {
+            diff::run(&dir, &diff::Options { from, to, shard, limit, output })
+        }
+        Command::Project { dir, out, retention_ms } => project::run(&dir, &out, retention_ms),
+        Command::Rows { file } => project::rows(&file),
+        Command::Export { dir, what, queue, state, since, until, format, payloads, out } => {
+            let show = show(payloads);
+            let options = export::Options { what, queue, state, since, until, format, show, out };
+            export::run(&dir, &options)
         }
     }
 }

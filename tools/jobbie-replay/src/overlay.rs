@@ -11,12 +11,25 @@ use std::rc::Rc;
 
 use jobbie_io::{AlignedBuf, BLOCK_BYTES, Disk, DiskFile, FileInfo, OpenMode};
 
+/// Bytes of a file that are looked at together when it is frozen.
+const FREEZE_BYTES: usize = 256 << 10;
+/// How often they are read until two reads are alike. A write in between takes far longer than a read.
+const FREEZE_READS_MAX: usize = 1000;
+
 /// What has been written to one file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Written {
     /// Blocks that differ from the file below, by their number.
     blocks: BTreeMap<u64, Vec<u8>>,
     len: u64,
+    /// Blocks from this one on are zeros unless they are in `blocks`, whatever becomes of the file below.
+    frozen_from: u64,
+}
+
+impl Default for Written {
+    fn default() -> Self {
+        Self { blocks: BTreeMap::new(), len: 0, frozen_from: u64::MAX }
+    }
 }
 
 /// A name as it would be on a real disk.
@@ -40,17 +53,23 @@ impl<F: Clone> Clone for Name<F> {
 pub(crate) struct Overlay<D: Disk> {
     below: D,
     names: Rc<RefCell<BTreeMap<String, Name<D::File>>>>,
+    /// The files there were, once they are frozen.
+    files: Rc<RefCell<Option<Vec<FileInfo>>>>,
 }
 
 impl<D: Disk> Clone for Overlay<D> {
     fn clone(&self) -> Self {
-        Self { below: self.below.clone(), names: Rc::clone(&self.names) }
+        Self {
+            below: self.below.clone(),
+            names: Rc::clone(&self.names),
+            files: Rc::clone(&self.files),
+        }
     }
 }
 
 impl<D: Disk> Overlay<D> {
     pub(crate) fn new(below: D) -> Self {
-        Self { below, names: Rc::default() }
+        Self { below, names: Rc::default(), files: Rc::default() }
     }
 
     /// The name as it is now, read in from below when it has not been used yet.
@@ -60,7 +79,7 @@ impl<D: Disk> Overlay<D> {
         }
         let found = match self.below.open(name, OpenMode::Read).await {
             Ok(file) => {
-                let written = Written { blocks: BTreeMap::new(), len: file.len().await? };
+                let written = Written { len: file.len().await?, ..Written::default() };
                 Name::There { below: Some(file), written: Rc::new(RefCell::new(written)) }
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => Name::Gone,
@@ -69,6 +88,70 @@ impl<D: Disk> Overlay<D> {
         self.names.borrow_mut().insert(name.to_owned(), found.clone());
         Ok(found)
     }
+}
+
+impl<D: Disk> Overlay<D> {
+    async fn files(&self) -> io::Result<Vec<FileInfo>> {
+        let frozen = self.files.borrow().clone();
+        match frozen {
+            Some(files) => Ok(files),
+            None => self.below.list().await,
+        }
+    }
+
+    /// From now on, the directory has the files that it has now.
+    pub(crate) async fn freeze_names(&self) -> io::Result<()> {
+        let files = self.below.list().await?;
+        *self.files.borrow_mut() = Some(files);
+        Ok(())
+    }
+
+    /// From now on, the file ends with its first block: what comes behind it is zeros.
+    pub(crate) async fn freeze_empty(&self, name: &str) -> io::Result<()> {
+        let Name::There { written, .. } = self.find(name).await? else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        written.borrow_mut().frozen_from = 1;
+        Ok(())
+    }
+
+    /// From now on, the file is what it is now, although somebody may be appending to it: nothing is in it that was
+    /// written when something before it, which is not in it, was there already. For that it is read from its end.
+    pub(crate) async fn freeze(&self, name: &str) -> io::Result<()> {
+        let Name::There { below: Some(file), written } = self.find(name).await? else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let len = written.borrow().len;
+        let mut blocks = BTreeMap::new();
+        for piece in (0..len.div_ceil(FREEZE_BYTES as u64)).rev() {
+            let offset = piece * FREEZE_BYTES as u64;
+            let bytes = steady(&file, offset).await?;
+            for (nth, block) in (0..).zip(bytes.chunks(BLOCK_BYTES)) {
+                if block.iter().any(|byte| *byte != 0) {
+                    let mut block = block.to_vec();
+                    block.resize(BLOCK_BYTES, 0);
+                    blocks.insert(offset / BLOCK_BYTES as u64 + nth, block);
+                }
+            }
+        }
+        let mut written = written.borrow_mut();
+        (written.blocks, written.frozen_from) = (blocks, 0);
+        Ok(())
+    }
+}
+
+/// A piece of a file, read until it did not change while it was read: blocks of one read may be of different times.
+async fn steady(file: &impl DiskFile, offset: u64) -> io::Result<Vec<u8>> {
+    let mut before = Vec::new();
+    for reads in 0..FREEZE_READS_MAX {
+        let (read, buf) = file.read_at(AlignedBuf::zeroed(FREEZE_BYTES), offset).await;
+        let now = buf[..read?].to_vec();
+        if reads > 0 && now == before {
+            return Ok(now);
+        }
+        before = now;
+    }
+    Err(io::Error::other("it is written to without a pause"))
 }
 
 impl<D: Disk> Disk for Overlay<D> {
@@ -91,7 +174,7 @@ impl<D: Disk> Disk for Overlay<D> {
 
     async fn list(&self) -> io::Result<Vec<FileInfo>> {
         let mut all: BTreeMap<String, u64> =
-            self.below.list().await?.into_iter().map(|f| (f.name, f.len)).collect();
+            self.files().await?.into_iter().map(|f| (f.name, f.len)).collect();
         for (name, state) in self.names.borrow().iter() {
             match state {
                 Name::Gone => all.remove(name),
@@ -149,7 +232,8 @@ impl<F: DiskFile> OverlayFile<F> {
             return Ok(block.clone());
         }
         let mut bytes = vec![0; BLOCK_BYTES];
-        if let Some(below) = &self.below {
+        let is_frozen = number >= self.written.borrow().frozen_from;
+        if let (false, Some(below)) = (is_frozen, &self.below) {
             let (read, buf) =
                 below.read_at(AlignedBuf::zeroed(BLOCK_BYTES), number * BLOCK_BYTES as u64).await;
             let read = read?;
@@ -186,7 +270,8 @@ impl<F: DiskFile> DiskFile for OverlayFile<F> {
     async fn read_at(&self, mut buf: AlignedBuf, offset: u64) -> (io::Result<usize>, AlignedBuf) {
         let (has_changes, len) = {
             let written = self.written.borrow();
-            (!written.blocks.is_empty(), written.len)
+            let has_changes = !written.blocks.is_empty() || written.frozen_from != u64::MAX;
+            (has_changes, written.len)
         };
         if let (false, Some(below)) = (has_changes, &self.below) {
             return below.read_at(buf, offset).await;
@@ -228,25 +313,4 @@ impl<F: DiskFile> DiskFile for OverlayFile<F> {
 }
 
 #[cfg(test)]
-mod tests {
-    use jobbie_io::{UringDisk, runtime};
-
-    use super::*;
-
-    #[test]
-    fn room_taken_makes_a_file_longer_and_never_shorter() {
-        let dir = tempfile::tempdir().expect("make a folder");
-        std::fs::write(dir.path().join("a"), vec![7; 3 * BLOCK_BYTES]).expect("write");
-        let lens = runtime::block_on(async {
-            let disk = Overlay::new(UringDisk::open(dir.path()).expect("open the folder"));
-            let file = disk.open("a", OpenMode::Direct).await.expect("open");
-            let mut lens = Vec::new();
-            for blocks in [1, 3, 4] {
-                file.allocate((blocks * BLOCK_BYTES) as u64).await.expect("take room");
-                lens.push(file.len().await.expect("ask for the length") / BLOCK_BYTES as u64);
-            }
-            lens
-        });
-        assert_eq!(lens.expect("a runtime"), [3, 3, 4]);
-    }
-}
+mod tests;

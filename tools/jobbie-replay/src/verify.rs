@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 
-use jobbie_io::UringDisk;
 use jobbie_io::runtime::block_on;
 use serde_json::json;
 
 use crate::data_dir;
 use crate::error::{Exit, ReplayError};
+use crate::running::is_running;
 
 /// Checks every log and goes on after a bad one; the worst decides the exit code.
 pub(crate) fn run(dir: &Path) -> Result<Exit, ReplayError> {
@@ -28,14 +28,15 @@ pub(crate) fn run(dir: &Path) -> Result<Exit, ReplayError> {
 }
 
 fn one(dir: &Path) -> Result<Exit, ReplayError> {
-    let failed = |source| ReplayError::Dir { dir: dir.into(), source };
-    let verified = block_on(async {
-        let disk = UringDisk::open(dir).map_err(failed)?;
-        jobbie_log::verify(&disk)
-            .await
-            .map_err(|source| ReplayError::Open { dir: dir.into(), source: Box::new(source) })
-    })??;
-    let torn = verified.torn.as_ref();
+    let verify = async || {
+        let disk = data_dir::disk(dir).await?;
+        let failed = |source| ReplayError::Open { dir: dir.into(), source: Box::new(source) };
+        jobbie_log::verify(&disk).await.map_err(failed)
+    };
+    let verified = block_on(data_dir::again(dir, verify))??;
+    let is_running = is_running(dir);
+    // Where a server is writing, the end is not torn but not yet written.
+    let torn = verified.torn.as_ref().filter(|_| !is_running);
     let damages: Vec<_> = verified.superblock.iter().chain(&verified.damaged_snapshots).collect();
     let verdict = match torn {
         _ if !damages.is_empty() => "damaged",
@@ -45,6 +46,7 @@ fn one(dir: &Path) -> Result<Exit, ReplayError> {
     let line = json!({
         "dir": dir.display().to_string(),
         "verdict": verdict,
+        "running": is_running,
         "shard": verified.identity.shard,
         "node": verified.identity.node,
         "segments": verified.segments,

@@ -57,6 +57,11 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
+    /// A reader that has seen enough, such as `head`, is no failure.
+    pub(crate) fn is_nobody_reading(&self) -> bool {
+        matches!(self, Self::Local { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+
     /// What the process ends with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
@@ -363,10 +368,14 @@ pub(crate) fn explain(code: Code, message: &str) -> String {
     }
     match code {
         Code::Conflict => "the key is taken by a job with other content; nothing was done",
-        Code::NotFound => "there is no such job, or it is completed or deleted",
+        Code::NotFound => {
+            "there is no such job, or it is completed or deleted; `jobbie-replay timeline` tells what became of it"
+        }
         Code::NotActive => "the job is not leased to anybody, so nothing changed",
         Code::StaleLease => "the lease is over and the job was given out again; nothing changed",
-        Code::IllegalState => "the job's state does not allow it; nothing was done",
+        Code::IllegalState => {
+            "the job's state does not allow it; nothing was done, see `jobbie inspect`"
+        }
         Code::NotAgent => "the job is no agent job, and only those have iterations; nothing was done",
         Code::PlanFull => "the job has as many events as it can have; nothing was done",
         Code::Moved => "the job is on its way to another shard; nothing was done, try again",

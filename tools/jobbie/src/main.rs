@@ -8,8 +8,11 @@ mod args;
 mod call;
 mod commands;
 mod exit;
+mod http;
 mod output;
 mod server;
+mod style;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -22,7 +25,7 @@ fn main() -> ExitCode {
         // clap prints help to stdout and errors to stderr, and knows their exit codes (0 and 2).
         Err(UsageError::Flags(e)) => e.exit(),
         Err(e) => {
-            eprintln!("error: {e}");
+            eprintln!("{} {e}", style::error());
             return Exit::Usage.into();
         }
     };
@@ -32,14 +35,11 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Server(args) => server::run(&args),
-        Command::Version => {
-            println!("jobbie {}", env!("CARGO_PKG_VERSION"));
-            Exit::Done
-        }
         command => match commands::run(command) {
             Ok(exit) => exit,
+            Err(e) if e.is_nobody_reading() => Exit::Done,
             Err(e) => {
-                eprintln!("error: {e}");
+                eprintln!("{} {e}", style::error());
                 e.exit()
             }
         },

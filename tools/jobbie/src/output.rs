@@ -1,4 +1,4 @@
-//! How results are printed: a table for people, one JSON object a line for programs. Never guessed from whether stdout is a
+//! How results are printed: a table for people, JSON for programs. Never guessed from whether stdout is a
 //! terminal.
 
 use std::io::Write;
@@ -8,6 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
 use crate::args::Output;
+use crate::style;
 
 /// Characters of a cell of a table.
 const CELL_MAX: usize = 60;
@@ -32,27 +33,38 @@ impl Rows {
         self.rows.is_empty()
     }
 
-    /// Prints to stdout.
+    /// Prints to stdout: as JSON, a list.
     pub(crate) fn print(&self, output: Output) -> std::io::Result<()> {
-        let text = match output {
-            Output::Json => self.json(),
-            Output::Table => self.table(),
-        };
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        match output {
+            Output::Json => write(&pretty(&self.objects())),
+            Output::Jsonl => write(&self.jsonl()),
+            Output::Table => write(&style::head(&self.table(), style::on_stdout())),
+        }
     }
 
-    fn json(&self) -> String {
+    /// Prints the only row to stdout: as JSON, an object.
+    pub(crate) fn print_one(&self, output: Output) -> std::io::Result<()> {
+        assert_eq!(self.rows.len(), 1, "one row");
+        match output {
+            Output::Json => write(&pretty(&self.objects()[0])),
+            other => self.print(other),
+        }
+    }
+
+    fn objects(&self) -> Vec<Value> {
         let object = |row: &Vec<Value>| {
             let keys = self.columns.iter().map(|c| (*c).to_owned());
-            let object: Map<String, Value> = keys.zip(row.iter().cloned()).collect();
-            format!("{}\n", Value::Object(object))
+            Value::Object(keys.zip(row.iter().cloned()).collect::<Map<String, Value>>())
         };
         self.rows.iter().map(object).collect()
     }
 
-    fn table(&self) -> String {
+    fn jsonl(&self) -> String {
+        self.objects().iter().map(|object| format!("{object}\n")).collect()
+    }
+
+    /// Lines that line up, below one with the names of the columns.
+    pub(crate) fn table(&self) -> String {
         let head = self.columns.iter().map(|c| c.to_uppercase().replace('_', " ")).collect();
         let body = self.rows.iter().map(|row| row.iter().map(cell).collect());
         let lines: Vec<Vec<String>> = std::iter::once(head).chain(body).collect();
@@ -64,6 +76,25 @@ impl Rows {
         };
         lines.iter().map(line).collect()
     }
+}
+
+/// Prints something that was made: its bare id, so that it can be used in a shell as it is, or an object.
+pub(crate) fn print_made(id: &str, object: &Value, output: Output) -> std::io::Result<()> {
+    match output {
+        Output::Table => write(&format!("{id}\n")),
+        Output::Json => write(&pretty(object)),
+        Output::Jsonl => write(&format!("{object}\n")),
+    }
+}
+
+fn pretty(of: &impl serde::Serialize) -> String {
+    format!("{}\n", serde_json::to_string_pretty(of).expect("names are texts"))
+}
+
+fn write(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// A value in a table: no quotes, nothing that moves the cursor, not too long.
@@ -123,8 +154,8 @@ mod tests {
     }
 
     #[test]
-    fn json_is_one_object_a_line() {
-        let json = rows().json();
+    fn json_lines_are_one_object_a_line() {
+        let json = rows().jsonl();
         let lines: Vec<Value> =
             json.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
         assert_eq!(lines.len(), 2);

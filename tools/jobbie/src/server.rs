@@ -28,13 +28,27 @@ pub(crate) fn run(args: &ServerArgs) -> Exit {
         Ok(server) => server,
         Err(e) => return fail(&e.to_string(), exit_of(&e)),
     };
+    let http = match crate::http::beside(&server, &args.http, &config.token) {
+        Ok(http) => http,
+        Err(e) => {
+            server.stop();
+            return fail(&e.to_string(), Exit::Failed);
+        }
+    };
     announce(&server, &config);
+    if let Some(http) = &http {
+        info!(address = %http.address(), "http");
+    }
     let name = signals.wait();
     info!(signal = name, "stopping; a second signal ends at once");
     std::thread::spawn(move || {
         signals.wait();
         std::process::exit(Exit::Failed as i32);
     });
+    // It lets its callers go before the shards do.
+    if let Some(http) = http {
+        http.stop();
+    }
     server.stop();
     Exit::Done
 }
@@ -74,6 +88,7 @@ fn config(args: &ServerArgs) -> Result<ServerConfig, String> {
         segment_bytes: args.segment_bytes.unwrap_or(defaults.segment_bytes),
         snapshot_log_bytes: args.snapshot_log_bytes.unwrap_or(defaults.snapshot_log_bytes),
         history_bytes: args.history_bytes.unwrap_or(defaults.history_bytes),
+        read_model: !args.no_read_model,
         token: args.token.clone(),
         metrics: args.metrics,
         settings: Settings {

@@ -12,25 +12,32 @@ use crate::step::{Step, root};
 const HEADING: &str = "## Quick start";
 /// How long a fresh machine may take to build and start the server.
 const START_MAX: Duration = Duration::from_secs(20 * 60);
-/// Where the quick start's server listens.
-const ADDR: &str = "127.0.0.1:7400";
+/// Where the quick start's server listens, by its own protocol and for HTTP.
+const ADDRS: [&str; 2] = ["127.0.0.1:7400", "127.0.0.1:8080"];
 
-/// Runs the first block as the server and the second as the client.
+/// Runs the first block as the server and the others as clients, one after the other.
 pub(crate) fn run() -> anyhow::Result<()> {
     let readme = std::fs::read_to_string(root().join("README.md")).context("read README.md")?;
     let blocks = blocks(&readme)?;
-    let [server, client] = blocks.as_slice() else {
-        bail!("the quick start has {} blocks of commands, not two", blocks.len());
+    let [server, clients @ ..] = blocks.as_slice() else {
+        bail!("the quick start has no commands");
     };
     ensure!(
-        std::net::TcpStream::connect(ADDR).is_err(),
-        "something else listens on {ADDR}, stop it first"
+        clients.len() == 2,
+        "the quick start has {} blocks for clients, not two",
+        clients.len()
     );
+    for addr in ADDRS {
+        let taken = std::net::TcpStream::connect(addr).is_ok();
+        ensure!(!taken, "something else listens on {addr}, stop it first");
+    }
     let folder = tempfile::tempdir().context("make a folder")?;
     link_target()?;
     let mut running = Server::start(server, folder.path())?;
     running.wait_until_listening()?;
-    Step::new("quick start", shell(client, folder.path())).run()
+    clients
+        .iter()
+        .try_for_each(|client| Step::new("quick start", shell(client, folder.path())).run())
 }
 
 /// The `sh` blocks below the heading.
@@ -80,12 +87,12 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended at once ({status})");
             }
-            if std::net::TcpStream::connect(ADDR).is_ok() {
+            if ADDRS.iter().all(|addr| std::net::TcpStream::connect(addr).is_ok()) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        bail!("the server does not listen on {ADDR} after {} s", START_MAX.as_secs())
+        bail!("the server does not listen on {ADDRS:?} after {} s", START_MAX.as_secs())
     }
 }
 

@@ -23,7 +23,7 @@ impl Lines<'_> {
                     "next": iteration.next, "attempt": iteration.attempt,
                     "status": iteration.status.name(),
                     "checkpoint": self.blob(iteration.checkpoint),
-                    "result": self.blob(iteration.result), "reason": self.blob(iteration.reason),
+                    "result": self.blob(iteration.result), "reason": self.words(iteration.reason),
                     "model": iteration.model, "provider": iteration.provider,
                     "previous": iteration.previous.0,
                 });
@@ -34,7 +34,7 @@ impl Lines<'_> {
             Event::Revised(revised) => json!({
                 "event": "revised", "job": revised.job.0,
                 "checkpoint": self.blob(revised.checkpoint),
-                "feedback": self.blob(revised.feedback), "by": self.text(revised.by),
+                "feedback": self.words(revised.feedback), "by": self.text(revised.by),
             }),
             other => unreachable!("{other:?} is told elsewhere"),
         }

@@ -35,7 +35,7 @@ impl Lines<'_> {
                 duplicate,
             } => {
                 let ms = self.entry.time_us / 1000;
-                let id = JobId::new(ms, ShardId(self.log.shard as u16), *job);
+                let id = JobId::new(ms, ShardId(self.shard), *job);
                 // Of a job that was there already, the event does not say when it was made.
                 let id = if *duplicate { Value::Null } else { id.to_string().into() };
                 json!({

@@ -103,12 +103,12 @@ impl Lines<'_> {
         };
         json!({
             "event": "arrived", "job": arrived.job.0, "from": arrived.from.to_string(),
-            "state": state, "time_us": time, "then": then, "attempt": arrived.attempt,
+            "state": state, "state_time_us": time, "then": then, "attempt": arrived.attempt,
             "lease_expiries": arrived.lease_expiries, "expire_at_us": arrived.expire_at.0,
             "failure_handled": arrived.failure_handled,
             "checkpoint": self.blob(arrived.checkpoint), "progress": self.blob(arrived.progress),
-            "error": self.blob(arrived.error), "backtrace": self.blob(arrived.backtrace),
-            "hold_reason": self.blob(arrived.hold_reason), "held_by": self.blob(arrived.hold_by),
+            "error": self.words(arrived.error), "backtrace": self.blob(arrived.backtrace),
+            "hold_reason": self.words(arrived.hold_reason), "held_by": self.words(arrived.hold_by),
         })
     }
 

@@ -63,7 +63,7 @@ pub(crate) fn parse(argv: Vec<OsString>) -> Result<Cli, UsageError> {
 }
 
 /// The command with a variable for every flag.
-fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     fn with_variables(command: clap::Command) -> clap::Command {
         let command = command.mut_args(|arg| match arg.get_long() {
             Some("help" | "version") | None => arg,

@@ -2,12 +2,14 @@
 //! file named by `--config`; a flag beats its variable, which beats the file, which beats the default.
 
 mod agents;
+mod http;
 mod layers;
 mod operations;
 mod plans;
 mod rules;
 mod schedules;
 mod ties;
+mod tools;
 mod units;
 mod usage;
 
@@ -15,10 +17,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use http::HttpArgs;
 use jobbie_proto::{JobId, limits};
 
 pub(crate) use agents::{AgentArgs, IterationArgs, IterationsArgs, ReplayArgs};
-pub(crate) use layers::{UsageError, parse};
+pub(crate) use layers::{UsageError, command, parse};
 pub(crate) use operations::{
     Action, BulkArgs, ClearArgs, DestroyArgs, FilterArgs, OperationsArgs, State, WaitArgs,
 };
@@ -30,7 +33,8 @@ pub(crate) use schedules::{
     MissedRuns, ScheduleArgs, ScheduleCommand, SchedulesArgs, SetScheduleArgs, ShowScheduleArgs,
 };
 pub(crate) use ties::{BatchArgs, BatchVerb, OpenArgs, SealArgs, ShowArgs, Step, TieArgs};
-pub(crate) use usage::{SpentArgs, UsageArgs};
+pub(crate) use tools::{CompletionsArgs, ManArgs, SeedCommand, Shell, TopArgs, VersionArgs};
+pub(crate) use usage::{CacheCommand, SpentArgs, UsageArgs};
 
 pub(crate) use units::{Durability, bytes, durability, queue_name};
 
@@ -42,9 +46,10 @@ const ADDR_DEFAULT: &str = "127.0.0.1:7400";
     name = "jobbie",
     version,
     about = "A durable job server and its command line",
-    after_help = "Exit codes: 0 done; 1 failed; 2 wrong flag, variable or config key; 3 no connection, or it was lost \
-                  and the outcome is unknown; 4 nothing there; 5 refused; 6 busy, try again; 7 the data directory \
-                  cannot be used. Every flag is also a variable JOBBIE_<FLAG> and a key of the --config file."
+    after_help = format!(
+        "{}. Every flag is also a variable JOBBIE_<FLAG> and a key of the --config file.",
+        crate::exit::Exit::in_words()
+    )
 )]
 pub(crate) struct Cli {
     /// TOML file with a table per command, `[client]` for what all client commands share
@@ -135,6 +140,12 @@ pub(crate) enum Command {
     Replay(ReplayArgs),
     /// Sum up what work on jobs used
     Usage(UsageArgs),
+    /// Sum up what prompt caches saved
+    #[command(subcommand)]
+    Cache(CacheCommand),
+    /// Make jobs to look at
+    #[command(subcommand)]
+    Seed(SeedCommand),
     /// Say how much may be spent
     #[command(subcommand)]
     Budget(BudgetCommand),
@@ -143,8 +154,14 @@ pub(crate) enum Command {
     ApprovalPolicy(PolicyCommand),
     /// Show the server's shards and settings
     Status(StatusArgs),
+    /// Show queues, shards and workers, and how fast they are, until `q` is pressed
+    Top(TopArgs),
     /// Print the version
-    Version,
+    Version(VersionArgs),
+    /// Print what completes commands and flags in a shell
+    Completions(CompletionsArgs),
+    /// Write a manual page for each command
+    Man(ManArgs),
 }
 
 /// How the log on stderr looks.
@@ -190,6 +207,11 @@ pub(crate) struct ServerArgs {
     /// Log of a shard, as 256MiB, after which its state is written down anew: what a restart reads at most
     #[arg(long, value_parser = bytes, value_name = "BYTES")]
     pub(crate) snapshot_log_bytes: Option<u64>,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    /// Keep no read model: there is no search and no history of completed jobs then
+    #[arg(long)]
+    pub(crate) no_read_model: bool,
     /// Log of the whole node, as 4GiB, that is kept for history and read models beside what is needed, while there is room on the
     /// disk; 0B is none
     #[arg(long, value_parser = bytes, value_name = "BYTES")]
@@ -205,8 +227,12 @@ pub(crate) struct ServerArgs {
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
+    /// A table, or the bare id of what was made
     Table,
+    /// One JSON document: an object, or a list of them
     Json,
+    /// A JSON object a line
+    Jsonl,
 }
 
 /// What every client command takes.

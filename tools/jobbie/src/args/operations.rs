@@ -114,9 +114,13 @@ pub(crate) struct BulkArgs {
     #[command(flatten)]
     pub(crate) client: ClientArgs,
     /// What is done to each job; those in a state in which that is not done are skipped. Without any of the flags
-    /// that say which jobs, their ids are read from standard input, one a line
+    /// that say which jobs, they are read from standard input: an id a line, or JSON as other commands print it, of
+    /// which the field `id` or `job` counts
     #[arg(value_enum)]
     pub(crate) action: Action,
+    /// `-` says that the jobs come from standard input, which it is without any flag that says which
+    #[arg(value_parser = ["-"], conflicts_with_all = ["queue", "state", "priority", "limit_key", "created_after", "created_before"])]
+    pub(crate) stdin: Option<String>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
     /// Where jobs are moved to

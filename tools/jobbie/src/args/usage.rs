@@ -1,6 +1,6 @@
 //! Flags of usage.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use jobbie_proto::usage::{DollarsError, UsageGroup, parse_dollars};
 
 use super::{ClientArgs, units};
@@ -47,6 +47,13 @@ impl From<GroupBy> for UsageGroup {
             GroupBy::Provider => Self::Provider,
         }
     }
+}
+
+/// What is asked about prompt caches.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Show how much of what models read came from a cache, as work on jobs reported it
+    Stats(UsageArgs),
 }
 
 #[derive(Debug, Args)]

@@ -13,12 +13,12 @@ use jobbie_proto::wire::{IterationRecord, Lookup};
 use jobbie_proto::{Code, EventSeq, JobId, Request};
 use serde_json::{Value, json};
 
-use super::bytes;
 use super::history::{self, walk};
-use crate::args::{AgentArgs, IterationArgs, IterationsArgs, Output, ReplayArgs};
+use super::{bytes, print_failed};
+use crate::args::{AgentArgs, IterationArgs, IterationsArgs, ReplayArgs};
 use crate::call::{CallError, Server, explain};
 use crate::exit::Exit;
-use crate::output::{Rows, some_bytes};
+use crate::output::{Rows, print_made, some_bytes};
 
 /// What is special about the one new job, from its flags.
 pub(super) fn agent_for(args: &AgentArgs) -> Vec<EnqueueAgent<'static>> {
@@ -236,13 +236,9 @@ pub(super) fn replay(args: &ReplayArgs) -> Result<Exit, CallError> {
     if !matches!(run.code, Code::Ok | Code::Duplicate) {
         return Err(refused(run.code));
     }
-    match args.client.output {
-        Output::Table => println!("{}", run.first),
-        Output::Json => {
-            let duplicate = run.code == Code::Duplicate;
-            println!("{}", json!({ "job": run.first.to_string(), "duplicate": duplicate }));
-        }
-    }
+    let id = run.first.to_string();
+    let made = json!({ "job": id, "duplicate": run.code == Code::Duplicate });
+    print_made(&id, &made, args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 

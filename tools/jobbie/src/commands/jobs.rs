@@ -75,13 +75,9 @@ pub(super) fn enqueue(args: &EnqueueArgs) -> Result<Exit, CallError> {
         return Err(refused(run.code));
     }
     let is_duplicate = run.code == Code::Duplicate;
-    match args.client.output {
-        // The bare id, so that it can be used in a shell as it is.
-        Output::Table => println!("{}", run.first),
-        Output::Json => {
-            println!("{}", json!({ "job": run.first.to_string(), "duplicate": is_duplicate }))
-        }
-    }
+    let id = run.first.to_string();
+    let made = json!({ "job": id, "duplicate": is_duplicate });
+    output::print_made(&id, &made, args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 
@@ -183,7 +179,7 @@ pub(super) fn fail(args: &FailArgs) -> Result<Exit, CallError> {
     let mut rows = Rows::new(&["job", "state", "next_attempt_ms", "attempts_left"]);
     let state = if is_dead { "dead" } else { "retrying" };
     rows.push(vec![args.job.to_string().into(), state.into(), next, failed.attempts_left.into()]);
-    rows.print(args.client.output).map_err(print_failed)?;
+    rows.print_one(args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 
@@ -238,7 +234,9 @@ pub(super) fn inspect(args: &JobArgs) -> Result<Exit, CallError> {
 /// Prints one object, field by field.
 pub(super) fn print_fields(object: &Value, output: Output) -> Result<Exit, CallError> {
     match output {
-        Output::Json => println!("{object}"),
+        Output::Json | Output::Jsonl => {
+            output::print_made("", object, output).map_err(print_failed)?;
+        }
         Output::Table => {
             let mut rows = Rows::new(&["field", "value"]);
             for (field, value) in object.as_object().into_iter().flatten() {
@@ -300,7 +298,7 @@ fn finish(code: Option<Code>, job: JobId, state: &str, output: Output) -> Result
     }
     let mut rows = Rows::new(&["job", "state"]);
     rows.push(vec![job.to_string().into(), state.into()]);
-    rows.print(output).map_err(print_failed)?;
+    rows.print_one(output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 

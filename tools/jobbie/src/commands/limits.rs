@@ -53,7 +53,7 @@ pub(super) fn weigh(args: &WeighArgs) -> Result<Exit, CallError> {
     let mut rows = Rows::new(&["queue", "key", "weight"]);
     let (queue, key) = (args.queue.as_str().into(), args.key.as_str().into());
     rows.push(vec![queue, key, args.weight.into()]);
-    rows.print(args.client.output).map_err(print_failed)?;
+    rows.print_one(args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 

@@ -1,4 +1,4 @@
-//! The commands that ask a server.
+//! The commands beside the server itself.
 
 mod agents;
 mod controls;
@@ -12,7 +12,10 @@ mod plans;
 mod queues;
 mod rules;
 mod schedules;
+mod seed;
+mod stdin;
 mod ties;
+mod top;
 mod usage;
 
 use std::io::Read;
@@ -22,8 +25,9 @@ use jobbie_proto::request::QueueAction;
 use crate::args::Command;
 use crate::call::CallError;
 use crate::exit::Exit;
+use crate::tools;
 
-/// Runs a command against its server.
+/// Runs a command, most of them against a server.
 pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
     match command {
         Command::Enqueue(args) => jobs::enqueue(&args),
@@ -64,10 +68,16 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Iterations(args) => agents::iterations(&args),
         Command::Replay(args) => agents::replay(&args),
         Command::Usage(args) => usage::usage(&args),
+        Command::Cache(command) => usage::cache(&command),
+        Command::Seed(command) => seed::seed(&command),
         Command::Budget(command) => rules::budget(&command),
         Command::ApprovalPolicy(command) => rules::policy(&command),
         Command::Status(args) => queues::status(&args),
-        Command::Server(_) | Command::Version => unreachable!("they ask no server"),
+        Command::Top(args) => top::top(&args),
+        Command::Version(args) => tools::version(&args),
+        Command::Completions(args) => tools::completions(&args),
+        Command::Man(args) => tools::man(&args),
+        Command::Server(_) => unreachable!("it is no client"),
     }
 }
 

@@ -37,12 +37,12 @@ fn row(error: &JobError<'_>) -> Vec<Value> {
 
 /// A worker on all shards: each knows it by a session of its own.
 #[derive(Default)]
-struct Everywhere {
+pub(super) struct Everywhere {
     queues: Vec<String>,
     queues_asked: u64,
-    active: u64,
+    pub(super) active: u64,
     started_ms: u64,
-    last_seen_ms: u64,
+    pub(super) last_seen_ms: u64,
     sessions: Vec<Value>,
 }
 
@@ -103,8 +103,10 @@ pub(super) fn held(args: &HeldArgs) -> Result<Exit, CallError> {
     Ok(Exit::Done)
 }
 
-pub(super) fn workers(args: &WorkersArgs) -> Result<Exit, CallError> {
-    let mut server = Server::connect(&args.client, None)?;
+/// Every worker by name and host.
+pub(super) fn everywhere(
+    server: &mut Server,
+) -> Result<BTreeMap<(String, String), Everywhere>, CallError> {
     let mut found: BTreeMap<(String, String), Everywhere> = BTreeMap::new();
     for shard in server.shards() {
         let (mut after_session, mut after_worker) = (SessionId(0), String::new());
@@ -126,6 +128,11 @@ pub(super) fn workers(args: &WorkersArgs) -> Result<Exit, CallError> {
             }
         }
     }
+    Ok(found)
+}
+
+pub(super) fn workers(args: &WorkersArgs) -> Result<Exit, CallError> {
+    let found = everywhere(&mut Server::connect(&args.client, None)?)?;
     if found.is_empty() {
         eprintln!("no worker has asked for jobs within the last 24 hours");
         return Ok(Exit::Nothing);

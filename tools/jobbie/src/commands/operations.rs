@@ -1,6 +1,5 @@
 //! Work on many jobs: begin it, wait for it, list it, end it.
 
-use std::io::Read;
 use std::time::{Duration, Instant};
 
 use jobbie_proto::event::{BulkAction, HoldEnd, JobFilter, Task};
@@ -12,7 +11,7 @@ use jobbie_proto::{Code, JobId, Request, ShardId};
 use serde_json::Value;
 
 use super::controls::by;
-use super::print_failed;
+use super::{print_failed, stdin};
 use crate::args::{
     Action, BulkArgs, ClearArgs, ClientArgs, DestroyArgs, FilterArgs, OperationsArgs, Output,
     State, Then, WaitArgs,
@@ -115,16 +114,9 @@ fn action_of(args: &BulkArgs) -> BulkAction {
     }
 }
 
-/// Job ids from standard input, one a line.
+/// The jobs named on standard input.
 fn ids() -> Result<Vec<JobId>, CallError> {
-    let mut text = String::new();
-    let read = std::io::stdin().lock().read_to_string(&mut text);
-    read.map_err(|source| CallError::Local { what: "read standard input".into(), source })?;
-    let mut jobs = Vec::new();
-    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-        let wrong = |e| CallError::Usage(format!("line {number} of standard input: {e}"));
-        jobs.push(line.trim().parse().map_err(wrong)?);
-    }
+    let jobs = stdin::jobs()?;
     if jobs.is_empty() {
         return Err(CallError::Usage(
             "no jobs: give their ids on standard input, one a line, or say which by --queue, --state, --priority, \
@@ -181,7 +173,7 @@ impl Work {
         }
         let mut rows = Rows::new(&["affected", "skipped", "ms"]);
         rows.push(vec![affected.into(), skipped.into(), ms.into()]);
-        rows.print(output).map_err(print_failed)?;
+        rows.print_one(output).map_err(print_failed)?;
         Ok(Exit::Done)
     }
 
@@ -273,7 +265,7 @@ fn cancel(server: &mut Server, operation: OperationRef, output: Output) -> Resul
         Code::Ok => {
             let mut rows = Rows::new(&["operation", "status"]);
             rows.push(vec![operation.to_string().into(), "cancelled".into()]);
-            rows.print(output).map_err(print_failed)?;
+            rows.print_one(output).map_err(print_failed)?;
             Ok(Exit::Done)
         }
         code => {

@@ -58,7 +58,7 @@ pub(super) fn event(args: &EventArgs) -> Result<Exit, CallError> {
     let status = appended.status.map_or(Value::Null, |status| status.name().into());
     let effect = appended.effect.name().into();
     rows.push(vec![job.to_string().into(), appended.event.0.into(), effect, status]);
-    rows.print(args.client.output).map_err(print_failed)?;
+    rows.print_one(args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 

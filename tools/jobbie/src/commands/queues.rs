@@ -14,13 +14,17 @@ use crate::output::Rows;
 
 /// Every queue whose name begins as told, by name.
 pub(super) fn found(args: &QueuesArgs) -> Result<Vec<QueueStats>, CallError> {
-    let mut server = Server::connect(&args.client, None)?;
+    all(&mut Server::connect(&args.client, None)?, &args.prefix)
+}
+
+/// The same over a connection that is there.
+pub(super) fn all(server: &mut Server, prefix: &str) -> Result<Vec<QueueStats>, CallError> {
     let mut found: Vec<QueueStats> = Vec::new();
     for shard in server.shards() {
         // As many as fit a frame come at once; the last name says where to go on.
         let mut after = String::new();
         loop {
-            let stats = Stats::Queues { prefix: &args.prefix, after: &after };
+            let stats = Stats::Queues { prefix, after: &after };
             let mut request = Request { stats, ..Request::default() };
             let before = found.len();
             server
@@ -80,7 +84,7 @@ pub(super) fn control(args: &QueueArgs, action: QueueAction<'_>) -> Result<Exit,
     let paused = action != QueueAction::Resume;
     let mut rows = Rows::new(&["queue", "paused"]);
     rows.push(vec![args.queue.as_str().into(), paused.into()]);
-    rows.print(args.client.output).map_err(print_failed)?;
+    rows.print_one(args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 

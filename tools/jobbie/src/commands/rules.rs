@@ -132,7 +132,7 @@ fn told(client: &ClientArgs, scope: &Scope, done: &str) -> Result<Exit, CallErro
     let (scope, target) = named(scope);
     let mut rows = Rows::new(&["scope", "target", "result"]);
     rows.push(vec![scope.into(), target.into(), done.into()]);
-    rows.print(client.output).map_err(print_failed)?;
+    rows.print_one(client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 
@@ -183,6 +183,6 @@ fn delete_policy(args: &DeletePolicyArgs) -> Result<Exit, CallError> {
 fn policy_told(client: &ClientArgs, id: EventSeq, done: &str) -> Result<Exit, CallError> {
     let mut rows = Rows::new(&["id", "result"]);
     rows.push(vec![id.0.into(), done.into()]);
-    rows.print(client.output).map_err(print_failed)?;
+    rows.print_one(client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }

@@ -9,12 +9,11 @@ use serde_json::{Value, json};
 use super::jobs::{backoff, print_fields};
 use super::{bytes, print_failed};
 use crate::args::{
-    MissedRuns, Output, ScheduleArgs, ScheduleCommand, SchedulesArgs, SetScheduleArgs,
-    ShowScheduleArgs,
+    MissedRuns, ScheduleArgs, ScheduleCommand, SchedulesArgs, SetScheduleArgs, ShowScheduleArgs,
 };
 use crate::call::{CallError, Server};
 use crate::exit::Exit;
-use crate::output::{self, Rows, some_bytes};
+use crate::output::{self, Rows, print_made, some_bytes};
 
 pub(super) fn run(command: &ScheduleCommand) -> Result<Exit, CallError> {
     match command {
@@ -59,20 +58,15 @@ fn change(args: &ScheduleArgs, action: ScheduleAction<'_>, done: &str) -> Result
     let mut rows = Rows::new(&["queue", "schedule", "result", "next_ms"]);
     let (queue, name) = (args.queue.as_str(), args.name.as_str());
     rows.push(vec![queue.into(), name.into(), done.into(), time(changed.next)]);
-    rows.print(args.client.output).map_err(print_failed)?;
+    rows.print_one(args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 
 fn make(args: &ScheduleArgs) -> Result<Exit, CallError> {
     let changed = control(args, ScheduleAction::Run)?;
     let job = changed.job.ok_or_else(|| missing(args))?.to_string();
-    match args.client.output {
-        // As `enqueue` does.
-        Output::Table => println!("{job}"),
-        Output::Json => {
-            println!("{}", json!({ "job": job, "duplicate": changed.code == Code::Duplicate }));
-        }
-    }
+    let made = json!({ "job": job, "duplicate": changed.code == Code::Duplicate });
+    print_made(&job, &made, args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 

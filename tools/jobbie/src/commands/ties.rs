@@ -13,12 +13,10 @@ use jobbie_proto::{Code, JobSeq, Micros, Request, ShardId};
 use serde_json::{Value, json};
 
 use super::print_failed;
-use crate::args::{
-    BatchArgs, BatchVerb, JobArgs, OpenArgs, Output, SealArgs, ShowArgs, Step, TieArgs,
-};
+use crate::args::{BatchArgs, BatchVerb, JobArgs, OpenArgs, SealArgs, ShowArgs, Step, TieArgs};
 use crate::call::{CallError, Server, explain};
 use crate::exit::Exit;
-use crate::output::Rows;
+use crate::output::{Rows, print_made};
 
 /// What ties the one new job to others, from its flags.
 pub(super) fn ties_for(args: &TieArgs) -> Ties<'_> {
@@ -106,11 +104,8 @@ fn open(args: &OpenArgs) -> Result<Exit, CallError> {
     let mut opened = None;
     server.call(shard, &mut request, |reply| opened = opened.or(reply.batches.first().copied()))?;
     let batch = opened.ok_or_else(missing)?;
-    match args.client.output {
-        // The bare id, so that it can be used in a shell as it is.
-        Output::Table => println!("{batch}"),
-        Output::Json => println!("{}", json!({ "batch": batch.to_string() })),
-    }
+    let id = batch.to_string();
+    print_made(&id, &json!({ "batch": id }), args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 
@@ -134,7 +129,7 @@ fn seal(args: &SealArgs) -> Result<Exit, CallError> {
     }
     let mut rows = Rows::new(&["batch", "total"]);
     rows.push(vec![args.batch.to_string().into(), args.total.into()]);
-    rows.print(args.client.output).map_err(print_failed)?;
+    rows.print_one(args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 
@@ -159,7 +154,7 @@ fn show(args: &ShowArgs) -> Result<Exit, CallError> {
         ended,
         called_back.into(),
     ]);
-    rows.print(args.client.output).map_err(print_failed)?;
+    rows.print_one(args.client.output).map_err(print_failed)?;
     Ok(Exit::Done)
 }
 

@@ -11,7 +11,7 @@ use jobbie_proto::{Micros, Request};
 use serde_json::Value;
 
 use super::print_failed;
-use crate::args::{SpentArgs, UsageArgs};
+use crate::args::{CacheCommand, SpentArgs, UsageArgs};
 use crate::call::{CallError, Server};
 use crate::exit::Exit;
 use crate::output::Rows;
@@ -50,7 +50,8 @@ pub(super) fn report(args: &SpentArgs) -> Vec<ReportUsage<'_>> {
     }]
 }
 
-pub(super) fn usage(args: &UsageArgs) -> Result<Exit, CallError> {
+/// The sums that are asked for; none when nothing was used by any of what they are of.
+fn asked(args: &UsageArgs) -> Result<(UsageGroup, BTreeMap<String, UsageSum>), CallError> {
     let period_max = u64::from(USAGE_HOURS) * 3_600_000;
     if !(1..=period_max).contains(&args.period) {
         let (period, days) = (args.period, USAGE_HOURS / 24);
@@ -63,12 +64,51 @@ pub(super) fn usage(args: &UsageArgs) -> Result<Exit, CallError> {
     let from = Micros(now.saturating_sub(args.period.saturating_mul(1000)));
     let by = args.group_by.map_or(UsageGroup::All, UsageGroup::from);
     let mut sums = sums(&mut server, from, by)?;
-    if sums.is_empty() && by != UsageGroup::All {
-        eprintln!("nothing was used in this time");
-        return Ok(Exit::Nothing);
-    }
     if by == UsageGroup::All {
         sums.entry(String::new()).or_default();
+    }
+    if sums.is_empty() {
+        eprintln!("nothing was used in this time");
+    }
+    Ok((by, sums))
+}
+
+/// How much of what models read came from their prompt caches.
+pub(super) fn cache(command: &CacheCommand) -> Result<Exit, CallError> {
+    let CacheCommand::Stats(args) = command;
+    let (_, sums) = asked(args)?;
+    if sums.is_empty() {
+        return Ok(Exit::Nothing);
+    }
+    let columns =
+        &["of", "input_tokens", "cache_creation_tokens", "cache_read_tokens", "hit_percent"];
+    let mut rows = Rows::new(columns);
+    for (of, UsageSum { amounts, .. }) in &sums {
+        let Amounts { input_tokens, cache_creation_tokens, cache_read_tokens, .. } = *amounts;
+        rows.push(vec![
+            if of.is_empty() { "all".into() } else { of.as_str().into() },
+            input_tokens.into(),
+            cache_creation_tokens.into(),
+            cache_read_tokens.into(),
+            hit_percent(amounts).map_or(Value::Null, Value::from),
+        ]);
+    }
+    rows.print(args.client.output).map_err(print_failed)?;
+    Ok(Exit::Done)
+}
+
+/// Of a hundred tokens that models read, how many came from a cache. Providers count tokens read from a cache beside the
+/// others; where one does not, this is too low.
+fn hit_percent(amounts: &Amounts) -> Option<u64> {
+    let read = u128::from(amounts.cache_read_tokens);
+    let all = read + u128::from(amounts.cache_creation_tokens) + u128::from(amounts.input_tokens);
+    (all > 0).then(|| (read * 100 / all) as u64)
+}
+
+pub(super) fn usage(args: &UsageArgs) -> Result<Exit, CallError> {
+    let (by, sums) = asked(args)?;
+    if sums.is_empty() {
+        return Ok(Exit::Nothing);
     }
     let columns: &'static [&'static str] = match by {
         UsageGroup::All => columns!(),

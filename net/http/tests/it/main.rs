@@ -1,0 +1,14 @@
+//! The HTTP side against a real node.
+
+mod bulk;
+mod by_hand;
+mod enqueue;
+mod events;
+mod http;
+mod jobs;
+mod queues;
+mod rules;
+mod schedules;
+mod search;
+mod support;
+mod worker;
