@@ -30,7 +30,7 @@ fn code(result: Result<(), Error>) -> Code {
 fn a_completed_job_comes_back_with_all_it_was_and_survives_a_kill() {
     let folder = tempfile::tempdir().expect("make a folder");
     let (data, address) = (folder.path().join("data"), free_address(4));
-    let mut server = serve(&data, address);
+    let server = serve(&data, address);
     runtime().block_on(async {
         let client = Client::connect(address.to_string()).await.expect("connect");
         let queues = queues(&client);
