@@ -17,7 +17,7 @@ mod usage;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-pub(crate) use http::HttpArgs;
+pub(crate) use http::{HttpArgs, ShimArgs};
 use jobbie_proto::{JobId, limits};
 pub(crate) use server::{LogFormat, ServerArgs};
 
@@ -64,6 +64,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server
     Server(ServerArgs),
+    /// Serve HTTP for nodes elsewhere, without search and history
+    Http(ShimArgs),
     /// Create a job and print its id
     Enqueue(Box<EnqueueArgs>),
     /// Take jobs from queues, as a worker does
