@@ -362,6 +362,11 @@ impl<D: Disk> Log<D> {
         first
     }
 
+    /// Bytes that may still be written to the disk; 0 where the system will not say.
+    pub async fn available_bytes(&self) -> u64 {
+        self.shared.disk.available_bytes().await.unwrap_or(0)
+    }
+
     /// Whether a batch appended now would be written at once: then build one, else let it grow.
     #[must_use]
     pub fn room(&self) -> bool {

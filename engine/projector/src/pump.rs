@@ -118,13 +118,15 @@ impl<D: Disk> Pump<D> {
             for (lane, source) in self.lanes.iter_mut().zip(sources) {
                 has_read |= lane.fill(&mut self.merge, source).await?;
             }
+            let before = folded;
             while let Some((shard, item)) = self.merge.pop() {
                 folded += 1;
                 if model.apply(&[item.committed(shard)])? {
                     return Ok(Pumped::Full);
                 }
             }
-            if !has_read && !self.ask(sources) {
+            // What was folded may have made room for more.
+            if !has_read && folded == before && !self.ask(sources) {
                 return Ok(Pumped::Drained(folded));
             }
         }
@@ -140,12 +142,14 @@ impl<D: Disk> Pump<D> {
             for lane in &mut self.lanes {
                 has_read |= lane.fill_to_end(&mut self.merge).await?;
             }
+            let mut has_folded = false;
             while let Some((shard, item)) = self.merge.pop() {
+                has_folded = true;
                 if model.apply(&[item.committed(shard)])? {
                     model.commit()?;
                 }
             }
-            if !has_read {
+            if !has_read && !has_folded {
                 return Ok(model.commit()?);
             }
         }

@@ -16,6 +16,9 @@ use crate::limits::{SNAPSHOT_RETRY_PAUSE, SNAPSHOT_SLICE_PAUSE};
 use crate::shard::Inner;
 use crate::snapshots::Captured;
 
+/// History takes no more than this part of what is free on the disk.
+const HISTORY_SHARE: u64 = 4;
+
 impl<R: AsyncRuntime, D: Disk, C: Clock> Machine for Inner<R, D, C> {
     type Snapshot = LogMeta;
 
@@ -96,23 +99,21 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
         let dropped = crate::mutant!(RecordsDropped);
         let needed = if dropped { published.next_event } else { captured.oldest_needed_event };
         self.needed_event.set(needed);
-        self.trim_log();
+        let room = self.log.available_bytes().await / HISTORY_SHARE;
+        self.trim_log(self.config.history_bytes.min(room));
         self.metrics.snapshots_total.add(1);
         info!(shard = %self.config.shard, index = last.index, "snapshot written");
         Ok(published)
     }
 
-    /// Lets the log give up what nobody needs: not the state, and, while there is room, not whoever follows the log or looks back.
-    pub(crate) fn trim_log(&self) {
-        let needed = self.needed_event.get();
+    /// Lets the log give up what nobody needs: not the state, and, while there is room, not whoever follows the log, or looks back into
+    /// its newest `history` bytes.
+    pub(crate) fn trim_log(&self, history: u64) {
         let wished = match self.log.space() {
-            Space::Ok => {
-                let history = self.log.event_of_newest(self.config.history_bytes);
-                self.config.feed.kept_from().min(history)
-            }
+            Space::Ok => self.config.feed.kept_from().min(self.log.event_of_newest(history)),
             _ => u64::MAX,
         };
-        self.log.keep_from(needed.min(wished));
+        self.log.keep_from(self.needed_event.get().min(wished));
     }
 
     /// The log is needed from the oldest snapshot kept on, in case the newer ones turn out damaged.

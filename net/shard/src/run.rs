@@ -120,7 +120,7 @@ impl<R: AsyncRuntime, D: Disk, C: Clock> Inner<R, D, C> {
     /// Waits until something arrives, or schedules need not wait for room any more.
     async fn woken(&self) {
         if self.log.space() == Space::Low {
-            self.trim_log();
+            self.trim_log(0);
             either(self.rung(), self.log.space_changed(Space::Low)).await;
         } else {
             self.rung().await;

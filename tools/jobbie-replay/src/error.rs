@@ -65,7 +65,7 @@ pub(crate) enum ReplayError {
     #[error(transparent)]
     Model(#[from] jobbie_projector::Error),
     #[error(transparent)]
-    Pump(#[from] jobbie_projector::pump::PumpError),
+    Pump(#[from] Box<jobbie_projector::pump::PumpError>),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error("print: {0}")]

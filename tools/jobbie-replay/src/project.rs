@@ -45,8 +45,8 @@ async fn make(
     };
     let disks: Vec<_> = logs.iter().map(disk).collect::<Result<_, _>>()?;
     let mut model = Projection::open(unfinished, options)?;
-    let mut pump = Pump::open(disks, &mut model).await?;
-    pump.finish(&mut model).await?;
+    let mut pump = Pump::open(disks, &mut model).await.map_err(Box::new)?;
+    pump.finish(&mut model).await.map_err(Box::new)?;
     let model = model.finish_bulk(out)?;
     Ok((0..options.shards).map(|shard| model.watermark(ShardId(shard)).1.0).sum())
 }

@@ -47,6 +47,11 @@ impl Progress for Nothing {
     }
 }
 
+/// Where there is no read model.
+pub(crate) fn nothing() -> impl Progress {
+    Nothing(watch::channel(0).0)
+}
+
 /// Serves HTTP for the node of this process, unless it is told not to.
 pub(crate) fn beside(
     server: &Server,
@@ -66,7 +71,7 @@ pub(crate) fn beside(
     };
     let progress: Arc<dyn Progress> = match model {
         Some(model) => Arc::new(OfNode(model)),
-        None => Arc::new(Nothing(watch::channel(0).0)),
+        None => Arc::new(nothing()),
     };
     HttpServer::start(config, progress).map(Some)
 }

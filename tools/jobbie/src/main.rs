@@ -11,6 +11,7 @@ mod exit;
 mod http;
 mod output;
 mod server;
+mod shim;
 mod style;
 mod tools;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Server(args) => server::run(&args),
+        Command::Http(args) => shim::run(&args),
         command => match commands::run(command) {
             Ok(exit) => exit,
             Err(e) if e.is_nobody_reading() => Exit::Done,

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &ServerArgs) -> Exit {
     Exit::Done
 }
 
-fn fail(message: &str, exit: Exit) -> Exit {
+pub(crate) fn fail(message: &str, exit: Exit) -> Exit {
     eprintln!("error: {message}");
     exit
 }
@@ -102,7 +102,7 @@ fn config(args: &ServerArgs) -> Result<ServerConfig, String> {
 }
 
 /// Logs go to stderr, stdout is for data.
-fn start_log(format: LogFormat, level: &str) -> Result<(), String> {
+pub(crate) fn start_log(format: LogFormat, level: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(level).map_err(|e| format!("--log-level {level}: {e}"))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -139,14 +139,14 @@ fn announce(server: &Server, config: &ServerConfig) {
 }
 
 /// SIGTERM and SIGINT, as they come.
-struct Signals {
+pub(crate) struct Signals {
     runtime: tokio::runtime::Runtime,
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn listen() -> std::io::Result<Self> {
+    pub(crate) fn listen() -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
         let (terminate, interrupt) =
@@ -156,7 +156,7 @@ impl Signals {
     }
 
     /// Waits for the next one; its name.
-    fn wait(&mut self) -> &'static str {
+    pub(crate) fn wait(&mut self) -> &'static str {
         self.runtime.block_on(async {
             tokio::select! {
                 _ = self.terminate.recv() => "SIGTERM",

@@ -8,6 +8,7 @@ use crate::fuzz;
 use crate::quickstart;
 use crate::regen_wire;
 use crate::step::{Step, cargo, is_installed, root};
+use crate::venv;
 
 /// Simulator runs of the gate; the long run has a thousand.
 const SIM_SEEDS: u32 = 40;
@@ -17,11 +18,14 @@ const MODEL_COMMANDS: u64 = 1_000_000;
 const CRASH_CYCLES: u32 = 5;
 const POWER_CUTS: u32 = 2;
 
+/// Clients of the HTTP interface that others have published, which must work as they are.
+const CLIENTS: [&str; 2] = ["corvo-client==0.3.0", "corvo-worker==0.3.0"];
+
 /// Runs every step with `fuzz_seconds` of fuzzing each target, goes on after a failed one, and names all that failed at the end.
 pub(crate) fn run(fuzz_seconds: u32) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     let mut passed = 0;
-    for step in steps() {
+    for step in steps()? {
         match step.run() {
             Ok(()) => passed += 1,
             Err(e) => failed.push(format!("{e:#}")),
@@ -45,14 +49,14 @@ pub(crate) fn run(fuzz_seconds: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn steps() -> Vec<Step> {
+fn steps() -> anyhow::Result<Vec<Step>> {
     let mut steps = vec![
         Step::new("format", cargo(["fmt", "--all", "--check"])),
         Step::new(
             "lints",
             cargo(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
         ),
-        Step::new("tests", tests()),
+        Step::new("tests", tests()?),
     ];
     steps.push(Step::new("doc tests", cargo(["test", "--workspace", "--doc", "--locked"])));
     let mut docs = cargo(["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
@@ -60,11 +64,12 @@ fn steps() -> Vec<Step> {
     steps.push(Step::new("documentation", docs));
     steps.push(Step::new("model", crate::model::command("sim", MODEL_COMMANDS, 0)));
     steps.extend(simulation());
-    steps
+    Ok(steps)
 }
 
 /// Every test of the workspace. nextest gives each its own process and time limit; cargo's own runner does otherwise.
-fn tests() -> Command {
+fn tests() -> anyhow::Result<Command> {
+    let clients = venv::with("clients", &CLIENTS)?;
     let mut command = if is_installed("cargo", &["nextest", "--version"]) {
         cargo(["nextest", "run", "--workspace", "--locked", "--no-fail-fast"])
     } else {
@@ -72,8 +77,9 @@ fn tests() -> Command {
     };
     command
         .env("JOBBIE_TEST_CRASH_CYCLES", CRASH_CYCLES.to_string())
-        .env("JOBBIE_TEST_POWER_CUTS", POWER_CUTS.to_string());
-    command
+        .env("JOBBIE_TEST_POWER_CUTS", POWER_CUTS.to_string())
+        .env("JOBBIE_PYTHON", clients.join("bin/python"));
+    Ok(command)
 }
 
 /// A few seeds of the simulator.

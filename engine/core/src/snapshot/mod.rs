@@ -26,6 +26,7 @@ use jobbie_proto::reply::{JobState, OperationStatus};
 use jobbie_proto::{BatchId, EventSeq, JobSeq, Reply, ShardId};
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::state::State;
 use agents::AgentRow;
 use kin::KinRow;
 use plans::PlanRow;
@@ -271,6 +272,14 @@ struct RevivedRow {
     job: u64,
     /// When it dies unless finished; 0 is never.
     expires: u64,
+}
+
+impl RevivedRow {
+    fn of(job: u64, state: &State) -> Option<Self> {
+        let revival =
+            state.revived.get(job).filter(|_| !crate::mutant!(RevivalMissingFromSnapshot));
+        revival.map(|revival| Self { job, expires: revival.expires })
+    }
 }
 
 /// An error whose event does not name the one before it, and that one.

@@ -17,6 +17,13 @@ pub(super) struct CostRow {
     pub(super) micros: u64,
 }
 
+impl CostRow {
+    pub(super) fn of(job: u64, state: &State) -> Option<Self> {
+        let told = !crate::mutant!(CostMissingFromSnapshot);
+        state.usage.row_of(job).filter(|_| told).map(|micros| Self { job, micros })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Archive, Serialize, Deserialize)]
 pub(super) enum UsageRow {
     /// What the jobs of a queue cost; of the whole shard when it has no name.

@@ -446,12 +446,8 @@ impl Snapshot {
             part.error_links.push(ErrorLinkRow { job, event, previous });
         }
         part.agents.extend(state.agents.get(job).map(|agent| AgentRow::new(job, agent)));
-        let revival =
-            state.revived.get(job).filter(|_| !crate::mutant!(RevivalMissingFromSnapshot));
-        part.revived.extend(revival.map(|revival| RevivedRow { job, expires: revival.expires }));
-        let told = !crate::mutant!(CostMissingFromSnapshot);
-        part.costs
-            .extend(state.usage.row_of(job).filter(|_| told).map(|micros| CostRow { job, micros }));
+        part.revived.extend(RevivedRow::of(job, state));
+        part.costs.extend(CostRow::of(job, state));
     }
 
     fn add_ties(&self, job: u64, part: &mut JobsPart) {

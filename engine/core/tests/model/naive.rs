@@ -88,10 +88,7 @@ pub(crate) struct Naive {
     pub(crate) workers: NaiveWorkers,
     /// By job: errors whose events do not name the one before them, and that one.
     pub(crate) error_links: BTreeMap<u64, Vec<(u64, u64)>>,
-    /// Completed jobs.
-    pub(crate) archived: BTreeMap<u64, JobId>,
-    /// Jobs that were revived, whether they are still there or not.
-    pub(crate) revived: BTreeSet<u64>,
+    pub(crate) archive: crate::naive_archive::Archive,
 }
 
 /// What should come of a request.
@@ -207,10 +204,7 @@ impl Naive {
             let code = self.control(control.job, &control.action);
             reply.job_controls.push(code);
         }
-        for control in &request.archived {
-            let code = self.archive_control(control);
-            reply.job_controls.push(code);
-        }
+        self.archive_controls(request, &mut reply);
         reply.appended = request.appends.iter().map(|append| self.append(append)).collect();
         for control in &request.queue_controls {
             self.event();
@@ -259,10 +253,6 @@ impl Naive {
         self.end(job, JobState::Held);
         let view = &mut self.jobs.get_mut(&job).expect("it exists").view;
         (view.due, view.then, view.hold, view.ended) = (Micros(until), then, event, Micros(0));
-    }
-
-    pub(crate) fn until(&self, hold: &Hold<'_>) -> u64 {
-        if hold.then == HoldEnd::Stay { 0 } else { self.now + hold.timeout_ms * 1000 }
     }
 
     pub(crate) fn remove(&mut self, job: u64) -> Job {

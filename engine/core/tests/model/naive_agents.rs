@@ -67,7 +67,7 @@ impl Naive {
 
     fn complete(&mut self, job: u64) {
         let job = self.remove(job);
-        self.archived.insert(job.view.id.seq().0, job.view.id);
+        self.archive.completed.insert(job.view.id.seq().0, job.view.id);
         self.queues.get_mut(&job.view.class.queue).expect("it exists").1 += 1;
     }
 

@@ -1,13 +1,24 @@
 //! Jobs that were completed and have left memory, in the naive model.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jobbie_proto::agent::AgentLimits;
 use jobbie_proto::reply::AgentView;
 use jobbie_proto::request::{ArchivedAction, ArchivedControl, Enqueue, Revive, RevivedAgent, When};
-use jobbie_proto::{Code, EventSeq, JobId, JobSeq, Micros, Request, ShardId};
+use jobbie_proto::{Code, EventSeq, JobId, JobSeq, Micros, Reply, Request, ShardId};
 
 use crate::driver::Driver;
 use crate::naive::Naive;
 use crate::values::{LIMIT_KEYS, QUEUES, UNIQUES, enqueue};
+
+/// What is known of jobs that left memory as completed.
+#[derive(Default)]
+pub(crate) struct Archive {
+    /// Those that did and did not come back.
+    pub(crate) completed: BTreeMap<u64, JobId>,
+    /// Those that came back, whether they are still there or not.
+    pub(crate) revived: BTreeSet<u64>,
+}
 
 /// A job, by how recently it was archived or made; what is done; with what; its unique key.
 pub(crate) type Archived = (usize, u8, u8, usize);
@@ -39,14 +50,21 @@ fn action(kind: u8, with: u8, unique: usize) -> ArchivedAction<'static> {
 }
 
 impl Naive {
+    pub(crate) fn archive_controls(&mut self, request: &Request<'_>, reply: &mut Reply) {
+        for control in &request.archived {
+            let code = self.archive_control(control);
+            reply.job_controls.push(code);
+        }
+    }
+
     /// What is done to an archived job.
-    pub(crate) fn archive_control(&mut self, control: &ArchivedControl<'_>) -> Code {
+    fn archive_control(&mut self, control: &ArchivedControl<'_>) -> Code {
         let seq = control.job.seq().0;
         let event = EventSeq(self.event());
         if let Some(job) = self.jobs.get(&seq) {
             return if job.view.id == control.job { Code::IllegalState } else { Code::NotFound };
         }
-        if !self.archived.contains_key(&seq) {
+        if !self.archive.completed.contains_key(&seq) {
             return Code::NotFound;
         }
         let ArchivedAction::Revive(revive) = &control.action else { return Code::Ok };
@@ -56,7 +74,7 @@ impl Naive {
         if owner.is_some_and(|(owner, _)| !self.unique_is_over(content.queue, *owner)) {
             return Code::Duplicate;
         }
-        self.archived.remove(&seq);
+        self.archive.completed.remove(&seq);
         self.revive(control.job, revive, event);
         if !content.unique.is_empty() {
             self.event();
@@ -84,7 +102,7 @@ impl Naive {
         self.admit(&class, content.limit_key, event, 0);
         self.next_job = next_job;
         self.queues.get_mut(content.queue).expect("just admitted").2 -= 1;
-        self.revived.insert(id.seq().0);
+        self.archive.revived.insert(id.seq().0);
         let now = self.now;
         let view = &mut self.jobs.get_mut(&id.seq().0).expect("just admitted").view;
         view.id = id;
@@ -109,7 +127,7 @@ impl Driver {
         self.model.now = self.now.0;
         let mut request: Request<'static> = self.build(client, &[], false);
         let control = |&(job, kind, with, unique): &Archived| {
-            let archived = self.model.archived.values().rev().nth(job % 9).copied();
+            let archived = self.model.archive.completed.values().rev().nth(job % 9).copied();
             let job = archived.filter(|_| job < 9).unwrap_or_else(|| self.job(job, 0).job);
             ArchivedControl { job, action: action(kind, with, unique) }
         };

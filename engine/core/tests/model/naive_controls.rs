@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jobbie_proto::event::{Event, HoldEnd, QueueSettings};
 use jobbie_proto::limits::WORKER_SILENT_MS_MAX;
 use jobbie_proto::reply::{JobState, JobView};
-use jobbie_proto::request::{JobAction, QueueAction, QueueControl};
+use jobbie_proto::request::{Hold, JobAction, QueueAction, QueueControl};
 use jobbie_proto::{Code, EventSeq, JobId, Request};
 
 use crate::naive::Naive;
@@ -84,6 +84,10 @@ impl Naive {
         let jobs: BTreeSet<_> = request.job_controls.iter().map(|c| c.job.seq()).collect();
         let archived: BTreeSet<_> = request.archived.iter().map(|c| c.job.seq()).collect();
         jobs.len() == request.job_controls.len() && archived.len() == request.archived.len()
+    }
+
+    pub(crate) fn until(&self, hold: &Hold<'_>) -> u64 {
+        if hold.then == HoldEnd::Stay { 0 } else { self.now + hold.timeout_ms * 1000 }
     }
 
     /// Whether an action is done to a job in this state.

@@ -67,7 +67,7 @@ impl Naive {
     pub(crate) fn unique_is_over(&self, queue: &str, owner: u64) -> bool {
         let job = &self.jobs[&owner];
         let mut closing = self.operations.iter().filter(|operation| operation.closes);
-        (self.keys_end_below(queue) > owner && !self.revived.contains(&owner))
+        (self.keys_end_below(queue) > owner && !self.archive.revived.contains(&owner))
             || closing.any(|operation| {
                 operation.runs() && owner >= operation.cursor && operation.is_about(owner, job)
             })

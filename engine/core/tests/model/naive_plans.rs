@@ -186,7 +186,7 @@ impl Naive {
             } else if status == PlanStatus::Satisfied {
                 effect = Effect::Completed;
                 let job = self.remove(job);
-                self.archived.insert(job.view.id.seq().0, job.view.id);
+                self.archive.completed.insert(job.view.id.seq().0, job.view.id);
                 self.queues.get_mut(&job.view.class.queue).expect("it exists").1 += 1;
             } else {
                 self.wait_for_events(job);

@@ -77,7 +77,7 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Version(args) => tools::version(&args),
         Command::Completions(args) => tools::completions(&args),
         Command::Man(args) => tools::man(&args),
-        Command::Server(_) => unreachable!("it is no client"),
+        Command::Server(_) | Command::Http(_) => unreachable!("it is no client"),
     }
 }
 
