@@ -219,7 +219,7 @@ async fn release(app: Arc<App>, jobs: Vec<JobRef>) {
 }
 
 async fn take(app: &Arc<App>, wanted: Wanted) -> Result<Vec<Job>, ApiError> {
-    let _place = app.admit_waiting()?;
+    let _place = if wanted.hold.is_zero() { app.admit()? } else { app.admit_waiting()? };
     let (sender, receiver) = oneshot::channel::<Claimed>();
     let asker = Arc::clone(app);
     // A task of its own: when the caller goes, this function ends, and whatever is leased after that has to go back.

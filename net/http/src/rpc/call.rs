@@ -47,8 +47,14 @@ impl<O> Answer<O> {
 /// When there is none, or it cannot be read.
 pub(super) async fn only<I: Wired>(app: &App, wire: Wire, request: Request) -> Result<I, Status> {
     let max = app.config.limits.batch_body_bytes;
-    let message = Receiver::new(wire, request.into_body(), max).next().await?;
-    message.ok_or_else(|| Status::invalid("the request has no message"))
+    let mut messages = Receiver::new(wire, request.into_body(), max);
+    let message = messages.next().await?;
+    let message = message.ok_or_else(|| Status::invalid("the request has no message"))?;
+    // To its end: an answer before that is cut off by some clients.
+    match messages.next::<I>().await? {
+        None => Ok(message),
+        Some(_) => Err(Status::invalid("the request has more than one message")),
+    }
 }
 
 /// A method.

@@ -82,6 +82,10 @@ impl Wire {
         let kind = request.headers().get(header::CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let coding = request.headers().get(header::CONTENT_ENCODING);
+        if coding.is_some_and(|coding| coding != "identity") {
+            return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        }
         let found = WIRES.into_iter().find(|wire| wire.kind == kind);
         let wire = found.ok_or(StatusCode::UNSUPPORTED_MEDIA_TYPE)?;
         if wire.framing == Framing::Grpc && request.version() < Version::HTTP_2 {

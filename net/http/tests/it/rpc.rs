@@ -156,6 +156,8 @@ fn connect_is_spoken_over_http_1() {
     let kind = [("content-type", "text/plain")];
     let path = format!("/{SERVICE}Enqueue");
     assert_eq!(site.send("POST", &path, &kind, "{}").status, 415);
+    let packed = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    assert_eq!(site.send("POST", &path, &packed, "{}").status, 415);
     assert_eq!(site.send("POST", &path, &[("content-type", "application/grpc")], "").status, 505);
     // Protobuf: field 1 is the queue.
     let message = format!("\n{}{queue}", char::from(u8::try_from(queue.len()).expect("short")));
@@ -201,6 +203,10 @@ fn frames_that_cannot_be_read_end_a_call() {
         let mut call = channel.call("Enqueue", kind, &[]).await;
         call.done();
         assert_eq!(call.end().await.0, INVALID);
+        let mut call = channel.call("GetServerInfo", kind, &[]).await;
+        call.send(b"");
+        call.send(b"");
+        assert_eq!(call.end().await, (INVALID, "the request has more than one message".to_owned()));
         let mut call = channel.call("StreamLifecycle", kind, &[]).await;
         call.send_raw(&[0, 0, 0, 0, 9, 1]);
         call.done();
@@ -262,6 +268,27 @@ fn a_job_for_a_caller_that_has_gone_goes_back_uncounted() {
 }
 
 #[test]
+fn what_is_full_says_when_to_come_back() {
+    let site = Site::start(|config| config.limits.waiting_fetches = 1);
+    run(async {
+        let channel = Channel::open(&site).await;
+        let asked = json!({ "queues": ["q"], "leaseDuration": 60 });
+        let mut waiting = channel.call("Fetch", "application/grpc+json", &[]).await;
+        waiting.send(asked.to_string().as_bytes());
+        waiting.done();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let (code, text) = channel.unary("Fetch", asked.clone()).await.expect_err("full");
+        assert!(code == 8 && text.ends_with("(retry_after_ms=1000)"), "{code} {text}");
+        let (status, told) = connect(&site, "FetchBatch", &asked.to_string());
+        assert_eq!((status, &told["code"]), (429, &json!("resource_exhausted")));
+        // A stream does not wait.
+        let mut stream = channel.call("StreamLifecycle", "application/grpc+json", &[]).await;
+        let frame = json!({ "queues": ["other"], "fetchCount": 1 });
+        assert_eq!(stream.exchange(frame).await, json!({}));
+    });
+}
+
+#[test]
 fn events_are_pushed() {
     let site = shared();
     let queue = queue("rpc");
@@ -282,6 +309,7 @@ fn events_are_pushed() {
         let mut call = channel.call("Subscribe", "application/grpc+json", &[]).await;
         let asked = json!({ "queues": [queue], "lastEventId": event["seq"] });
         call.send(asked.to_string().as_bytes());
+        call.done();
         assert_eq!(call.receive_json().await, Some(next));
     });
 }
