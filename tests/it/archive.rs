@@ -55,7 +55,7 @@ fn a_completed_job_comes_back_with_all_it_was_and_survives_a_kill() {
         assert_eq!(code(client.revive(id, &content).await), Code::IllegalState);
         assert!(client.enqueue(&unique).await.expect("enqueue").duplicate, "its key is its own");
         server.kill();
-        server = serve(&data, address);
+        let _again = serve(&data, address);
         let info = client.job(id).await.expect("look up").expect("it is back");
         assert_eq!((info.state, info.attempt, info.priority), (JobState::Pending, 0, 1));
         assert_eq!((&info.payload[..], &info.tags[..]), (&b"to: ann"[..], &b"{\"a\":1}"[..]));
@@ -71,6 +71,16 @@ fn a_completed_job_comes_back_with_all_it_was_and_survives_a_kill() {
             (&b"to: ann"[..], &b"page 2"[..])
         );
         client.ack(leased.lease(), b"done").await.expect("ack");
+        // It goes to other shards as any job does.
+        client.revive(id, &content).await.expect("revive");
+        client.move_job(id, elsewhere).await.expect("move");
+        let there = fetch_one(&client, elsewhere).await;
+        assert_eq!((&there.payload[..], &there.tags[..]), (&b"to: ann"[..], &b"{\"a\":1}"[..]));
+        assert_eq!(&there.checkpoint[..], b"page 2");
+        assert_eq!(there.agent.map(|agent| agent.iteration), Some(3));
+        assert_eq!(code(client.revive(id, &content).await), Code::Moved);
+        client.delete(there.id).await.expect("delete");
+        let id = completed(&client, &NewJob::new(queue, b""), queue).await;
         // Another has its key meanwhile.
         let other = client.enqueue(&unique).await.expect("enqueue").id;
         assert_eq!(code(client.revive(id, &content).await), Code::Duplicate);
@@ -82,7 +92,6 @@ fn a_completed_job_comes_back_with_all_it_was_and_survives_a_kill() {
         client.delete_archived(id).await.expect("delete");
         assert_eq!(code(client.revive(other, &content).await), Code::NotFound);
     });
-    server.kill();
 }
 
 /// Whoever waits for jobs of its queue gets a revived one at once.
@@ -90,7 +99,7 @@ fn a_completed_job_comes_back_with_all_it_was_and_survives_a_kill() {
 fn a_waiting_fetch_gets_a_revived_job() {
     let folder = tempfile::tempdir().expect("make a folder");
     let (data, address) = (folder.path().join("data"), free_address(4));
-    let mut server = serve(&data, address);
+    let _server = serve(&data, address);
     runtime().block_on(async {
         let client = Client::connect(address.to_string()).await.expect("connect");
         let job = NewJob::new("q", b"again");
@@ -106,5 +115,4 @@ fn a_waiting_fetch_gets_a_revived_job() {
         let jobs = jobs.expect("it was stirred").expect("a task");
         assert_eq!(jobs.iter().map(|job| job.id).collect::<Vec<_>>(), [id]);
     });
-    server.kill();
 }

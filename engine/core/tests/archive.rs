@@ -272,19 +272,24 @@ fn the_expiry_of_a_revived_job_counts_anew() {
 fn agent_state_cost_limit_key_and_parent_come_along() {
     let mut shard = Shard::new();
     let id = completed(&mut shard, enqueue("q"));
-    let parent = Some(JobId::new(5, ShardId(0), JobSeq(77)));
+    let parent = JobId::new(5, ShardId(0), JobSeq(77));
     let limits = AgentLimits { max_iterations: 3, max_cost_micros: 900, iteration_timeout_ms: 7 };
     let agent = Some(RevivedAgent { iteration: 2, limits });
     let limited = Enqueue { limit_key: "ann", priority: 0, ..enqueue("q") };
-    let with = Revive { agent, parent, cost_micros: 40, checkpoint: b"{}", ..content(limited) };
+    let with = Revive {
+        agent,
+        parent: Some(parent),
+        cost_micros: 40,
+        checkpoint: b"{}",
+        ..content(limited)
+    };
     assert_eq!(run(&mut shard, vec![reviving(id, with)]), [Code::Ok]);
     let view = shard.state.job(id).expect("it is back");
     let agent = view.agent.expect("it is an agent job");
     assert_eq!((agent.iteration, agent.limits, agent.checkpoint), (2, limits, view.record));
     assert_eq!((view.cost_micros, &*view.limit_key, view.class.priority), (40, "ann", 0));
     let children = |state: &State| {
-        let children =
-            Some(Children { parent: parent.unwrap_or_default(), after: JobSeq(0), count: 9 });
+        let children = Some(Children { parent, after: JobSeq(0), count: 9 });
         jobbie_core::answers(state, &Request { children, ..Request::default() }).children
     };
     assert_eq!(children(&shard.state).len(), 1);
