@@ -7,6 +7,7 @@ use jobbie_client::{Client, JobId};
 use jobbie_projector::row::JobRow;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 
+use crate::bulk_archived::Runs;
 use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::extract::Caller;
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) leased: Leased,
     pub(crate) metrics: HttpMetrics,
     pub(crate) repeats: Repeats,
+    pub(crate) runs: Runs,
     requests: Semaphore,
     waiting: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
@@ -56,6 +58,7 @@ impl App {
             leased: Leased::default(),
             metrics: HttpMetrics::default(),
             repeats: Repeats::default(),
+            runs: Runs::default(),
             requests: Semaphore::new(limits.requests),
             waiting: Semaphore::new(limits.waiting_fetches),
             streams: Arc::new(Semaphore::new(limits.streams)),

@@ -10,6 +10,7 @@ mod app;
 mod archived;
 mod budgets;
 mod bulk;
+mod bulk_archived;
 mod bulk_progress;
 mod chain;
 mod cluster;

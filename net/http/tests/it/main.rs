@@ -1,11 +1,13 @@
 //! The HTTP side against a real node.
 
+mod archived;
 mod bulk;
 mod by_hand;
 mod enqueue;
 mod events;
 mod http;
 mod jobs;
+mod namespaces;
 mod queues;
 mod rules;
 mod schedules;
