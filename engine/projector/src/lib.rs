@@ -6,6 +6,7 @@
 mod dump;
 mod error;
 mod expression;
+mod file;
 mod fold;
 pub mod journal;
 pub mod merge;
@@ -25,6 +26,7 @@ mod text;
 pub use dump::dump;
 pub use error::{Error, Result};
 pub use expression::BadExpression;
+pub use file::Watched;
 pub use fold::Committed;
 pub use namespace::{Namespace, SEPARATOR, is_namespace, namespace_of};
 pub use projection::{Options, Projection};

@@ -12,8 +12,8 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove}
 use crate::app::App;
 use crate::routes::Routes;
 use crate::{
-    ack, actions, budgets, bulk, bulk_progress, cluster, enqueue, enqueue_batch, events, fail,
-    fetch, heartbeat, info, jobs, layers, queues, repeats, schedules, search, unbuilt, usage,
+    ack, actions, admin, budgets, bulk, bulk_progress, cluster, enqueue, enqueue_batch, events,
+    fail, fetch, heartbeat, info, jobs, layers, queues, repeats, schedules, search, unbuilt, usage,
     workers,
 };
 
@@ -43,6 +43,7 @@ fn guarded() -> Routes {
         .merge(schedules::routes())
         .merge(events::routes())
         .merge(cluster::routes())
+        .merge(admin::routes())
 }
 
 /// The whole server. Further protocols, which bring their own paths, are merged here.

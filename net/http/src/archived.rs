@@ -20,11 +20,10 @@ pub(crate) async fn completed(
     by: &Namespace,
     job: JobId,
 ) -> Result<Option<JobRow>, ApiError> {
-    if app.read_model.is_none() {
-        return Ok(None);
-    }
+    let Some(read_model) = &app.read_model else { return Ok(None) };
     let lag = app.fresh().await;
-    let Some(row) = app.past(job).await.filter(|row| row.state == JobState::Completed) else {
+    let Some(row) = read_model.job(job).await?.filter(|row| row.state == JobState::Completed)
+    else {
         return Ok(None);
     };
     if !by.owns(&row.queue) {

@@ -5,6 +5,7 @@
 
 mod ack;
 mod actions;
+mod admin;
 mod api;
 mod app;
 mod archived;

@@ -9,6 +9,7 @@ mod http;
 mod jobs;
 mod namespaces;
 mod queues;
+mod rebuild;
 mod rules;
 mod schedules;
 mod search;
