@@ -22,6 +22,7 @@ mod repeats;
 mod replay;
 mod rules;
 mod schedules;
+mod search;
 mod shim;
 mod terminal;
 mod tidy;

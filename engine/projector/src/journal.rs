@@ -2,6 +2,8 @@
 
 use jobbie_proto::{JobId, Micros};
 
+use crate::namespace::Namespace;
+
 /// One public event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalEvent {
@@ -24,8 +26,8 @@ pub struct JournalEvent {
 /// Which events are wanted: those that match every set that is not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Only queues whose name begins so.
-    pub namespace: String,
+    /// Only its queues; what is of no queue is of the default one.
+    pub namespace: Namespace,
     /// Any of these queues, with their namespace.
     pub queues: Vec<String>,
     /// Any of these jobs.

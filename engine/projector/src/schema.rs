@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// Rises with every change of the tables or of what is in them.
 pub(crate) const VERSION: i64 = 1;
 /// Marks the file as ours: "jobb".
-const APPLICATION: i64 = 0x6a6f_6262;
+pub(crate) const APPLICATION: i64 = 0x6a6f_6262;
 
 const TABLES: &str = "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -153,7 +153,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
     let conn = Connection::open_with_flags(path, flags)?;
     conn.pragma_update(None, "cache_size", -32_768)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
-    conn.pragma_update(None, "mmap_size", 1_i64 << 30)?;
+    // A file that is cut off while it is mapped would end the process, not the query.
     conn.busy_timeout(std::time::Duration::from_secs(10))?;
     conn.set_prepared_statement_cache_capacity(128);
     check_version(conn.pragma_query_value(None, "user_version", |row| row.get(0))?)?;

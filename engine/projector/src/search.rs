@@ -3,13 +3,14 @@
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{BatchId, JobId, Micros};
 
+use crate::namespace::Namespace;
 use crate::row::JobRow;
 
 /// Which jobs are meant: those that match everything that is given.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
-    /// Only queues whose name begins so: the namespace of whoever asks. Empty is any.
-    pub namespace: String,
+    /// Only its queues: the namespace of whoever asks.
+    pub namespace: Namespace,
     /// Exactly this queue, with its namespace.
     pub queue: Option<String>,
     /// Only queues that match one of these globs (`*` is any text), with their namespace. Empty is any.

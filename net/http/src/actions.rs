@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use jobbie_client::{JobId, JobInfo, JobState};
+use jobbie_client::{Error, JobId, JobInfo, JobState};
+use jobbie_proto::Code;
 use jobbie_proto::request::Hold;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::archived;
+use crate::archived::{self, Act};
 use crate::enqueue::Enqueued;
 use crate::error::ApiError;
 use crate::extract::{Body, Caller, Name, OptionalBody};
@@ -45,10 +46,7 @@ async fn owned(
     id: &str,
     code: &'static str,
 ) -> Result<(JobId, Option<JobInfo>), ApiError> {
-    let unknown = || match code {
-        "NOT_FOUND" => ApiError::not_found(format!("job {id} not found")),
-        code => ApiError::bad(code, format!("job {id} is not known")),
-    };
+    let unknown = || unknown(id, code);
     let job: JobId = id.parse().map_err(|_| unknown())?;
     if job.shard().0 >= app.client.topology().shards {
         return Err(unknown());
@@ -60,21 +58,47 @@ async fn owned(
     Ok((job, info))
 }
 
+/// Does something to a job in memory or, when its shard has let it go as completed, to what is kept of it.
+async fn anywhere(
+    app: &App,
+    by: &Caller,
+    (job, info): (JobId, Option<JobInfo>),
+    live: impl Future<Output = Result<(), Error>>,
+    act: Act,
+    code: &'static str,
+) -> Result<(), ApiError> {
+    if info.is_some() {
+        match live.await {
+            // It was completed meanwhile.
+            Err(Error::Job { code: Code::NotFound, .. }) => {}
+            done => return done.map_err(|error| failed(error, code)),
+        }
+    }
+    let row = archived::completed(app, &by.namespace, job).await?;
+    let row = row.ok_or_else(|| unknown(&job.to_string(), code))?;
+    archived::act(app, &row, &act).await.map_err(|error| failed(error, code))
+}
+
+fn failed(error: Error, code: &'static str) -> ApiError {
+    if code == "NOT_FOUND" { error.into() } else { ApiError::of_job(error, code) }
+}
+
+fn unknown(id: &str, code: &'static str) -> ApiError {
+    match code {
+        "NOT_FOUND" => ApiError::not_found(format!("job {id} not found")),
+        code => ApiError::bad(code, format!("job {id} is not known")),
+    }
+}
+
 async fn retry(
     State(app): State<Arc<App>>,
     caller: Caller,
     Name(id): Name<String>,
 ) -> Result<Response, ApiError> {
     let code = "RETRY_ERROR";
-    let (job, info) = owned(&app, &caller, &id, code).await?;
-    let done = match info {
-        Some(_) => app.client.retry(job).await,
-        None => match archived::completed(&app, &caller.namespace, job).await? {
-            Some(row) => archived::revive(&app, &row).await,
-            None => return Err(ApiError::bad(code, format!("job {id} is not known"))),
-        },
-    };
-    done.map_err(|error| ApiError::of_job(error, code))?;
+    let found = owned(&app, &caller, &id, code).await?;
+    let live = app.client.retry(found.0);
+    anywhere(&app, &caller, found, live, Act::Revive, code).await?;
     Ok(json::status("retried"))
 }
 
@@ -104,15 +128,9 @@ async fn move_job(
 ) -> Result<Response, ApiError> {
     let code = "MOVE_ERROR";
     let queue = caller.namespace.queue(&body.queue.unwrap_or_default())?;
-    let (job, info) = owned(&app, &caller, &id, code).await?;
-    let done = match info {
-        Some(_) => app.client.move_job(job, &queue).await,
-        None => match archived::completed(&app, &caller.namespace, job).await? {
-            Some(row) => app.client.move_archived(row.id, &queue).await,
-            None => return Err(ApiError::bad(code, format!("job {id} is not known"))),
-        },
-    };
-    done.map_err(|error| ApiError::of_job(error, code))?;
+    let found = owned(&app, &caller, &id, code).await?;
+    let live = app.client.move_job(found.0, &queue);
+    anywhere(&app, &caller, found, live, Act::Move(queue.clone()), code).await?;
     Ok(json::status("moved"))
 }
 
@@ -121,14 +139,10 @@ async fn delete(
     caller: Caller,
     Name(id): Name<String>,
 ) -> Result<Response, ApiError> {
-    let (job, info) = owned(&app, &caller, &id, "NOT_FOUND").await?;
-    match info {
-        Some(_) => app.client.delete(job).await?,
-        None => match archived::completed(&app, &caller.namespace, job).await? {
-            Some(row) => app.client.delete_archived(row.id).await?,
-            None => return Err(ApiError::not_found(format!("job {id} not found"))),
-        },
-    }
+    let code = "NOT_FOUND";
+    let found = owned(&app, &caller, &id, code).await?;
+    let live = app.client.delete(found.0);
+    anywhere(&app, &caller, found, live, Act::Delete, code).await?;
     Ok(json::status("deleted"))
 }
 

@@ -14,9 +14,9 @@ use tower_http::compression::predicate::{
 use crate::app::App;
 use crate::routes::Routes;
 use crate::{
-    ack, actions, budgets, bulk, bulk_progress, cluster, enqueue, enqueue_batch, events, fail,
-    fetch, heartbeat, info, jobs, layers, queues, repeats, rpc, schedules, search, unbuilt, usage,
-    workers,
+    ack, actions, admin, budgets, bulk, bulk_progress, cluster, enqueue, enqueue_batch, events,
+    fail, fetch, heartbeat, info, jobs, layers, queues, repeats, rpc, schedules, search, unbuilt,
+    usage, workers,
 };
 
 /// Where everything begins that has a version.
@@ -45,6 +45,7 @@ fn guarded() -> Routes {
         .merge(schedules::routes())
         .merge(events::routes())
         .merge(cluster::routes())
+        .merge(admin::routes())
 }
 
 /// The whole server. Further protocols, which bring their own paths, are merged here.

@@ -7,6 +7,7 @@ use jobbie_client::{Client, JobId};
 use jobbie_projector::row::JobRow;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, watch};
 
+use crate::bulk_archived::Runs;
 use crate::config::HttpConfig;
 use crate::error::ApiError;
 use crate::extract::Caller;
@@ -33,6 +34,7 @@ pub(crate) struct App {
     pub(crate) metrics: HttpMetrics,
     pub(crate) repeats: Repeats,
     pub(crate) rpc: rpc::Places,
+    pub(crate) runs: Runs,
     requests: Semaphore,
     waiting: Semaphore,
     pub(crate) streams: Arc<Semaphore>,
@@ -59,6 +61,7 @@ impl App {
             metrics: HttpMetrics::default(),
             repeats: Repeats::default(),
             rpc: rpc::Places::new(limits.lifecycle_streams),
+            runs: Runs::default(),
             requests: Semaphore::new(limits.requests),
             waiting: Semaphore::new(limits.waiting_fetches),
             streams: Arc::new(Semaphore::new(limits.streams)),

@@ -1,5 +1,6 @@
 //! One thing done to many jobs.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,8 +8,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use jobbie_client::{
-    BulkAction, HoldEnd, JobFilter, JobId, Micros, Operation, OperationStatus, OperationView,
+    BulkAction, HoldEnd, JobFilter, JobId, JobState, Micros, Operation, OperationStatus,
+    OperationView,
 };
+use jobbie_projector::search::Filter;
 use jobbie_proto::id::OperationRef;
 use jobbie_proto::{OperationId, ShardId};
 use schemars::JsonSchema;
@@ -16,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::app::App;
+use crate::archived::Act;
+use crate::bulk_archived::{self, Meant, Run};
 use crate::error::ApiError;
 use crate::extract::{BatchBody, Caller, Name};
 use crate::json;
@@ -30,9 +35,13 @@ const CODE: &str = "BULK_ERROR";
 const WAITED_FOR_MAX: u64 = 10_000;
 /// Jobs that a filter may find which shards cannot evaluate.
 const FOUND_MAX: usize = 500_000;
+/// Named jobs whose shards are asked at a time.
+const LOOKED_UP_AT_A_TIME: usize = 10_000;
 /// How long the end is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PREFIX: &str = "bulk_";
+/// Marks the part that is a task of this process.
+const RUN: &str = "c.";
 
 pub(crate) fn routes() -> Routes {
     Routes::default()
@@ -99,21 +108,26 @@ fn action(body: &BulkBody, by: &Namespace) -> Result<BulkAction, ApiError> {
     })
 }
 
-/// An operation by a name that says what it consists of, so that no server has to remember it.
-fn name(operation: &Operation) -> String {
+/// An operation by a name that says what it consists of, so that no server has to remember what shards do of it.
+fn name(operation: &Operation, run: Option<u64>) -> String {
     let part = |part: &OperationRef| format!("{}.{}", part.shard, part.id);
-    let parts: Vec<String> = operation.parts.iter().map(part).collect();
+    let run = run.map(|run| format!("{RUN}{run}"));
+    let parts: Vec<String> = operation.parts.iter().map(part).chain(run).collect();
     format!("{PREFIX}{}", parts.join("-"))
 }
 
-fn named(text: &str) -> Option<Operation> {
-    let part = |part: &str| {
+fn named(text: &str) -> Option<(Operation, Option<u64>)> {
+    let (mut operation, mut run) = (Operation::default(), None);
+    for part in text.strip_prefix(PREFIX)?.split('-') {
         let (shard, id) = part.split_once('.')?;
+        if part.starts_with(RUN) {
+            run = Some(id.parse().ok()?);
+            continue;
+        }
         let (shard, id) = (ShardId(shard.parse().ok()?), OperationId(id.parse().ok()?));
-        Some(OperationRef { shard, id })
-    };
-    let parts = text.strip_prefix(PREFIX)?.split('-').map(part).collect::<Option<Vec<_>>>()?;
-    Some(Operation { parts })
+        operation.parts.push(OperationRef { shard, id });
+    }
+    Some((operation, run))
 }
 
 /// A filter that shards can evaluate, if it is of one queue: those of other namespaces are not concerned then.
@@ -135,9 +149,15 @@ fn shard_filter(filter: &SearchBody, by: &Namespace) -> Result<Option<JobFilter>
     Ok(Some(found.in_states(&states(filter.state.as_ref())?)))
 }
 
-/// Which jobs a filter means, by the read model.
-async fn found(app: &App, filter: &SearchBody, by: &Namespace) -> Result<Vec<JobId>, ApiError> {
-    let Some(filter) = filter.filter(by)? else { return Ok(Vec::new()) };
+/// Which jobs in memory a filter means, by the read model.
+async fn found(app: &App, mut filter: Filter) -> Result<Vec<JobId>, ApiError> {
+    if filter.states.is_empty() {
+        filter.states = JobState::ALL.to_vec();
+    }
+    filter.states.retain(|state| *state != JobState::Completed);
+    if filter.states.is_empty() {
+        return Ok(Vec::new());
+    }
     let read_model = app.read_model()?;
     app.fresh().await;
     let jobs = read_model.ask(move |reader| reader.ids(&filter, None, FOUND_MAX + 1)).await?;
@@ -149,14 +169,91 @@ async fn found(app: &App, filter: &SearchBody, by: &Namespace) -> Result<Vec<Job
     Ok(jobs)
 }
 
-/// Those of them that are the caller's. The default namespace is whose operators may do everything.
-async fn ours(app: &App, jobs: Vec<JobId>, by: &Namespace) -> Result<Vec<JobId>, ApiError> {
-    if *by == Namespace::default() {
-        return Ok(jobs);
+/// Those of named jobs that are in memory and the caller's, and those that are not in memory.
+async fn ours(app: &App, ids: &[String], by: &Namespace) -> Result<(Vec<JobId>, Meant), ApiError> {
+    let shards = app.client.topology().shards;
+    let jobs = ids.iter().filter_map(|id| id.parse::<JobId>().ok());
+    let mut jobs: Vec<JobId> = jobs.filter(|job| job.shard().0 < shards).collect();
+    let mut live = HashMap::new();
+    for some in jobs.chunks(LOOKED_UP_AT_A_TIME) {
+        let found = crate::jobs::infos(app, some).await?;
+        live.extend(found.into_iter().map(|(job, info)| (job, by.owns(&info.queue))));
     }
-    let infos = crate::jobs::infos(app, &jobs).await?;
-    let is_ours = |job: &JobId| infos.get(job).is_some_and(|info| by.owns(&info.queue));
-    Ok(jobs.into_iter().filter(is_ours).collect())
+    let gone = bulk_archived::named(&jobs, |job| live.contains_key(job));
+    jobs.retain(|job| live.get(job) == Some(&true));
+    Ok((jobs, gone))
+}
+
+/// Whatever it means: jobs in memory are dealt with by their shards, completed ones by a task of this process.
+struct Begun {
+    operation: Operation,
+    run: Option<Arc<Run>>,
+}
+
+impl Begun {
+    async fn named(
+        app: &Arc<App>,
+        by: &Namespace,
+        action: BulkAction,
+        ids: &[String],
+    ) -> Result<Self, ApiError> {
+        let (jobs, gone) = ours(app, ids, by).await?;
+        let act = Act::of(&action);
+        let name = action.name();
+        let operation = app.client.bulk_jobs(action, &jobs, false).await?;
+        let run = match act {
+            Some(act) => bulk_archived::begin(app, (name, act), by, gone).await?,
+            None => None,
+        };
+        Ok(Self { operation, run })
+    }
+
+    async fn matching(
+        app: &Arc<App>,
+        by: &Namespace,
+        action: BulkAction,
+        body: &SearchBody,
+    ) -> Result<Self, ApiError> {
+        let Some(filter) = body.filter(by)? else {
+            return Ok(Self { operation: Operation::default(), run: None });
+        };
+        let (wants, name) = (&filter.states, action.name());
+        let act = Act::of(&action).filter(|_| app.read_model.is_some());
+        let act = act.filter(|_| wants.is_empty() || wants.contains(&JobState::Completed));
+        // Before anything is done: what is completed by it is not meant again.
+        let gone = match act {
+            Some(act) => Some((act, bulk_archived::matching(app, filter.clone()).await?)),
+            None => None,
+        };
+        let only_completed = *wants == [JobState::Completed];
+        let operation = match shard_filter(body, by)? {
+            Some(_) if only_completed => Operation::default(),
+            Some(filter) => app.client.bulk(action, filter, false).await?,
+            None => {
+                let jobs = found(app, filter).await?;
+                app.client.bulk_jobs(action, &jobs, false).await?
+            }
+        };
+        let run = match gone {
+            Some((act, gone)) => bulk_archived::begin(app, (name, act), by, gone).await?,
+            None => None,
+        };
+        Ok(Self { operation, run })
+    }
+
+    /// At least so many jobs are meant.
+    async fn estimate(&self, app: &App) -> Result<u64, ApiError> {
+        let live = app.client.progress(&self.operation).await?.estimate;
+        Ok(live + self.run.as_ref().map_or(0, |run| run.estimate))
+    }
+
+    /// Waits for the end: how many jobs it was done to, and how many could not be reached.
+    async fn finished(&self, app: &App) -> Result<(u64, u64), ApiError> {
+        let live = app.client.finished(&self.operation).await?.applied;
+        let Some(run) = &self.run else { return Ok((live, 0)) };
+        run.finished().await;
+        Ok((live + run.applied(), run.errors()))
+    }
 }
 
 async fn bulk(
@@ -164,44 +261,32 @@ async fn bulk(
     caller: Caller,
     BatchBody(body): BatchBody<BulkBody>,
 ) -> Result<Response, ApiError> {
-    let begun = Instant::now();
+    let started = Instant::now();
     let by = &caller.namespace;
     let action = action(&body, by)?;
     let _place = app.admit()?;
-    let operation = match (&body.job_ids, &body.filter) {
-        (Some(ids), None) => {
-            let shards = app.client.topology().shards;
-            let jobs = ids.iter().filter_map(|id| id.parse::<JobId>().ok());
-            let jobs = jobs.filter(|job| job.shard().0 < shards).collect();
-            let jobs = ours(&app, jobs, by).await?;
-            app.client.bulk_jobs(action, &jobs, false).await
-        }
-        (None, Some(filter)) => match shard_filter(filter, by)? {
-            Some(filter) => app.client.bulk(action, filter, false).await,
-            None => {
-                let jobs = found(&app, filter, by).await?;
-                app.client.bulk_jobs(action, &ours(&app, jobs, by).await?, false).await
-            }
-        },
+    let begun = match (&body.job_ids, &body.filter) {
+        (Some(ids), None) => Begun::named(&app, by, action, ids).await,
+        (None, Some(filter)) => Begun::matching(&app, by, action, filter).await,
         _ => return Err(ApiError::bad(CODE, "either job_ids or a filter is required")),
     };
-    let operation = operation.map_err(|error| ApiError::from(error).of(CODE))?;
-    let begins = app.client.progress(&operation).await?;
-    if !body.r#async.unwrap_or(false) && begins.estimate <= WAITED_FOR_MAX {
-        let finished = app.client.finished(&operation);
+    let begun = begun.map_err(|error| error.of(CODE))?;
+    let estimate = begun.estimate(&app).await?;
+    if !body.r#async.unwrap_or(false) && estimate <= WAITED_FOR_MAX {
+        let finished = begun.finished(&app);
         if let Ok(finished) = tokio::time::timeout(PATIENCE, finished).await {
-            let (affected, took) = (finished?.applied, begun.elapsed().as_millis());
-            let took = u64::try_from(took).unwrap_or(u64::MAX);
+            let (affected, errors) = finished?;
+            let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             return Ok(json::ok(
-                &json!({ "affected": affected, "errors": 0, "duration_ms": took }),
+                &json!({ "affected": affected, "errors": errors, "duration_ms": took }),
             ));
         }
     }
-    let id = name(&operation);
+    let id = name(&begun.operation, begun.run.map(|run| run.id));
     let told = json!({
         "bulk_operation_id": id,
         "status": "queued",
-        "estimated_total": begins.estimate,
+        "estimated_total": estimate,
         "progress_url": format!("{}/bulk/{id}/progress", crate::api::BASE),
     });
     Ok(json::answer(StatusCode::ACCEPTED, &told))
@@ -210,19 +295,29 @@ async fn bulk(
 /// How far an operation is; `NOT_FOUND` when it is forgotten or never was.
 pub(crate) async fn look(app: &App, id: &str) -> Result<BulkStatus, ApiError> {
     let unknown = || ApiError::not_found(format!("bulk operation {id} not found"));
-    let operation = named(id).ok_or_else(unknown)?;
+    let (operation, run) = named(id).ok_or_else(unknown)?;
+    let run = run.and_then(|run| app.runs.get(run));
+    let run = run.as_deref();
     let views = app.client.operations().await?;
     let is_part = |of: &OperationRef| operation.parts.contains(of);
     let parts: Vec<OperationView> =
         views.into_iter().filter(|(of, _)| is_part(of)).map(|(_, view)| view).collect();
-    let first = parts.first().ok_or_else(unknown)?;
-    let runs = |view: &&OperationView| view.status == OperationStatus::Running;
-    let is_running = parts.iter().filter(runs).count() > 0;
+    let action = parts.first().map(|part| part.task.name());
+    let action = action.or(run.map(|run| run.action)).ok_or_else(unknown)?;
+    let is_running = parts.iter().any(|view| view.status == OperationStatus::Running)
+        || run.is_some_and(|run| run.ended() == Micros(0));
     let was_ended = parts.iter().any(|view| view.status == OperationStatus::Cancelled);
-    let sum = |of: fn(&OperationView) -> u64| parts.iter().map(of).sum::<u64>();
-    let (total, processed) = (sum(|view| view.estimate), sum(|view| view.applied + view.skipped));
-    let started = parts.iter().map(|view| view.started).min().unwrap_or_default();
-    let ended = parts.iter().map(|view| view.ended).max().unwrap_or_default();
+    let sum = |of: fn(&OperationView) -> u64, of_run: fn(&Run) -> u64| {
+        parts.iter().map(of).sum::<u64>() + run.map_or(0, of_run)
+    };
+    let errors = run.map_or(0, Run::errors);
+    let total = sum(|view| view.estimate, |run| run.estimate);
+    let affected = sum(|view| view.applied, Run::applied);
+    let processed = affected + sum(|view| view.skipped, Run::skipped) + errors;
+    let starts = parts.iter().map(|view| view.started);
+    let started = starts.chain(run.map(|run| run.started)).min().unwrap_or_default();
+    let ends = parts.iter().map(|view| view.ended);
+    let ended = ends.chain(run.map(Run::ended)).max().unwrap_or_default();
     let ended = if is_running { Micros(0) } else { ended };
     // How many were meant is known when it is over.
     let total = if is_running { total.max(processed) } else { processed };
@@ -235,11 +330,11 @@ pub(crate) async fn look(app: &App, id: &str) -> Result<BulkStatus, ApiError> {
     Ok(BulkStatus {
         id: id.to_owned(),
         status,
-        action: word(first.task.name()),
+        action: word(action),
         total,
         processed,
-        affected: sum(|view| view.applied),
-        errors: 0,
+        affected,
+        errors,
         error: was_ended.then_some("an operator ended it"),
         created_at: moment::text(started),
         updated_at: moment::text(if is_running { moment::now() } else { ended }),
@@ -268,8 +363,10 @@ mod tests {
     fn an_operation_is_found_by_its_name() {
         let part = |shard, id| OperationRef { shard: ShardId(shard), id: OperationId(id) };
         let operation = Operation { parts: vec![part(0, 17), part(3, 4)] };
-        assert_eq!(name(&operation), "bulk_0.17-3.4");
-        assert_eq!(named("bulk_0.17-3.4"), Some(operation));
+        assert_eq!(name(&operation, None), "bulk_0.17-3.4");
+        assert_eq!(named("bulk_0.17-3.4"), Some((operation.clone(), None)));
+        let both = name(&operation, Some(9));
+        assert_eq!((&*both, named(&both)), ("bulk_0.17-3.4-c.9", Some((operation, Some(9)))));
         for text in ["", "bulk_", "bulk_1", "bulk_a.b", "job_1.2", "bulk_1.2-"] {
             assert_eq!(named(text), None, "{text}");
         }

@@ -100,7 +100,7 @@ async fn page(
     let by = &caller.namespace;
     let mut told = Vec::new();
     while told.len() < limit {
-        let wanted = Wanted { namespace: by.prefix().to_owned(), ..Wanted::default() };
+        let wanted = Wanted { namespace: by.wanted(), ..Wanted::default() };
         let want = limit - told.len();
         let found = read_model.ask(move |reader| reader.journal(after, want, &wanted)).await?;
         let (events, looked_up_to) = found;
@@ -129,7 +129,7 @@ pub(crate) fn wanted(
     let nobody = JobId::default();
     let jobs = jobs.iter().map(|id| id.parse().unwrap_or(nobody)).collect();
     let kinds = kinds.iter().map(|kind| kind.strip_prefix("job.").unwrap_or(kind).to_owned());
-    Ok(Wanted { namespace: by.prefix().to_owned(), queues, jobs, kinds: kinds.collect() })
+    Ok(Wanted { namespace: by.wanted(), queues, jobs, kinds: kinds.collect() })
 }
 
 /// A stream that is asked for its next event when the one before is sent: a slow reader makes nothing grow.

@@ -173,7 +173,11 @@ async fn bulk_get(
             };
             reader.jobs(&wanted)?.into_iter().map(with_errors).collect::<Result<HashMap<_, _>, _>>()
         });
-        rows = found.await?;
+        rows = match found.await {
+            // What shards say is worth more than nothing.
+            Err(error) if !jobs.iter().all(|job| infos.contains_key(job)) => return Err(error),
+            found => found.unwrap_or_default(),
+        };
     }
     let mut told = Vec::with_capacity(jobs.len());
     for job in jobs {

@@ -5,11 +5,13 @@
 
 mod ack;
 mod actions;
+mod admin;
 mod api;
 mod app;
 mod archived;
 mod budgets;
 mod bulk;
+mod bulk_archived;
 mod bulk_progress;
 mod chain;
 mod cluster;

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use jobbie_projector::{SEPARATOR, is_namespace, namespace_of};
 use jobbie_proto::limits::QUEUE_BYTES_MAX;
 
 use crate::error::ApiError;
 
 /// The namespace whose queues have no prefix.
 pub(crate) const DEFAULT: &str = "default";
-const SEPARATOR: &str = "::";
-const BYTES_MAX: usize = 63;
 
 /// A namespace. Of all but the default one, queue `q` is stored as `<namespace>::q` and shown as `q`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,14 +24,6 @@ impl Default for Namespace {
     }
 }
 
-fn is_name(name: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=BYTES_MAX).contains(&name.len())
-        && name.bytes().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-}
-
 impl Namespace {
     /// By its name.
     ///
@@ -42,7 +33,7 @@ impl Namespace {
         if name.is_empty() || name == DEFAULT {
             return Ok(Self::default());
         }
-        if !is_name(name) {
+        if !is_namespace(name) {
             let what = format!("namespace \"{name}\": 1 to 63 of a-z, 0-9 and inner -");
             return Err(ApiError::validation(what));
         }
@@ -51,12 +42,19 @@ impl Namespace {
 
     /// That of a queue as it is stored.
     pub(crate) fn of(queue: &str) -> Self {
-        let owner = queue.split_once(SEPARATOR).map(|(name, _)| name);
-        owner.filter(|name| is_name(name)).and_then(|name| Self::new(name).ok()).unwrap_or_default()
+        namespace_of(queue).and_then(|name| Self::new(name).ok()).unwrap_or_default()
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same for the read model.
+    pub(crate) fn wanted(&self) -> jobbie_projector::Namespace {
+        if self.prefix.is_empty() {
+            return jobbie_projector::Namespace::Default;
+        }
+        jobbie_projector::Namespace::Named(self.name.to_string())
     }
 
     /// How the names of its queues begin.

@@ -23,6 +23,18 @@ pub trait Progress: Send + Sync {
     /// The newest position of the journal in the read model, and its changes.
     fn changed(&self) -> watch::Receiver<u64>;
 
+    /// Has the read model made anew from the logs, and waits until readers see that. All who ask meanwhile share one.
+    ///
+    /// The error is why it could not be made.
+    fn rebuild(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(async { Err("the read model is not kept by this process".to_owned()) })
+    }
+
+    /// How often the file was replaced.
+    fn generation(&self) -> u64 {
+        0
+    }
+
     /// How far it is behind now.
     fn lag(&self) -> Lag;
 }

@@ -102,7 +102,7 @@ impl SearchBody {
             expression.parse().map_err(bad)
         });
         let mut filter = Filter {
-            namespace: by.prefix().to_owned(),
+            namespace: by.wanted(),
             queue: text(self.queue.as_ref()).map(|queue| by.queue(queue)).transpose()?,
             states: states(self.state.as_ref())?,
             priority: text(self.priority.as_ref()).map(|word| priority(Some(word))),
@@ -332,9 +332,9 @@ async fn fulltext(
     let limit = limit.unwrap_or(LIMIT_DEFAULT as usize);
     let read_model = app.read_model()?;
     let lag = app.fresh().await;
-    let prefix = caller.namespace.prefix().to_owned();
+    let namespace = caller.namespace.wanted();
     let words: Vec<String> = q.split_whitespace().map(str::to_owned).collect();
-    let rows = read_model.ask(move |reader| reader.fulltext(&prefix, &words, limit)).await;
+    let rows = read_model.ask(move |reader| reader.fulltext(&namespace, &words, limit)).await;
     let rows = rows.map_err(|error| ApiError { code: "SEARCH_ERROR", ..error })?;
     let by = &caller.namespace;
     let one = |row: &JobRow| {

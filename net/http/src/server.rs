@@ -171,7 +171,8 @@ async fn serve(
         }
     };
     let read_model = config.read_model.as_deref();
-    let read_model = read_model.map(|path| ReadModel::new(path, config.limits.queries));
+    let queries = config.limits.queries;
+    let read_model = read_model.map(|path| ReadModel::new(path, queries, Arc::clone(&progress)));
     let (connections_max, grace) = (config.limits.connections, config.grace_ms);
     // A client that is dropped says goodbye, and jobs would go back that workers are still busy with: this one is not.
     std::mem::forget(client.clone());

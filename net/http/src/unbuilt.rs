@@ -9,7 +9,7 @@ use axum::routing::any;
 use crate::app::App;
 use crate::error::ApiError;
 
-const PATHS: [&str; 25] = [
+const PATHS: [&str; 24] = [
     "/webhooks",
     "/auth/status",
     "/auth/keys",
@@ -28,7 +28,6 @@ const PATHS: [&str; 25] = [
     "/org/api-keys",
     "/org/api-keys/{id}",
     "/cluster/join",
-    "/admin/rebuild-sqlite",
     "/admin/backup",
     "/admin/restore",
     "/debug/runtime",

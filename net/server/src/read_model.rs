@@ -3,15 +3,17 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use jobbie_io::runtime::{self, RuntimeError};
 use jobbie_io::{EventNotifier, EventWaiter, UringDisk, event_notify};
 use jobbie_projector::pump::{Pump, PumpError, Pumped, Source};
-use jobbie_projector::{Options, Projection};
+use jobbie_projector::{Options, Projection, Watched};
 use jobbie_proto::{Micros, ShardId};
 use jobbie_shard::{Feed, SharedMetrics};
 use tokio::sync::watch;
@@ -27,6 +29,10 @@ const TEXT_JOBS: usize = 1000;
 const TRIM_PAUSE: Duration = Duration::from_secs(5);
 /// Rest after an error.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How often it is looked at whether the file is still the one that was opened.
+const FILE_PAUSE: Duration = Duration::from_secs(1);
+/// How long a new read model waits for clocks at most, so that it is not older than the one before.
+const CLOCKS_MAX: Duration = Duration::from_secs(5);
 /// How often a read model that is made anew says how far it is.
 const REPORT_PAUSE: Duration = Duration::from_secs(5);
 
@@ -116,6 +122,28 @@ impl ReadModel {
         };
         let mut position = self.shared.position.subscribe();
         matches!(tokio::time::timeout(within, position.wait_for(sees)).await, Ok(Ok(_)))
+    }
+
+    /// Has it made anew from the logs, and waits until readers see that. All who ask meanwhile share one.
+    ///
+    /// # Errors
+    /// Why it could not be made; it is tried again then.
+    pub async fn rebuilt(&self) -> Result<(), String> {
+        let mut position = self.position();
+        let before = position.borrow_and_update().generation;
+        self.rebuild();
+        loop {
+            if position.changed().await.is_err() {
+                return Err("the projector has ended".to_owned());
+            }
+            let now = position.borrow_and_update();
+            if now.generation > before {
+                return Ok(());
+            }
+            if !now.failed.is_empty() {
+                return Err(now.failed.clone());
+            }
+        }
     }
 
     /// Has it made anew from the logs, in the background.
@@ -281,7 +309,7 @@ impl Worker {
                 Err(Ended::Failed(reason)) => {
                     anew = false;
                     error!(reason, "the read model does not go on, and is tried again");
-                    self.position.failed = reason;
+                    (self.position.failed, self.position.rebuilding) = (reason, false);
                     self.publish();
                     runtime::sleep(RETRY_PAUSE).await;
                 }
@@ -305,17 +333,23 @@ impl Worker {
     ) -> Result<std::convert::Infallible, Ended> {
         fs::create_dir_all(&self.dir)?;
         let path = self.dir.join(FILE);
-        let (mut model, mut pump) = if anew || !path.exists() {
-            self.rebuild(&path).await?
+        let (mut file, mut model, mut pump) = if anew || self.is_unwanted() || !path.exists() {
+            let (model, pump) = self.rebuild(&path).await?;
+            (Watched::of(&path)?, model, pump)
         } else {
+            let file = Watched::of(&path)?;
             let mut model = Projection::open(&path, self.options)?;
             let pump = Pump::open(self.disks()?, &mut model).await?;
-            (model, pump)
+            (file, model, pump)
         };
         self.position.failed.clear();
         self.seen(&model);
-        let mut trimmed = Instant::now();
+        let (mut trimmed, mut looked) = (Instant::now(), Instant::now());
         loop {
+            if looked.elapsed() >= FILE_PAUSE {
+                looked = Instant::now();
+                file.check()?;
+            }
             let before = self.news();
             let pumped = pump.step(&mut model, &self.shards).await?;
             if pumped != Pumped::Drained(0) {
@@ -325,7 +359,7 @@ impl Worker {
             if self.stops() {
                 return Err(Ended::Stopped);
             }
-            if self.model.shared.rebuild.swap(false, Ordering::SeqCst) {
+            if self.is_unwanted() {
                 return Err(Ended::Rebuild);
             }
             if trimmed.elapsed() > TRIM_PAUSE {
@@ -348,12 +382,19 @@ impl Worker {
         }
     }
 
-    /// Waits until there is something to do.
+    /// Waits until there is something to do, or it is time to look at the file.
     async fn sleep(&self, waiter: &EventWaiter, before: &[(u64, Micros)]) -> io::Result<()> {
-        let shared = &self.model.shared;
-        let ready =
-            || self.stops() || shared.rebuild.load(Ordering::SeqCst) || self.news() != before;
-        waiter.wait(ready).await
+        let ready = || self.stops() || self.is_unwanted() || self.news() != before;
+        let woken = pin!(waiter.wait(ready));
+        match select(woken, pin!(runtime::sleep(FILE_PAUSE))).await {
+            Either::Left((woken, _)) => woken,
+            Either::Right(((), _)) => Ok(()),
+        }
+    }
+
+    /// Somebody wants another one.
+    fn is_unwanted(&self) -> bool {
+        self.model.shared.rebuild.load(Ordering::SeqCst)
     }
 
     /// What the shards have said.
@@ -370,16 +411,28 @@ impl Worker {
         let begun = Instant::now();
         let unfinished = self.dir.join(UNFINISHED);
         remove_database(&unfinished)?;
+        self.position.failed.clear();
         self.position.rebuilding = true;
         self.publish();
         let options = Options { bulk: true, ..self.options };
         let mut model = Projection::open(&unfinished, options)?;
         let mut pump = Pump::open(self.disks()?, &mut model).await?;
-        let mut reported = Instant::now();
-        while pump.step(&mut model, &self.shards).await? == Pumped::Full {
+        let (mut reported, mut drained) = (Instant::now(), None);
+        loop {
+            let pumped = pump.step(&mut model, &self.shards).await?;
             model.commit()?;
             if self.stops() {
                 return Err(Ended::Stopped);
+            }
+            if pumped == Pumped::Full {
+                drained = None;
+            } else {
+                // The newest entries wait until the clocks of other shards have gone on. What a log has given up never comes.
+                let since = *drained.get_or_insert_with(Instant::now);
+                if self.has_seen(&model) || since.elapsed() > CLOCKS_MAX {
+                    break;
+                }
+                runtime::sleep(COMMIT_PAUSE).await;
             }
             if reported.elapsed() > REPORT_PAUSE {
                 reported = Instant::now();
@@ -389,6 +442,8 @@ impl Worker {
             }
         }
         let model = model.finish_bulk(path)?;
+        // Who has asked meanwhile gets this one.
+        self.model.shared.rebuild.store(false, Ordering::SeqCst);
         self.position.rebuilding = false;
         self.position.generation += 1;
         info!(
@@ -401,6 +456,12 @@ impl Worker {
 
     fn events(&self, model: &Projection) -> u64 {
         (0..self.options.shards).map(|shard| model.watermark(ShardId(shard)).1.0).sum()
+    }
+
+    /// Whether a model has all that readers were told of: it must not be older than the one before.
+    fn has_seen(&self, model: &Projection) -> bool {
+        let end = |shard: usize| model.watermark(ShardId(shard as u16)).0 + 1;
+        self.position.ends.iter().enumerate().all(|(shard, told)| end(shard) >= *told)
     }
 
     /// Tells everybody what readers see now, and the shards what of their logs is not needed any more.

@@ -45,6 +45,14 @@ pub(crate) enum CallError {
          jobbie of its release"
     )]
     Lacking { addr: String, version: String, ability: &'static str },
+    /// The HTTP side cannot be asked, or its answer not read.
+    #[error(
+        "cannot ask the HTTP side of jobbie at {addr}: {source}; is `jobbie server` running there? --http-addr names another address"
+    )]
+    Http { addr: String, source: std::io::Error },
+    /// The answer of the HTTP side is no.
+    #[error("refused: {message} ({code})")]
+    HttpRefused { status: u16, code: String, message: String },
     /// A field is too large to be sent.
     #[error("{0}")]
     Encode(#[from] EncodeError),
@@ -65,7 +73,10 @@ impl CallError {
     /// What the process ends with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Connect { .. } | Self::Lost { .. } => Exit::Connection,
+            Self::Connect { .. } | Self::Lost { .. } | Self::Http { .. } => Exit::Connection,
+            Self::HttpRefused { status: 404, .. } => Exit::Nothing,
+            Self::HttpRefused { status: 429 | 503, .. } => Exit::Busy,
+            Self::HttpRefused { .. } => Exit::Refused,
             Self::Refused { code: Code::NotFound, .. } => Exit::Nothing,
             Self::Refused { code, .. } if (128..192).contains(&(*code as u8)) => Exit::Busy,
             Self::Refused { .. } | Self::Handshake { .. } | Self::Lacking { .. } => Exit::Refused,

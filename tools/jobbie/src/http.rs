@@ -24,6 +24,14 @@ impl Progress for OfNode {
         self.0.seq()
     }
 
+    fn rebuild(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(self.0.rebuilt())
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.position().borrow().generation
+    }
+
     fn lag(&self) -> jobbie_http::Lag {
         let jobbie_server::Lag { events, ms } = self.0.lag();
         jobbie_http::Lag { events, ms }

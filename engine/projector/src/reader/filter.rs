@@ -7,6 +7,7 @@ use rusqlite::types::Value;
 
 use super::functions::matches;
 use crate::error::Result;
+use crate::namespace::Namespace;
 use crate::record::{first_key, id_bytes, int};
 use crate::search::{Bounds, Filter};
 use crate::text;
@@ -41,7 +42,7 @@ pub(super) struct Conditions {
     pub(super) all: Vec<Sql>,
     /// Queries that give the keys of all rows that match one condition, by an index; how many they are is to be seen.
     pub(super) drivers: Vec<Sql>,
-    /// Any of these queues; `None` is all.
+    /// Any of these queues, in order; `None` is all.
     pub(super) queues: Option<Vec<u32>>,
     /// Any of these states; empty is all.
     pub(super) states: Vec<JobState>,
@@ -274,34 +275,42 @@ fn id_range(prefix: &str) -> Option<(JobId, JobId)> {
     id("0").zip(id("f"))
 }
 
-/// The queues that a filter wants.
+/// The queues that a filter wants, by number.
 fn queues(conn: &Connection, filter: &Filter) -> Result<Option<Vec<u32>>> {
     let Filter { namespace, queue, queue_globs, .. } = filter;
-    if namespace.is_empty() && queue.is_none() && queue_globs.is_empty() {
+    if *namespace == Namespace::Any && queue.is_none() && queue_globs.is_empty() {
         return Ok(None);
     }
     let fits = |name: &str| {
-        name.starts_with(&**namespace)
+        namespace.owns(name)
             && (queue_globs.is_empty() || queue_globs.iter().any(|glob| matches(glob, name)))
     };
+    let prefix = namespace.prefix();
     let (from, to) = match queue {
         Some(queue) => (queue.clone(), Some(queue.clone())),
-        None => (namespace.clone(), None),
+        None => (prefix.clone(), None),
     };
     let sql =
         "SELECT name, id FROM queues WHERE name >= ?1 AND (?2 IS NULL OR name <= ?2) ORDER BY name";
     let mut statement = conn.prepare_cached(sql)?;
     let mut rows = statement.query(rusqlite::params![from, to])?;
-    let mut found = Vec::new();
+    let (mut found, mut is_all) = (Vec::new(), true);
     while let Some(row) = rows.next()? {
         let name = row.get_ref(0)?.as_str().unwrap_or_default();
-        if !name.starts_with(&**namespace) {
+        if !name.starts_with(&*prefix) {
             break;
         }
         if fits(name) {
             found.push(row.get(1)?);
+        } else {
+            is_all = false;
         }
     }
+    if is_all && *namespace == Namespace::Default && queue.is_none() {
+        // There are no others: rows need not be looked at for it.
+        return Ok(None);
+    }
+    found.sort_unstable();
     Ok(Some(found))
 }
 

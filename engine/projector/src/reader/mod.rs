@@ -16,6 +16,7 @@ use rusqlite::{Connection, InterruptHandle, OptionalExtension, params};
 
 use crate::error::{Error, Result};
 use crate::journal::{JournalEvent, Wanted};
+use crate::namespace::Namespace;
 use crate::public;
 use crate::record::{self, Record, id_of, key_of, shard_of_key};
 use crate::row::{ErrorRow, JobRow, Minute};
@@ -139,10 +140,31 @@ impl Reader {
     /// # Errors
     /// See [`Error`].
     pub fn search(&self, search: &Search) -> Result<Page> {
-        let Search { filter, sort, ascending, limit, cursor } = search;
-        let limit = (*limit).clamp(1, LIMIT_MAX) as usize;
         let snapshot = self.conn.unchecked_transaction()?;
-        let query = Query::new(&self.conn, Conditions::of(&self.conn, filter)?)?;
+        let query = Query::new(&self.conn, Conditions::of(&self.conn, &search.filter)?)?;
+        let (jobs, next) = self.found(&query, search)?;
+        let (total, total_is_exact) = query.count(false)?;
+        drop(snapshot);
+        // What was seen counts, even if counting was ended earlier.
+        let total = total.max(jobs.len() as u64 + u64::from(next.is_some()));
+        Ok(Page { jobs, total, total_is_exact, next })
+    }
+
+    /// The same without counting: a page, and where the next one begins.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn page(&self, search: &Search) -> Result<(Vec<JobRow>, Option<Cursor>)> {
+        let snapshot = self.conn.unchecked_transaction()?;
+        let query = Query::new(&self.conn, Conditions::of(&self.conn, &search.filter)?)?;
+        let found = self.found(&query, search)?;
+        drop(snapshot);
+        Ok(found)
+    }
+
+    fn found(&self, query: &Query<'_>, search: &Search) -> Result<(Vec<JobRow>, Option<Cursor>)> {
+        let Search { sort, ascending, limit, cursor, .. } = search;
+        let limit = (*limit).clamp(1, LIMIT_MAX) as usize;
         let mut places = query.page(*sort, *ascending, cursor.as_ref(), limit + 1)?;
         let more = places.len() > limit;
         places.truncate(limit);
@@ -156,11 +178,7 @@ impl Reader {
         for (_, _, key) in &places {
             jobs.extend(self.row(*key)?);
         }
-        let (total, total_is_exact) = query.count(false)?;
-        drop(snapshot);
-        // What was seen counts, even if counting was ended earlier.
-        let total = total.max(jobs.len() as u64 + u64::from(more));
-        Ok(Page { jobs, total, total_is_exact, next })
+        Ok((jobs, next))
     }
 
     /// Ids of what matches, by their shards and then in the order in which they were made, behind one, at most `limit`.
@@ -192,13 +210,18 @@ impl Reader {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn fulltext(&self, namespace: &str, words: &[String], limit: usize) -> Result<Vec<JobRow>> {
+    pub fn fulltext(
+        &self,
+        namespace: &Namespace,
+        words: &[String],
+        limit: usize,
+    ) -> Result<Vec<JobRow>> {
         let snapshot = self.conn.unchecked_transaction()?;
-        let filter = Filter { namespace: namespace.to_owned(), ..Filter::default() };
+        let filter = Filter { namespace: namespace.clone(), ..Filter::default() };
         let mut conditions = Conditions::of(&self.conn, &filter)?;
         let mut needles = Vec::new();
         for word in words.iter().filter(|word| !word.is_empty()) {
-            let queues = self.queues_with(namespace, word)?;
+            let queues = self.queues_with(&namespace.prefix(), word)?;
             let mut condition = Sql::new("(", vec![]);
             condition.push(&filter::has("payload", word));
             condition.text.push_str(" OR ");
@@ -222,12 +245,12 @@ impl Reader {
         Ok(rows)
     }
 
-    /// Queues of a namespace with a word in the rest of their names.
-    fn queues_with(&self, namespace: &str, word: &str) -> Result<Vec<u32>> {
+    /// Queues whose names begin with the prefix of a namespace, with a word in the rest of them.
+    fn queues_with(&self, prefix: &str, word: &str) -> Result<Vec<u32>> {
         let sql = "SELECT id FROM queues
             WHERE substr(name, 1, length(?1)) = ?1 AND has_text(substr(name, length(?1) + 1), ?2)";
         let mut statement = self.conn.prepare_cached(sql)?;
-        let found = [Value::Text(namespace.into()), Value::Text(word.to_ascii_lowercase())];
+        let found = [Value::Text(prefix.into()), Value::Text(word.to_ascii_lowercase())];
         let rows = statement.query_map(rusqlite::params_from_iter(found), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -325,7 +348,7 @@ impl Reader {
 
 fn wants(wanted: &Wanted, event: &JournalEvent) -> bool {
     let Wanted { namespace, queues, jobs, kinds } = wanted;
-    event.queue.starts_with(&**namespace)
+    namespace.owns(&event.queue)
         && (queues.is_empty() || queues.contains(&event.queue))
         && (jobs.is_empty() || event.job.is_some_and(|job| jobs.contains(&job)))
         && (kinds.is_empty() || kinds.iter().any(|kind| kind == event.kind))

@@ -45,7 +45,7 @@ impl<'a> Query<'a> {
             let (queue, jobs): (u32, i64) = (row.get(0)?, row.get(2)?);
             let state = JobState::from_u8(row.get(1)?);
             let state = state.ok_or_else(|| Error::Damaged("state of a count".into()))?;
-            let wanted = queues.as_ref().is_none_or(|queues| queues.contains(&queue))
+            let wanted = queues.as_ref().is_none_or(|queues| queues.binary_search(&queue).is_ok())
                 && (states.is_empty() || states.contains(&state));
             if wanted && jobs > 0 {
                 cells.push((queue, state));

@@ -8,7 +8,7 @@ mod shards;
 use std::path::Path;
 
 use jobbie_projector::journal::Wanted;
-use jobbie_projector::{Options, Projection, Reader, dump};
+use jobbie_projector::{Namespace, Options, Projection, Reader, dump};
 use jobbie_proto::{EventSeq, ShardId};
 
 use crate::random::{Random, SHARDS};
@@ -169,10 +169,14 @@ fn the_journal_has_every_public_event_once_in_order() {
     let plans = completed.iter().filter(|event| !wanted.contains(&event.seq)).count();
     assert_eq!(completed.len() - plans, wanted.len());
     assert_eq!(looked, 2 * events, "up to everything that is folded");
-    let namespace = Wanted { namespace: "ns/".into(), ..Wanted::default() };
+    let namespace = Wanted { namespace: Namespace::Named("ns".into()), ..Wanted::default() };
     let (named, _) = reader.journal(0, 10_000, &namespace).expect("it reads");
-    assert!(!named.is_empty() && named.iter().all(|event| event.queue.starts_with("ns/")));
-    assert!(named.len() < seen.len());
+    assert!(!named.is_empty() && named.iter().all(|event| event.queue.starts_with("ns::")));
+    let namespace = Wanted { namespace: Namespace::Default, ..Wanted::default() };
+    let (rest, _) = reader.journal(0, 10_000, &namespace).expect("it reads");
+    assert!(rest.iter().all(|event| !event.queue.starts_with("ns::")));
+    let all = reader.journal(0, 10_000, &Wanted::default()).expect("it reads").0.len();
+    assert_eq!(named.len() + rest.len(), all);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use jobbie_projector::row::JobRow;
 use jobbie_projector::search::{Bounds, Cursor, Filter, Search, Sort};
-use jobbie_projector::{Projection, Reader};
+use jobbie_projector::{Namespace, Projection, Reader};
 use jobbie_proto::reply::JobState;
 use jobbie_proto::{JobId, Micros};
 
@@ -38,7 +38,7 @@ fn within(time: Micros, Bounds { after, before }: Bounds) -> bool {
 fn matches(filter: &Filter, row: &JobRow, errors: &[String]) -> bool {
     let tags: serde_json::Value = serde_json::from_slice(&row.tags).unwrap_or_default();
     let glob = |glob: &String| row.queue.starts_with(glob.trim_end_matches('*'));
-    row.queue.starts_with(&filter.namespace)
+    filter.namespace.owns(&row.queue)
         && filter.queue.as_ref().is_none_or(|queue| *queue == row.queue)
         && (filter.queue_globs.is_empty() || filter.queue_globs.iter().any(glob))
         && (filter.states.is_empty() || filter.states.contains(&row.state))
@@ -83,7 +83,10 @@ fn filter(rng: &mut Rng, rows: &[JobRow]) -> Filter {
             },
         };
         match rng.below(24) {
-            0 => filter.namespace = "ns/".into(),
+            0 => {
+                let namespaces = [Namespace::Named("ns".into()), Namespace::Default];
+                filter.namespace = rng.pick(&namespaces).clone();
+            }
             1..=2 => filter.queue = Some((*rng.pick(&QUEUES)).into()),
             3 => filter.queue_globs = vec!["q-*".into(), "other".into()],
             4..=6 => filter.states = vec![row.state, *rng.pick(&JobState::ALL)],
@@ -270,17 +273,20 @@ fn words_are_found_in_payload_tags_and_queue() {
     let reader = Reader::open(&path).expect("it is there");
     let rows = reader.jobs(&compare::all(&reader)).expect("they are read");
     for (namespace, words) in [
-        ("", &["invoice"][..]),
-        ("", &["INVOICE", "t1"]),
-        ("", &["mails", "receipt"]),
-        ("ns/", &["mails"]),
-        ("ns/", &["ns/"]),
-        ("", &["nowhere"]),
-        ("", &["other", "x"]),
+        (Namespace::Any, &["invoice"][..]),
+        (Namespace::Any, &["INVOICE", "t1"]),
+        (Namespace::Any, &["mails", "receipt"]),
+        (Namespace::Named("ns".into()), &["mails"]),
+        (Namespace::Named("ns".into()), &["ns::"]),
+        (Namespace::Default, &["invoice"]),
+        (Namespace::Default, &["mails"]),
+        (Namespace::Any, &["nowhere"]),
+        (Namespace::Any, &["other", "x"]),
     ] {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let fits = |row: &&JobRow| {
-            let name = row.queue.strip_prefix(namespace);
+            let name = row.queue.strip_prefix(&namespace.prefix());
+            let name = name.filter(|_| namespace.owns(&row.queue));
             name.is_some_and(|name| {
                 words.iter().all(|word| {
                     [&row.payload[..], &row.tags, name.as_bytes()]
@@ -291,9 +297,9 @@ fn words_are_found_in_payload_tags_and_queue() {
         };
         let mut wanted: Vec<_> = rows.iter().filter(fits).map(|row| row.id).collect();
         wanted.sort_unstable();
-        let found = reader.fulltext(namespace, &words, 10_000).expect("it searches");
+        let found = reader.fulltext(&namespace, &words, 10_000).expect("it searches");
         let mut found: Vec<_> = found.iter().map(|row| row.id).collect();
         found.sort_unstable();
-        assert_eq!(found, wanted, "{namespace} {words:?}");
+        assert_eq!(found, wanted, "{namespace:?} {words:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! The HTTP side against a real node.
 
+mod archived;
 mod bulk;
 mod by_hand;
 mod channel;
@@ -8,7 +9,9 @@ mod events;
 mod http;
 mod jobs;
 mod lifecycle;
+mod namespaces;
 mod queues;
+mod rebuild;
 mod rpc;
 mod rules;
 mod schedules;

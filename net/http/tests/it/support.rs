@@ -24,6 +24,14 @@ impl Progress for Model {
         self.0.seq()
     }
 
+    fn rebuild(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(self.0.rebuilt())
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.position().borrow().generation
+    }
+
     fn lag(&self) -> Lag {
         let jobbie_server::Lag { events, ms } = self.0.lag();
         Lag { events, ms }
@@ -92,6 +100,12 @@ impl Site {
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let url = format!("http://{}", http.address());
         Self { url, agent, http: Some(http), node: Some(node), _folder: folder }
+    }
+
+    /// The file of the read model.
+    pub(crate) fn read_model(&self) -> std::path::PathBuf {
+        let node = self.node.as_ref().expect("it runs");
+        node.read_model().expect("it has one").path().to_owned()
     }
 
     pub(crate) fn stop_http(&mut self) {

@@ -8,6 +8,7 @@ mod operations;
 mod plans;
 mod rules;
 mod schedules;
+mod search;
 mod server;
 mod ties;
 mod tools;
@@ -33,6 +34,7 @@ pub(crate) use rules::{
 pub(crate) use schedules::{
     MissedRuns, ScheduleArgs, ScheduleCommand, SchedulesArgs, SetScheduleArgs, ShowScheduleArgs,
 };
+pub(crate) use search::{HttpClientArgs, RebuildArgs, SearchArgs};
 pub(crate) use ties::{BatchArgs, BatchVerb, OpenArgs, SealArgs, ShowArgs, Step, TieArgs};
 pub(crate) use tools::{CompletionsArgs, ManArgs, SeedCommand, Shell, TopArgs, VersionArgs};
 pub(crate) use usage::{CacheCommand, SpentArgs, UsageArgs};
@@ -133,6 +135,10 @@ pub(crate) enum Command {
     Bulk(BulkArgs),
     /// List what is being done to many jobs, or end it
     Operations(OperationsArgs),
+    /// Search the read model for jobs, over HTTP
+    Search(Box<SearchArgs>),
+    /// Have the read model made anew from the logs, over HTTP
+    Rebuild(RebuildArgs),
     /// List the jobs that wait for a human
     Held(HeldArgs),
     /// List workers that asked for jobs within the last 24 hours

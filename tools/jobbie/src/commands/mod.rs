@@ -12,6 +12,7 @@ mod plans;
 mod queues;
 mod rules;
 mod schedules;
+mod search;
 mod seed;
 mod stdin;
 mod ties;
@@ -65,6 +66,8 @@ pub(crate) fn run(command: Command) -> Result<Exit, CallError> {
         Command::Destroy(args) => operations::destroy(&args),
         Command::Bulk(args) => operations::bulk(&args),
         Command::Operations(args) => operations::operations(&args),
+        Command::Search(args) => search::search(&args),
+        Command::Rebuild(args) => search::rebuild(&args),
         Command::Iterations(args) => agents::iterations(&args),
         Command::Replay(args) => agents::replay(&args),
         Command::Usage(args) => usage::usage(&args),
