@@ -105,8 +105,8 @@ pub(crate) enum Share {
     Background,
 }
 
-/// The niceness that gives way to everybody.
-const NICE_MAX: i32 = 19;
+/// The niceness that gives way to others, and still gets a thirtieth of a core that is wanted by one of them.
+const NICE: i32 = 15;
 
 /// Asks that the calling thread be scheduled like that.
 pub(crate) fn set_share(share: Share) -> io::Result<()> {
@@ -121,7 +121,7 @@ pub(crate) fn set_share(share: Share) -> io::Result<()> {
     attr.size = size;
     match share {
         Share::Slices(nanos) => attr.runtime = nanos,
-        Share::Background => attr.nice = NICE_MAX,
+        Share::Background => attr.nice = NICE,
     }
     #[expect(unsafe_code, reason = "system call")]
     // SAFETY: `attr` is initialised, says its size, and outlives the call; thread 0 means the caller.

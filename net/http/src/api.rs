@@ -72,5 +72,6 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .layer(from_fn_with_state(Arc::clone(app), layers::observe))
         .layer(CompressionLayer::new().gzip(true).compress_when(worth))
         .layer(from_fn(layers::any_options))
+        .layer(from_fn(layers::whole_body))
         .with_state(Arc::clone(app))
 }

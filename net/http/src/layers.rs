@@ -3,13 +3,14 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -25,6 +26,11 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 const REQUEST_ID: &str = "x-request-id";
 /// How clients of the contract spell the beginning of headers of their own.
 pub(crate) const VENDOR: &str = "corvo";
+
+/// Bytes of a body that is taken in before its route is asked.
+const WHOLE_BYTES_MAX: usize = 64 << 10;
+/// How long it may take to come.
+const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// What counts as nobody's route.
 const NO_ROUTE: &str = "none";
@@ -73,6 +79,24 @@ pub(crate) async fn observe(State(app): State<Arc<App>>, request: Request, next:
     headers.insert("server-timing", timing);
     put_cors(headers);
     response
+}
+
+/// Takes in a small body before anything is answered, whether or not its route wants one: with a part of it unread, the connection
+/// could not be used again, and whoever keeps it open would find out with the next request.
+pub(crate) async fn whole_body(request: Request, next: Next) -> Response {
+    let len = request.headers().get(header::CONTENT_LENGTH);
+    let len: usize = len.and_then(|len| len.to_str().ok()?.parse().ok()).unwrap_or(0);
+    if len == 0 || len > WHOLE_BYTES_MAX {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    match timeout(BODY_TIME, to_bytes(body, WHOLE_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+        _ => {
+            let message = "the body that Content-Length announces did not come";
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "PARSE_ERROR", message).into_response()
+        }
+    }
 }
 
 /// `OPTIONS` of anything asks what may be asked.

@@ -15,7 +15,7 @@ impl Stream {
     fn open(site: &Site, path: &str, headers: &str) -> Self {
         let address = site.url.strip_prefix("http://").expect("an address");
         let mut stream = TcpStream::connect(address).expect("connect");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         write!(stream, "GET /api/v1{path} HTTP/1.1\r\nHost: x\r\n{headers}\r\n").expect("send");
         let mut found = Self(BufReader::new(stream));
         let head = found.until("");
