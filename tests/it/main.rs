@@ -1,7 +1,7 @@
 //! Tests of the repository as a whole and of the binaries from outside.
 
 mod agents;
-//ARCHIVE
+mod archive;
 mod bad_input;
 mod checksums;
 mod cli;

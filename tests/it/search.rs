@@ -18,7 +18,8 @@ fn what_is_found_is_what_bulk_takes() {
     };
     for n in 0..30 {
         let payload = format!(r#"{{"n":{n}}}"#);
-        let (code, id) = cli(&["enqueue", "--addr", &addr, "q", &payload, "--tags", r#"{"k":"v"}"#]);
+        let (code, id) =
+            cli(&["enqueue", "--addr", &addr, "q", &payload, "--tags", r#"{"k":"v"}"#]);
         assert_eq!(code, Some(0));
         let cancelled = cli(&["cancel", "--addr", &addr, id.trim()]);
         assert_eq!(cancelled.0, Some(0));
