@@ -270,7 +270,7 @@ fn spawn(
             let (notifier, waiter) = event_notify().map_err(ShardError::Listen)?;
             let letters = (plan.post.clone(), plan.shard.shard);
             let feed = Arc::clone(&plan.shard.feed);
-            let (shard, listener) = shard_thread::start(plan).await?;
+            let (shard, listener) = Box::pin(shard_thread::start(plan)).await?;
             letters.0.register(letters.1, notifier.clone());
             Ok((shard, listener, notifier, waiter, letters, feed))
         };
