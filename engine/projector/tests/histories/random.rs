@@ -17,7 +17,7 @@ use jobbie_proto::{BatchId, EventSeq, JobId, Request, ShardId, placement};
 use crate::shards::{Rng, Shards};
 
 pub(crate) const SHARDS: u16 = 3;
-pub(crate) const QUEUES: [&str; 6] = ["q-0", "q-1", "q-2", "ns::mails", "ns::thumbs", "other"];
+pub(crate) const QUEUES: [&str; 6] = ["q-0", "q-1", "q-2", "ns::mails", "ns::pictures", "other"];
 const HOLD: Hold<'_> =
     Hold { reason: b"because", by: "me", timeout_ms: 300, then: HoldEnd::Approve };
 
