@@ -163,7 +163,10 @@ impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            eprintln!("the server's log: {log}");
+            let ended = self.child.try_wait().ok().flatten();
+            let ended =
+                ended.map_or_else(|| "runs".to_owned(), |status| format!("ended: {status}"));
+            eprintln!("the server {ended}; its log: {log}");
         }
         // It has ended already when it was killed or stopped.
         let _ = self.child.kill();

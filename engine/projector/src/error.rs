@@ -52,6 +52,13 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether another process has the file.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+    }
+
     /// Whether the file is to be deleted and made anew.
     #[must_use]
     pub fn wants_rebuild(&self) -> bool {

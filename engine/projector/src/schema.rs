@@ -85,9 +85,13 @@ CREATE INDEX jobs_chain ON jobs (chain) WHERE chain IS NOT NULL;
 CREATE INDEX journal_event ON journal (shard, event);
 ";
 
+/// SQLite keeps what its connections share in memory of this process instead of a mapped file: a page of a mapped file that the disk has
+/// no room for kills the process when it is touched. So the file belongs to one process at a time.
+const VFS: &str = "unix-excl";
+
 /// Opens the file for the one who writes it, and makes the tables if there are none.
 pub(crate) fn open(path: &Path, bulk: bool) -> Result<Connection> {
-    let conn = Connection::open(path)?;
+    let conn = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), VFS)?;
     conn.pragma_update(None, "page_size", 8192)?;
     // The file can be made anew at any time; it only must not hold half a transaction after a crash.
     let (journal, sync) = if bulk { ("OFF", "OFF") } else { ("WAL", "NORMAL") };
@@ -150,7 +154,7 @@ fn quick_check(conn: &Connection) -> Result<()> {
 /// Opens the file for one who only reads.
 pub(crate) fn open_reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags)?;
+    let conn = Connection::open_with_flags_and_vfs(path, flags, VFS)?;
     conn.pragma_update(None, "cache_size", -32_768)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     // A file that is cut off while it is mapped would end the process, not the query.

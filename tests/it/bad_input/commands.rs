@@ -18,12 +18,12 @@ pub(super) const REFUSED: i32 = 5;
 
 pub(super) const NO_ID: &str =
     "…: not a job id: expected \"job_\" and 26 lower-case hexadecimal digits";
-pub(super) const NO_JOB: &str = "…there is no such job, or it is completed or deleted (NOT_FOUND)";
+pub(super) const NO_JOB: &str = "…there is no such job, or it is completed or deleted; `jobbie-replay timeline` tells what became of it (NOT_FOUND)";
 pub(super) const NO_SHARD: &str = "the server has no shard 5";
 pub(super) const NO_NAME: &str = "…: a queue name has 1 to 255 bytes";
 pub(super) const CONTROL: &str = "…: a queue name has no control characters";
 pub(super) const ILLEGAL: &str =
-    "…: the job's state does not allow it; nothing was done (ILLEGAL_STATE)";
+    "…: the job's state does not allow it; nothing was done, see `jobbie inspect` (ILLEGAL_STATE)";
 pub(super) const IDLE: &str =
     "refused: the job is not leased to anybody, so nothing changed (NOT_ACTIVE)";
 
@@ -48,6 +48,16 @@ const ROWS: &[Row] = &[
     (&["server", "--segment-bytes", "5"], USAGE, "--segment-bytes must be 1 MiB to 1 GiB, in whole MiB"),
     (&["server", "--snapshot-log-bytes", "5"], USAGE, "--snapshot-log-bytes must be at least 1 MiB"),
     (&["server", "--durability", "interval:0"], USAGE, "…: the interval must be 1 to 60000 milliseconds, as interval:100"),
+
+    (&["http", "x"], USAGE, "unexpected argument 'x' found"),
+    (&["http", "--http", "0.0.0.0:1"], 1, "0.0.0.0:1 can be reached from other machines: set --token, which callers must then show"),
+    (&["completions", "x"], USAGE, "invalid value 'x' for '<SHELL>' [possible values: bash, zsh, fish]"),
+    (&["man", "x"], USAGE, "unexpected argument 'x' found"),
+    (&["top", "--every-ms", "x"], USAGE, "invalid value 'x' for '--every-ms <MS>': invalid digit found in string"),
+    (&["cache", "x"], USAGE, "unrecognized subcommand 'x'"),
+    (&["seed", "x"], USAGE, "unrecognized subcommand 'x'"),
+    (&["rebuild", "x"], USAGE, "unexpected argument 'x' found"),
+    (&["search", "--limit", "x"], USAGE, "invalid value 'x' for '--limit <N>': invalid digit found in string"),
 
     (&["enqueue"], USAGE, "the following required arguments were not provided: <QUEUE>"),
     (&["enqueue", "", "x"], USAGE, NO_NAME),
@@ -130,7 +140,7 @@ const ROWS: &[Row] = &[
     (&["cancel", "nojob"], USAGE, NO_ID),
     (&["cancel", UNKNOWN], NOTHING, NO_JOB),
     (&["cancel", ELSEWHERE], USAGE, NO_SHARD),
-    (&["cancel", "{dead}"], REFUSED, "refused: the job's state does not allow it; nothing was done (ILLEGAL_STATE)"),
+    (&["cancel", "{dead}"], REFUSED, "refused: the job's state does not allow it; nothing was done, see `jobbie inspect` (ILLEGAL_STATE)"),
     (&["cancel", "{pending}", "{pending}"], USAGE, "…' found"),
     (&["delete", "nojob"], USAGE, NO_ID),
     (&["delete", UNKNOWN], NOTHING, NO_JOB),
@@ -263,7 +273,10 @@ fn every_command_says_what_is_wrong_and_changes_nothing() {
             let shown: Vec<&str> = line.iter().map(|word| &word[..word.len().min(60)]).collect();
             let stats = scene.stats().await;
             // These ask no server.
-            let alone = matches!(line[0], "server" | "version" | "nonsense");
+            let alone = matches!(
+                line[0],
+                "server" | "version" | "nonsense" | "http" | "man" | "completions"
+            );
             let out = if alone { run("jobbie", &line) } else { jobbie(&at, &line) };
             let code = out.status.code();
             scene.expect(code == Some(*exit), || format!("{shown:?} ended with {code:?}"));

@@ -51,10 +51,31 @@ async fn make(
     Ok((0..options.shards).map(|shard| model.watermark(ShardId(shard)).1.0).sum())
 }
 
-/// Prints every row of a read model.
+/// Prints every row of a read model. One that a server has is copied first, with what it has written lately.
 pub(crate) fn rows(file: &Path) -> Result<Exit, ReplayError> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    dump(file, &mut out)?;
+    match dump(file, &mut out) {
+        Err(error) if error.is_locked() => {
+            let folder = std::env::temp_dir().join(format!("jobbie-rows-{}", std::process::id()));
+            let copied = copy(file, &folder).and_then(|copy| Ok(dump(&copy, &mut out)?));
+            // It is of no use any more; the error is what counts.
+            std::fs::remove_dir_all(&folder).ok();
+            copied?;
+        }
+        printed => printed?,
+    }
     out.flush()?;
     Ok(Exit::Sound)
+}
+
+fn copy(file: &Path, folder: &Path) -> Result<PathBuf, ReplayError> {
+    let failed = |source| ReplayError::Write { path: folder.to_owned(), source };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let to = folder.join("copy.sqlite");
+    std::fs::copy(file, &to).map_err(failed)?;
+    let log = PathBuf::from(format!("{}-wal", file.display()));
+    match std::fs::copy(log, folder.join("copy.sqlite-wal")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(to),
+    }
 }
