@@ -275,7 +275,14 @@ fn every_command_says_what_is_wrong_and_changes_nothing() {
             // These ask no server.
             let alone = matches!(
                 line[0],
-                "server" | "version" | "nonsense" | "http" | "man" | "completions"
+                "server"
+                    | "version"
+                    | "nonsense"
+                    | "http"
+                    | "man"
+                    | "completions"
+                    | "search"
+                    | "rebuild"
             );
             let out = if alone { run("jobbie", &line) } else { jobbie(&at, &line) };
             let code = out.status.code();
