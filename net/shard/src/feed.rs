@@ -113,8 +113,12 @@ impl Feed {
     /// What the follower asks for; it need not call for it again.
     pub(crate) fn see(&self) -> Option<Micros> {
         let wanted = self.wanted.load(Ordering::SeqCst);
+        // Every commit comes by, and mostly nothing is asked.
+        if wanted == 0 {
+            return None;
+        }
         self.seen.store(wanted, Ordering::SeqCst);
-        (wanted != 0).then_some(Micros(wanted))
+        Some(Micros(wanted))
     }
 
     /// The answer to `wanted`.
