@@ -100,7 +100,8 @@ pub(crate) struct ErrorObject {
     created_at: String,
 }
 
-fn some_text(text: &str) -> Option<String> {
+/// A text, if there is one.
+pub(crate) fn some_text(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::extract::{Caller, OptionalBody, Params};
-use crate::job_object::{chain_id, chain_of};
+use crate::job_object::{chain_id, chain_of, some_text};
 use crate::jobs::with_lag;
 use crate::json::{self, Raw};
 use crate::moment::{self, Timestamp};
@@ -230,7 +230,6 @@ struct Found {
 
 impl Found {
     fn new(row: &JobRow, by: &Namespace) -> Self {
-        let key = String::from_utf8_lossy(&row.unique_key).into_owned();
         Self {
             id: row.id.to_string(),
             queue: by.shown(&row.queue).to_owned(),
@@ -239,9 +238,9 @@ impl Found {
             priority: row.priority,
             attempt: row.attempt,
             max_retries: row.max_retries,
-            unique_key: Some(key).filter(|key| !key.is_empty()),
+            unique_key: some_text(&String::from_utf8_lossy(&row.unique_key)),
             batch_id: row.batch.map(|batch| batch.to_string()),
-            worker_id: Some(row.worker.clone()).filter(|worker| !worker.is_empty()),
+            worker_id: some_text(&row.worker),
             tags: json::some_raw(&row.tags),
             parent_id: row.parent.map(|parent| parent.to_string()),
             chain_id: row.chain.map(|(first, _)| chain_id(first)),
